@@ -1,0 +1,81 @@
+"""Rows of a `plan` block: which model on which cluster for which training, and how it is spread."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from compiler.schema.cluster import ClusterSpec
+from compiler.schema.model import ModelSpec
+from compiler.schema.train import TrainSpec
+from dsl.schema import AUTO, Auto, Count, Effect, Named, entry, row
+
+MAPPING = Effect.MAPPING
+Axis = Literal["tp", "cp", "pp", "ep", "etp", "dp"]
+
+
+@entry("gpipe")
+class Gpipe:
+    """All forwards, then all backwards."""
+
+
+@entry("one_f_one_b")
+class OneFOneB:
+    """One forward, one backward, in turn."""
+
+
+@entry("interleaved")
+class Interleaved:
+    chunks: int = row("virtual stages a rank", effect=MAPPING, minimum=2)
+
+
+Schedule = Gpipe | OneFOneB | Interleaved
+
+
+@entry("phase")
+class PlanPhase:
+    """Refines the plan for one phase."""
+
+    cp: int | None = row("context-parallel ranks", effect=MAPPING, default=None)
+
+
+@entry("plan")
+class PlanSpec:
+    model: ModelSpec = row("what is trained", effect=Effect.MEANING)
+    cluster: ClusterSpec = row("on what", effect=MAPPING)
+    train: TrainSpec = row("how long, on which data", effect=Effect.MEANING)
+    dp: int | Auto = row("data-parallel ranks", effect=MAPPING, default=AUTO, minimum=1)
+    fsdp: int | Auto = row(
+        "ranks of dp x cp that share one copy of the state; 1 replicates it",
+        effect=MAPPING,
+        default=AUTO,
+        minimum=1,
+    )
+    tp: int = row("tensor-parallel ranks", effect=MAPPING, default=1, minimum=1)
+    cp: int = row("context-parallel ranks", effect=MAPPING, default=1, minimum=1, pending=True)
+    pp: int = row("pipeline ranks", effect=MAPPING, default=1, minimum=1, pending=True)
+    ep: int = row("expert-parallel ranks", effect=MAPPING, default=1, minimum=1, pending=True)
+    etp: int | Auto = row(
+        "tensor-parallel ranks of experts", effect=MAPPING, default=AUTO, pending=True
+    )
+    order: tuple[Axis, ...] | Auto = row(
+        "axes, innermost first", effect=MAPPING, default=AUTO, pending=True
+    )
+    stages: tuple[int, ...] | Auto = row(
+        "layers of each virtual stage", effect=MAPPING, default=AUTO, pending=True
+    )
+    schedule: Schedule = row("pipeline schedule", effect=MAPPING, default=OneFOneB(), pending=True)
+    microbatch: Count | Auto = row(
+        "sequences of one forward", effect=MAPPING, words=("sequences", "tokens"), default=AUTO
+    )
+    recompute: Literal["none", "full"] | tuple[str, ...] | Auto = row(
+        "what the backward computes again", effect=MAPPING, default="none", pending=True
+    )
+    sharding: Literal["none", "zero1", "zero2", "zero3"] | Auto = row(
+        "what fsdp cuts", effect=MAPPING, default=AUTO
+    )
+    compile: bool | Auto = row(
+        "torch.compile each layer; auto: on CUDA only", effect=MAPPING, default=AUTO
+    )
+    phase: Named[PlanPhase] = row(
+        "refinement by phase", effect=MAPPING, default=Named(), pending=True
+    )
