@@ -1,0 +1,132 @@
+"""Diagnostics as data: what is wrong, where, and what to type instead.
+
+An error is one frozen dataclass derived from `Problem`: a slug, templates for title and label,
+its facts as fields, and a docstring, which is the explanation that `llamac explain SLUG` prints.
+Any floor may define its own; `explanations()` finds them all.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+from dsl.source import Span
+
+MAXIMUM_HELPS = 3
+
+
+class Severity(Enum):
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True)
+class Label:
+    """A remark on a piece of some file."""
+
+    span: Span
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Replace the characters of `span` by `text`."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True)
+class Fix:
+    """Edits that remove the error; `safe` ones keep what was surely meant."""
+
+    title: str
+    edits: tuple[Edit, ...]
+    safe: bool
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """What every renderer draws. The primary label is what to edit; the others tell why."""
+
+    slug: str
+    severity: Severity
+    title: str
+    primary: Label | None
+    secondary: tuple[Label, ...] = ()
+    notes: tuple[str, ...] = ()
+    helps: tuple[str, ...] = ()
+    fixes: tuple[Fix, ...] = ()
+
+    @property
+    def is_error(self) -> bool:
+        return self.severity is Severity.ERROR
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Base of every error and warning.
+
+    `title` and `label` are templates over the fields (`"{entry} has no field {field}"`). A
+    problem that shows more overrides `secondary`, `notes`, `helps` or `fixes`.
+    """
+
+    slug: ClassVar[str]
+    severity: ClassVar[Severity] = Severity.ERROR
+    title: ClassVar[str]
+    label: ClassVar[str] = ""
+
+    span: Span | None
+
+    def __init_subclass__(cls) -> None:
+        """Refuse two problems of one slug, so that `explain SLUG` has one answer."""
+        super().__init_subclass__()
+        slug = cls.__dict__.get("slug")
+        if slug is None:  # a base that several problems share
+            return
+        known = _registry.setdefault(slug, cls)
+        # `dataclass(slots=True)` makes the class twice; only another name is another problem.
+        if known.__qualname__ != cls.__qualname__:
+            raise TypeError(f"{cls.__qualname__} and {known.__qualname__} share the slug {slug}")
+
+    def secondary(self) -> tuple[Label, ...]:
+        return ()
+
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
+    def helps(self) -> tuple[str, ...]:
+        return ()
+
+    def fixes(self) -> tuple[Fix, ...]:
+        return ()
+
+    def diagnostic(self) -> Diagnostic:
+        facts = vars(self)
+        label = self.label.format_map(facts)
+        return Diagnostic(
+            slug=self.slug,
+            severity=self.severity,
+            title=self.title.format_map(facts),
+            primary=None if self.span is None else Label(self.span, label),
+            secondary=self.secondary(),
+            notes=self.notes(),
+            helps=self.helps()[:MAXIMUM_HELPS],
+            fixes=self.fixes(),
+        )
+
+
+_registry: dict[str, type[Problem]] = {}
+
+
+def problems() -> Mapping[str, type[Problem]]:
+    """Every problem of the modules imported so far, by slug."""
+    return dict(sorted(_registry.items()))
+
+
+def explanations() -> Mapping[str, str]:
+    """The explanation of every slug of the modules imported so far."""
+    return {slug: inspect.getdoc(problem) or "" for slug, problem in problems().items()}
