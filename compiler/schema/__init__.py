@@ -1,4 +1,4 @@
-"""What a spec may contain: one frozen dataclass a block, component or node; its fields are the rows.
+"""What a spec may contain: a frozen dataclass a block, component or node; its fields are the rows.
 
 Every consumer (checker, canonical form, docs, twin, reference) reads these types. To add a field,
 add a row and its use; to add a component, an entry in the union of the field that accepts it.

@@ -1,0 +1,59 @@
+"""Builder: collects the parameters and nodes of one block while components append to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from compiler.graph import Block, Init, LossTerm, Node, Parameter, Value
+from compiler.operators import Operator
+
+
+@dataclass
+class Builder:
+    """Mutable while one block is built; `finish` returns the frozen Block.
+
+    A name may be assigned once; a second value of the same name is a defect of a component.
+    """
+
+    block: str
+    inputs: tuple[Value, ...]
+    sizes: dict[str, int]
+    parameters: list[Parameter] = field(default_factory=list[Parameter])
+    nodes: list[Node] = field(default_factory=list[Node])
+    region: str = ""
+
+    def __post_init__(self) -> None:
+        self.known = {value.name: value.dims for value in self.inputs}
+
+    def dim(self, name: str, size: int) -> str:
+        """Declare a dimension; two uses must agree."""
+        if self.sizes.setdefault(name, size) != size:
+            raise ValueError(f"{self.block}: {name} is {self.sizes[name]} and {size}")
+        return name
+
+    def parameter(self, name: str, dims: tuple[str, ...], init: Init, tied_to: str = "") -> str:
+        self.parameters.append(Parameter(name, dims, init, tied_to))
+        return self._define(name, dims)
+
+    def apply(self, output: str, operator: Operator, *inputs: str) -> str:
+        """Append `output = operator(inputs)` and return the output's name."""
+        dims = operator.infer(tuple(self.known[name] for name in inputs))
+        self.nodes.append(Node((Value(output, dims),), operator, inputs, self.region))
+        return self._define(output, dims)
+
+    def finish(self, output: str, losses: tuple[LossTerm, ...] = ()) -> Block:
+        return Block(
+            self.block,
+            self.inputs,
+            tuple(self.parameters),
+            tuple(self.nodes),
+            (output,),
+            tuple(self.sizes.items()),
+            losses,
+        )
+
+    def _define(self, name: str, dims: tuple[str, ...]) -> str:
+        if name in self.known:
+            raise ValueError(f"{self.block}: {name} is defined twice")
+        self.known[name] = dims
+        return name

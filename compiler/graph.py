@@ -1,0 +1,135 @@
+"""ModelGraph: what is computed, nothing about where.
+
+Blocks (embedding, layer kinds, head) are lists of operators over named dimensions. The model is
+a sequence of block instances, so its size does not grow with depth: 126 layers of one kind are
+one block and 126 indices. Loss terms may hang on any block; parameters may have several uses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from compiler.operators import Operator
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Initial weights drawn from a normal distribution."""
+
+    std: float
+
+
+@dataclass(frozen=True)
+class Ones:
+    """Initial weights all one."""
+
+
+Init = Normal | Ones
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A weight of one block. `name` is local; `tied_to` is the full name of the owner, or ''."""
+
+    name: str
+    dims: tuple[str, ...]
+    init: Init
+    tied_to: str = ""
+
+    @property
+    def decays(self) -> bool:
+        """Weight decay applies to matrices only."""
+        return len(self.dims) > 1
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor over named dimensions."""
+
+    name: str
+    dims: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator application. `region` names the chunked region it belongs to, or ''."""
+
+    outputs: tuple[Value, ...]
+    operator: Operator
+    inputs: tuple[str, ...]
+    region: str = ""
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """A sum over tokens, to be divided by the number of valid tokens of the global batch."""
+
+    value: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """A list of operators with its parameters. `sizes` fixes every dimension but batch and seq.
+
+    `inputs[0]` flows in from the block before, `outputs[0]` to the one after; the other inputs
+    are side inputs that every block may read (tokens, positions, documents, targets).
+    """
+
+    name: str
+    inputs: tuple[Value, ...]
+    parameters: tuple[Parameter, ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[str, ...]
+    sizes: tuple[tuple[str, int], ...]
+    losses: tuple[LossTerm, ...] = ()
+
+    def size(self, dim: str) -> int:
+        return dict(self.sizes)[dim]
+
+    def elements(self, parameter: Parameter) -> int:
+        return math.prod(self.size(dim) for dim in parameter.dims)
+
+    def values(self) -> dict[str, Value]:
+        """Every value by name, parameters included."""
+        known = {value.name: value for value in self.inputs}
+        known |= {p.name: Value(p.name, p.dims) for p in self.parameters}
+        return known | {value.name: value for node in self.nodes for value in node.outputs}
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One use of a block; full parameter names are `prefix` + local name."""
+
+    prefix: str
+    block: Block
+
+    def full_name(self, parameter: Parameter) -> str:
+        return parameter.tied_to or self.prefix + parameter.name
+
+
+@dataclass(frozen=True)
+class ModelGraph:
+    """embedding, then `kinds[layers[i]]` for each layer i, then head."""
+
+    embedding: Block
+    kinds: tuple[Block, ...]
+    layers: tuple[int, ...]
+    head: Block
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        return (self.embedding, *self.kinds, self.head)
+
+    def instances(self) -> Iterator[Instance]:
+        yield Instance("embedding.", self.embedding)
+        for index, kind in enumerate(self.layers):
+            yield Instance(f"layers.{index}.", self.kinds[kind])
+        yield Instance("", self.head)
+
+    def count(self, block: Block) -> int:
+        """How often a block stands in the model."""
+        if block in (self.embedding, self.head):
+            return 1
+        return self.layers.count(self.kinds.index(block))

@@ -1,0 +1,144 @@
+"""lower_block: walk a block's operators, bring each input to the placement its rule asks for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from compiler.graph import Block, Node, Parameter, Value
+from compiler.lower.keep import keep
+from compiler.lower.walk import Walk
+from compiler.operators import (
+    CrossEntropy,
+    Maximum,
+    NegativeLogLikelihood,
+    Pick,
+    SubtractMaximum,
+    SumExp,
+)
+from compiler.placement import Layout, Placement, Shard, layout
+from compiler.plan import PhasePlan
+from compiler.rank_program import (
+    BlockProgram,
+    Compute,
+    LocalParameter,
+    LocalValue,
+    local_size,
+)
+
+STREAM_CUTS = ("batch", "seq")
+SIDE_CUTS = ("batch",)
+
+
+def lower_block(block: Block, phase: PhasePlan) -> BlockProgram:
+    """The block on one rank; its output lies as the residual stream, or is the loss."""
+    walk = Walk(phase, block)
+    inputs = tuple(_input(walk, value) for value in block.inputs)
+    for parameter in block.parameters:
+        walk.define(parameter.name, parameter.dims, _cut(phase, parameter.dims, parameter.dims))
+    region = ""
+    for node in block.nodes:
+        if region and node.region != region:
+            walk.close_region(region)
+        if node.region and node.region != region:
+            walk.open_region()
+        region = node.region
+        for lowered in _expanded(walk, node):
+            _apply(walk, lowered)
+    if region:
+        walk.close_region(region)
+    output = block.outputs[0]
+    if not block.losses:
+        output = walk.bring(output, _cut(phase, walk.dims[output], STREAM_CUTS))
+    statements = keep(tuple(walk.statements), {value.name for value in inputs})
+    return BlockProgram(
+        block.name,
+        inputs,
+        tuple(_parameter(walk, parameter) for parameter in block.parameters),
+        statements,
+        walk.define(output, walk.dims[output], walk.layouts[output]),
+        block.sizes,
+        tuple((dim, local_size(n, phase.cut(dim), phase.mesh)) for dim, n in block.sizes),
+        block.losses,
+    )
+
+
+def _cut(phase: PhasePlan, dims: tuple[str, ...], by: tuple[str, ...]) -> Layout:
+    """A layout in which the dimensions in `by` are cut as the plan says."""
+    placements: dict[str, Placement] = {
+        atom: Shard(dim) for dim in dims if dim in by for atom in phase.cut(dim)
+    }
+    return layout(phase.mesh, placements)
+
+
+def _input(walk: Walk, value: Value) -> LocalValue:
+    """The residual stream comes in cut along batch and seq; side inputs along batch only."""
+    is_stream = "d_model" in value.dims
+    where = _cut(walk.phase, value.dims, STREAM_CUTS if is_stream else SIDE_CUTS)
+    return walk.define(value.name, value.dims, where)
+
+
+def _expanded(walk: Walk, node: Node) -> tuple[Node, ...]:
+    """cross_entropy over a cut vocabulary becomes its reductions; all else stays."""
+    if not isinstance(node.operator, CrossEntropy):
+        return (node,)
+    logits, targets = node.inputs
+    dims = walk.dims[logits]
+    if not walk.layouts[logits].cuts(dims[-1]):
+        return (node,)
+
+    def made(name: str, dims: tuple[str, ...]) -> tuple[Value, ...]:
+        return (Value(name, dims),)
+
+    tokens = dims[:-1]
+    return (
+        Node(made("largest", tokens), Maximum(), (logits,)),
+        Node(made("shifted", dims), SubtractMaximum(), (logits, "largest")),
+        Node(made("total", tokens), SumExp(), ("shifted",)),
+        Node(made("picked", tokens), Pick(), ("shifted", targets)),
+        Node(node.outputs, NegativeLogLikelihood(), ("total", "picked", targets)),
+    )
+
+
+def _apply(walk: Walk, node: Node) -> None:
+    """Ask the operator's rule atom by atom, move the inputs, write the line."""
+    dims = tuple(walk.dims[name] for name in node.inputs)
+    layouts = tuple(walk.layouts[name] for name in node.inputs)
+    wanted: list[dict[str, Placement]] = [{} for _ in node.inputs]
+    made: dict[str, Placement] = {}
+    for atom in walk.mesh.atoms:
+        rule = node.operator.rule(dims, tuple(where.on(atom.name) for where in layouts))
+        for target, placement in zip(wanted, rule.inputs, strict=True):
+            target[atom.name] = placement
+        made[atom.name] = rule.outputs[0]
+    asked = tuple(layout(walk.mesh, target) for target in wanted)
+    inputs = tuple(walk.bring(name, want) for name, want in zip(node.inputs, asked, strict=True))
+    if inputs != node.inputs:
+        _apply(walk, replace(node, inputs=inputs))  # an axis moves whole: ask again from there
+        return
+    output = node.outputs[0]
+    local = walk.define(output.name, output.dims, layout(walk.mesh, made))
+    walk.compute(Compute(local, node.operator, inputs))
+
+
+def _parameter(walk: Walk, parameter: Parameter) -> LocalParameter:
+    """A weight R on a tensor atom meets different tensors on its ranks, so its gradient is P there
+    (norms meet S(seq) or S(heads), copies of key/value heads different query heads) and owed once
+    a step. Data atoms are owed by FSDP, not here."""
+    where, mesh = walk.layouts[parameter.name], walk.mesh
+    full = tuple(walk.block.size(dim) for dim in parameter.dims)
+    owed = tuple(atom for axis, atoms in mesh.axes if axis != "dp" for atom in atoms)
+    cut = where.sharding_atoms()
+    return LocalParameter(
+        parameter.name,
+        parameter.dims,
+        tuple(
+            local_size(size, where.cuts(dim), mesh)
+            for dim, size in zip(parameter.dims, full, strict=True)
+        ),
+        full,
+        where,
+        tuple(atom for atom in owed if atom not in cut),
+        parameter.init,
+        parameter.decays,
+        parameter.tied_to,
+    )

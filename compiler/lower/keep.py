@@ -1,0 +1,77 @@
+"""keep: what the backward finds of every value.
+
+An operator says which inputs (and whether its output) its backward reads. A gathered activation
+that only matmuls read is gathered again; a region's values are computed again; all else that is
+read is saved, the input of a repeated gather included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from compiler.lower.walk import Line
+from compiler.operators import Linear
+from compiler.rank_program import Collective, Compute, Kept, Region, Statement
+
+
+def keep(statements: tuple[Statement, ...], inputs: set[str]) -> tuple[Statement, ...]:
+    """The same statements, with `kept` of every output filled in."""
+    needed = _needed(statements)
+    return tuple(_marked(statement, needed, _only_matmuls(statements)) for statement in statements)
+
+
+def _needed(statements: tuple[Statement, ...]) -> set[str]:
+    found: set[str] = set()
+    for statement in statements:
+        match statement:
+            case Compute():
+                found |= {statement.inputs[i] for i in statement.operator.keeps_inputs}
+                if statement.operator.keeps_output:
+                    found.add(statement.output.name)
+            case Region():
+                found |= set(statement.sliced)
+            case Collective():
+                pass
+    gathers = [s for s in statements if isinstance(s, Collective) and s.output.name in found]
+    return found | {gather.input for gather in gathers}
+
+
+def _only_matmuls(statements: tuple[Statement, ...]) -> set[str]:
+    """Outputs of all-gathers whose readers are matrix products or a region that recomputes."""
+    others: set[str] = set()
+    for statement in statements:
+        match statement:
+            case Compute(operator=Linear()) | Region():
+                pass
+            case Compute():
+                others |= set(statement.inputs)
+            case Collective():
+                others.add(statement.input)
+    return {
+        statement.output.name
+        for statement in statements
+        if isinstance(statement, Collective)
+        and statement.pair == "all_gather"
+        and statement.output.name not in others
+    }
+
+
+def _marked(statement: Statement, needed: set[str], regathered: set[str]) -> Statement:
+    def kept(name: str) -> Kept:
+        if name not in needed:
+            return Kept.DROPPED
+        return Kept.REGATHERED if name in regathered else Kept.SAVED
+
+    match statement:
+        case Compute() | Collective():
+            return replace(
+                statement, output=replace(statement.output, kept=kept(statement.output.name))
+            )
+        case Region():
+            return replace(
+                statement, statements=tuple(_recomputed(line) for line in statement.statements)
+            )
+
+
+def _recomputed(line: Line) -> Line:
+    return replace(line, output=replace(line.output, kept=Kept.RECOMPUTED))

@@ -1,0 +1,100 @@
+"""lower: one phase of a plan and the graph -> RankProgram."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.graph import ModelGraph
+from compiler.lower.block import lower_block
+from compiler.mesh import Mesh
+from compiler.plan import PhasePlan
+from compiler.rank_program import (
+    BlockProgram,
+    Checkpoint,
+    Collective,
+    Delegated,
+    Fsdp,
+    GradientSum,
+    Kept,
+    LocalParameter,
+    NormGroup,
+    RankProgram,
+    StepProgram,
+)
+
+
+def lower(phase: PhasePlan, graph: ModelGraph, clip: float | None) -> RankProgram:
+    """Pure and total on a legal plan; sizes that do not divide were refused by the planner."""
+    embedding = lower_block(graph.embedding, phase)
+    kinds = tuple(lower_block(kind, phase) for kind in graph.kinds)
+    head = lower_block(graph.head, phase)
+    blocks = (embedding, *kinds, head)
+    return RankProgram(
+        phase.mesh,
+        embedding,
+        kinds,
+        graph.layers,
+        head,
+        _step(phase, blocks, clip),
+        _delegated(phase, blocks),
+    )
+
+
+def owned(blocks: tuple[BlockProgram, ...]) -> Iterator[tuple[str, LocalParameter]]:
+    """Every parameter that has storage of its own, by `block/name`."""
+    for block in blocks:
+        for parameter in block.parameters:
+            if not parameter.tied_to:
+                yield f"{block.name}/{parameter.name}", parameter
+
+
+def _step(phase: PhasePlan, blocks: tuple[BlockProgram, ...], clip: float | None) -> StepProgram:
+    mesh = phase.mesh
+    return StepProgram(
+        mesh.axis("dp"), phase.microbatches, _gradient_sums(mesh, blocks), _norm(mesh, blocks), clip
+    )
+
+
+def _gradient_sums(mesh: Mesh, blocks: tuple[BlockProgram, ...]) -> tuple[GradientSum, ...]:
+    """One coalesced all-reduce for every set of atoms that gradients are pending on."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, parameter in owned(blocks):
+        if parameter.gradient_sums:
+            groups.setdefault(parameter.gradient_sums, []).append(name)
+    return tuple(
+        GradientSum(_axis_of(mesh, atoms), atoms, tuple(names)) for atoms, names in groups.items()
+    )
+
+
+def _axis_of(mesh: Mesh, atoms: tuple[str, ...]) -> str:
+    """The axis these atoms make up, or the atoms' own name where they are part of one."""
+    return next((axis for axis, whole in mesh.axes if whole == atoms), "_".join(atoms))
+
+
+def _norm(mesh: Mesh, blocks: tuple[BlockProgram, ...]) -> tuple[NormGroup, ...]:
+    """Squares are summed over exactly the atoms that cut a parameter: shard always, and its own."""
+    shard = tuple(atom for atom in mesh.axis("dp") if atom == "shard")
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, parameter in owned(blocks):
+        groups.setdefault((*shard, *parameter.layout.sharding_atoms()), []).append(name)
+    return tuple(NormGroup(atoms, tuple(names)) for atoms, names in groups.items())
+
+
+def _delegated(phase: PhasePlan, blocks: tuple[BlockProgram, ...]) -> tuple[Delegated, ...]:
+    dp = phase.mesh.axis("dp")
+    fsdp = Fsdp(
+        units=tuple(block.name for block in blocks),
+        shard=tuple(atom for atom in dp if atom == "shard"),
+        replicate=tuple(atom for atom in dp if atom == "replicate"),
+        reshard_after_forward=phase.sharding == "zero3",
+        reduce="sum",
+        when="last microbatch" if phase.sharding != "zero3" else "every microbatch",
+    )
+    return (fsdp, *(Checkpoint(block.name, "regather") for block in blocks if _regathers(block)))
+
+
+def _regathers(block: BlockProgram) -> bool:
+    return any(
+        isinstance(statement, Collective) and statement.output.kept is Kept.REGATHERED
+        for statement in block.statements
+    )

@@ -1,0 +1,106 @@
+"""Walk: what lowering one block knows so far, and the statements it has written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from compiler.graph import Block
+from compiler.lower.redistribute import redistribution
+from compiler.mesh import Mesh
+from compiler.placement import Layout, Placement, layout
+from compiler.plan import PhasePlan
+from compiler.rank_program import Collective, Compute, Kept, LocalValue, Region, Statement
+
+Dims = tuple[str, ...]
+Line = Compute | Collective
+
+_SUFFIX = {
+    "all_gather": "gathered",
+    "reduce_scatter": "scattered",
+    "all_reduce": "reduced",
+    "all_reduce_max": "reduced",
+}
+
+
+@dataclass
+class Walk:
+    """Mutable while one block is lowered. `region` collects the lines of an open region."""
+
+    phase: PhasePlan
+    block: Block
+    dims: dict[str, Dims] = field(default_factory=dict[str, Dims])
+    layouts: dict[str, Layout] = field(default_factory=dict[str, Layout])
+    statements: list[Statement] = field(default_factory=list[Statement])
+    region: list[Line] | None = None
+    moved: dict[tuple[str, str, Placement], str] = field(
+        default_factory=dict[tuple[str, str, Placement], str]
+    )
+
+    @property
+    def mesh(self) -> Mesh:
+        return self.phase.mesh
+
+    def define(self, name: str, dims: Dims, where: Layout) -> LocalValue:
+        self.dims[name], self.layouts[name] = dims, where
+        return LocalValue(name, dims, where, Kept.DROPPED)
+
+    def bring(self, name: str, want: Layout) -> str:
+        """The value in the placement asked for; an axis is moved whole, in one collective."""
+        for axis, atoms in self.mesh.axes:
+            have = self.layouts[name]
+            moved = [atom for atom in atoms if have.on(atom) != want.on(atom)]
+            if moved:
+                name = self._move(name, axis, atoms, want.on(moved[0]))
+        return name
+
+    def _move(self, name: str, axis: str, atoms: Dims, want: Placement) -> str:
+        key = (name, axis, want)
+        if key in self.moved:
+            return self.moved[key]
+        have = self.layouts[name]
+        step = redistribution(have.on(atoms[0]), want)
+        where = layout(self.mesh, dict(have.entries) | dict.fromkeys(atoms, want))
+        inside = self._defined_in_region(name)
+        local = self.define(f"{name}_{_SUFFIX[step.pair]}", self.dims[name], where)
+        line = Collective(local, step.pair, axis, atoms, step.dim, name)
+        # a value from outside a region is moved outside, once, not once a piece
+        target = self.region if self.region is not None and inside else self.statements
+        target.append(line)
+        self.moved[key] = local.name
+        return local.name
+
+    def compute(self, line: Compute) -> None:
+        (self.statements if self.region is None else self.region).append(line)
+
+    def open_region(self) -> None:
+        self.region = []
+
+    def close_region(self, name: str) -> None:
+        """Fold the lines of the open region into one statement, cut along seq."""
+        lines = tuple(self.region or ())
+        self.region = None
+        inner = {line.output.name for line in lines}
+        read = dict.fromkeys(name for line in lines for name in reads(line) if name not in inner)
+        weights = {parameter.name for parameter in self.block.parameters}
+        self.statements.append(
+            Region(
+                name,
+                "seq",
+                self.phase.loss_chunks,
+                tuple(name for name in read if name not in weights),
+                tuple(name for name in read if name in weights),
+                lines,
+                lines[-1].output,
+            )
+        )
+
+    def _defined_in_region(self, name: str) -> bool:
+        return any(line.output.name == name for line in self.region or ())
+
+
+def reads(line: Line) -> tuple[str, ...]:
+    match line:
+        case Compute(inputs=inputs):
+            return inputs
+        case Collective(input=name):
+            return (name,)

@@ -1,0 +1,46 @@
+"""attention(q [batch, seq, heads, head_dim], k, v [.., kv_heads, ..], documents [batch, seq])
+
+Causal inside each document; each key/value head serves heads / kv_heads query heads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from compiler.operators.rule import Dims, Rule
+from compiler.placement import Placement, R, Shard
+
+
+@dataclass(frozen=True)
+class Attention:
+    """`scale` multiplies scores; `scale_is_default` says that it is head_dim ** -0.5."""
+
+    scale: float
+    scale_is_default: bool
+
+    name: ClassVar[str] = "attention"
+    keeps_inputs: ClassVar[tuple[int, ...]] = (0, 1, 2)
+    keeps_output: ClassVar[bool] = True
+
+    def infer(self, inputs: tuple[Dims, ...]) -> Dims:
+        return inputs[0]
+
+    def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
+        """Query heads may be cut with their key/value heads, or over copies of them."""
+        q, k = placements[0], placements[1]
+        batch, _, heads, _ = dims[0]
+        kv_heads = dims[1][2]
+        match q:
+            case Shard(dim=dim) if dim == heads:
+                kv = Shard(kv_heads) if k == Shard(kv_heads) else R
+                return Rule((q, kv, kv, R), (q,))
+            case Shard(dim=dim) if dim == batch:
+                return Rule((q, q, q, q), (q,))
+            case _:
+                return Rule((R, R, R, R), (R,))
+
+    def flops(self, sizes: dict[str, int], dims: tuple[Dims, ...]) -> float:
+        """Two products over the causal half: 2 * 2 * b * heads * head_dim * s^2 / 2."""
+        batch, seq, heads, head_dim = (sizes[dim] for dim in dims[0])
+        return 2.0 * batch * heads * head_dim * seq * seq

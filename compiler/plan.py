@@ -1,0 +1,74 @@
+"""Plan: how a run is spread, decided. `auto` cannot exist here.
+
+A run is a list of phases; each phase has its own mesh, batch and cuts. Every derived value stands
+in a `Decision` with its reason, so `plan`, `explain` and comments in generated code print the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from compiler.mesh import Mesh
+from compiler.schema import PlanSpec
+
+Origin = Literal["written", "default", "inherited", "derived", "chosen"]
+Value = int | float | str | bool | None | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One resolved value by path, where it came from, why, and what stood second."""
+
+    path: str
+    value: Value
+    origin: Origin
+    reason: str
+    runner_up: str = ""
+
+
+@dataclass(frozen=True)
+class PhasePlan:
+    """One phase: steps over batches of one shape, on one mesh.
+
+    global_batch and microbatch are in sequences; microbatches are a rank's forwards of one step.
+    `cuts` says over which atoms a named dimension is cut, outermost first: weights by heads,
+    kv_heads, d_ff, vocab; the residual stream by seq; activations by batch.
+    """
+
+    name: str
+    mesh: Mesh
+    steps: int
+    seq_len: int
+    global_batch: int
+    microbatch: int
+    microbatches: int
+    loss_chunks: int
+    sharding: Literal["none", "zero1", "zero2", "zero3"]
+    cuts: tuple[tuple[str, tuple[str, ...]], ...]
+    decisions: tuple[Decision, ...]
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.global_batch * self.seq_len
+
+    def cut(self, dim: str) -> tuple[str, ...]:
+        """Atoms that cut a dimension, outermost first; none where it is whole."""
+        return dict(self.cuts).get(dim, ())
+
+    def decision(self, path: str) -> Decision:
+        return next(decision for decision in self.decisions if decision.path == path)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A named plan of a spec, resolved."""
+
+    name: str
+    spec: PlanSpec
+    phases: tuple[PhasePlan, ...]
+
+    @property
+    def main(self) -> PhasePlan:
+        """The phase with most tokens: what a one-line summary shows."""
+        return max(self.phases, key=lambda phase: phase.steps * phase.tokens_per_step)

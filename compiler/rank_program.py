@@ -1,0 +1,230 @@
+"""RankProgram: what each rank does. The same operators with every collective written out.
+
+Four parts: the mesh; the parameters with owner, placement and who owes the reduction of their
+gradient; block programs (forward only: a collective is a named pair whose backward is fixed); the
+step program. What torch does inside (FSDP2, recomputation) is a delegated node with its contract.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+from compiler.graph import Init, LossTerm, Value
+from compiler.mesh import Mesh
+from compiler.operators import Operator
+from compiler.placement import Layout
+
+
+class Kept(Enum):
+    """What the backward finds of a value."""
+
+    SAVED = "saved"
+    REGATHERED = "re-gathered"
+    RECOMPUTED = "recomputed"
+    DROPPED = ""  # the backward does not need it
+
+
+@dataclass(frozen=True)
+class LocalValue:
+    """A value as one rank holds it."""
+
+    name: str
+    dims: tuple[str, ...]
+    layout: Layout
+    kept: Kept
+
+
+@dataclass(frozen=True)
+class Compute:
+    """An operator applied to local tensors; no communication."""
+
+    output: LocalValue
+    operator: Operator
+    inputs: tuple[str, ...]
+
+
+Pair = Literal["all_gather", "reduce_scatter", "all_reduce", "all_reduce_max"]
+"""Named pairs (forward, backward) as placements of the value on the axis:
+
+all_gather       S(dim) -> R   backward P -> S(dim) reduce-scatter
+reduce_scatter   P -> S(dim)   backward S(dim) -> R all-gather
+all_reduce       P -> I        backward I -> R nothing
+all_reduce_max   P(max) -> R   no gradient
+"""
+
+
+@dataclass(frozen=True)
+class Collective:
+    """A named pair over the atoms of one axis. `dim` is the dimension gathered or scattered."""
+
+    output: LocalValue
+    pair: Pair
+    axis: str
+    atoms: tuple[str, ...]
+    dim: str
+    input: str
+
+
+@dataclass(frozen=True)
+class Region:
+    """Statements applied to `chunks` equal pieces along `dim` of `sliced`; outputs are summed.
+
+    The backward computes each piece again, so that one piece's values live at a time.
+    """
+
+    name: str
+    dim: str
+    chunks: int
+    sliced: tuple[str, ...]
+    whole: tuple[str, ...]
+    statements: tuple[Compute | Collective, ...]
+    output: LocalValue
+
+
+Statement = Compute | Collective | Region
+
+
+@dataclass(frozen=True)
+class LocalParameter:
+    """A weight as one rank holds it before FSDP cuts it further.
+
+    name            local to its block, e.g. attention.wq
+    dims, shape     named dimensions and local sizes
+    layout          placement on the tensor axes' atoms
+    gradient_sums   atoms over which its gradient is P after the backward: owed once a step
+    tied_to         full name of the parameter whose storage it is, or ''
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    full_shape: tuple[int, ...]
+    layout: Layout
+    gradient_sums: tuple[str, ...]
+    init: Init
+    decays: bool
+    tied_to: str = ""
+
+
+@dataclass(frozen=True)
+class BlockProgram:
+    """One layer kind or model end. `sizes` are full sizes of its dimensions, `local` a rank's."""
+
+    name: str
+    inputs: tuple[LocalValue, ...]
+    parameters: tuple[LocalParameter, ...]
+    statements: tuple[Statement, ...]
+    output: LocalValue
+    sizes: tuple[tuple[str, int], ...]
+    local: tuple[tuple[str, int], ...]
+    losses: tuple[LossTerm, ...] = ()
+
+    def size(self, dim: str) -> int:
+        return dict(self.sizes)[dim]
+
+    def local_size(self, dim: str) -> int:
+        return dict(self.local)[dim]
+
+
+@dataclass(frozen=True)
+class Fsdp:
+    """Contract: compute sees R on `atoms`; a gradient, P on them, ends reduced exactly once a
+    step, scattered over `shard` and whole over `replicate`, as a sum in the reduce dtype."""
+
+    units: tuple[str, ...]
+    shard: tuple[str, ...]
+    replicate: tuple[str, ...]
+    reshard_after_forward: bool
+    reduce: Literal["sum"]
+    when: Literal["every microbatch", "last microbatch"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Contract: the backward of `block` finds what its program calls saved and computes the rest,
+    collectives included only where their output is re-gathered."""
+
+    block: str
+    policy: Literal["regather"]
+
+
+Delegated = Fsdp | Checkpoint
+
+
+@dataclass(frozen=True)
+class GradientSum:
+    """Gradients P on `atoms`, summed once a step in one coalesced all-reduce."""
+
+    axis: str
+    atoms: tuple[str, ...]
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NormGroup:
+    """Parameters whose local squares are summed over exactly the atoms that cut them."""
+
+    atoms: tuple[str, ...]
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StepProgram:
+    """count valid targets over `count_over`; forward and backward of `microbatches`, each loss a
+    sum divided by that count; `gradient_sums`; norm; finite check; clip; optimizer; schedule."""
+
+    count_over: tuple[str, ...]
+    microbatches: int
+    gradient_sums: tuple[GradientSum, ...]
+    norm: tuple[NormGroup, ...]
+    clip: float | None
+
+
+@dataclass(frozen=True)
+class RankProgram:
+    """embedding, kinds[layers[i]] for each layer, head; then what happens once a step.
+
+    Parameter names in the step program are `block/local name`: one entry for all layers of a kind.
+    """
+
+    mesh: Mesh
+    embedding: BlockProgram
+    kinds: tuple[BlockProgram, ...]
+    layers: tuple[int, ...]
+    head: BlockProgram
+    step: StepProgram
+    delegated: tuple[Delegated, ...]
+
+    @property
+    def blocks(self) -> tuple[BlockProgram, ...]:
+        return (self.embedding, *self.kinds, self.head)
+
+
+def local_size(size: int, cuts: tuple[str, ...], mesh: Mesh) -> int:
+    """Elements of a dimension on one rank; callers have checked that the cuts divide it."""
+    return size // math.prod(mesh.atom_size(atom) for atom in cuts)
+
+
+__all__ = [
+    "BlockProgram",
+    "Checkpoint",
+    "Collective",
+    "Compute",
+    "Delegated",
+    "Fsdp",
+    "GradientSum",
+    "Kept",
+    "LocalParameter",
+    "LocalValue",
+    "NormGroup",
+    "Pair",
+    "RankProgram",
+    "Region",
+    "Statement",
+    "StepProgram",
+    "Value",
+    "local_size",
+]

@@ -1,0 +1,249 @@
+"""The twin of a plan: the same structure with tiny dimensions, small enough to run and compare.
+
+Kept: every kind of layer, every mesh atom, tied or not, which heads share a tensor rank,
+accumulation, sharding, the kind of learning-rate schedule, what is evaluated and saved. Changed:
+numbers only. Sizes that faults could confuse differ pairwise: with every axis 2, dividing by the
+wrong axis is invisible. The emitted text of a plan and of its twin is the same but `config.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from compiler.mesh import Mesh
+from compiler.plan import PhasePlan
+from compiler.schema.cluster import ClusterSpec, CpuNode
+from compiler.schema.model import Gqa, InitSpec, LayerSpec, Llama3Scaling, ModelSpec, Rope, Swiglu
+from compiler.schema.plan import PlanSpec
+from compiler.schema.train import (
+    AdamW,
+    Constant,
+    Cosine,
+    LrSchedule,
+    TrainSpec,
+    Wsd,
+)
+from dsl.schema import Count, Named, Pattern
+
+STEPS = 3
+"""Steps that are run and compared; the schedule ends one step later, so its last is not reached."""
+
+TOTAL_STEPS = 4
+CLIP = 1e-3
+"""Far below the gradient norm of any twin, so that clipping acts in every step."""
+
+INITIAL_STD = 0.3
+"""Large enough that every operator's output matters at width 10."""
+
+
+@dataclass(frozen=True)
+class AtomSizes:
+    """Ranks on each atom of the data and tensor axes; 1 where the plan has none."""
+
+    replicate: int
+    shard: int
+    kv: int
+    kv_copy: int
+
+    @property
+    def dp(self) -> int:
+        return self.replicate * self.shard
+
+    @property
+    def tp(self) -> int:
+        return self.kv * self.kv_copy
+
+
+def twins_of(spec: PlanSpec, phase: PhasePlan) -> tuple[PlanSpec, ...]:
+    """One twin, or two where four atoms cannot differ pairwise within 72 ranks (2 x 3 x 4 x 5):
+    then every pair of atoms differs in one of them."""
+    return tuple(_twin(spec, phase, atoms) for atoms in _atom_sizes(phase.mesh))
+
+
+def _atom_sizes(mesh: Mesh) -> tuple[AtomSizes, ...]:
+    replicate, shard, kv, kv_copy = _present(mesh)
+    match sum((replicate, shard, kv, kv_copy)):
+        case 4:
+            return (AtomSizes(2, 3, 3, 2), AtomSizes(2, 3, 2, 3))
+        case _:
+            sizes = iter((2, 3, 4))
+            return (
+                AtomSizes(*(next(sizes) if on else 1 for on in (replicate, shard, kv, kv_copy))),
+            )
+
+
+def _present(mesh: Mesh) -> tuple[bool, bool, bool, bool]:
+    """Whether the mesh has replicate, shard, kv and kv_copy; plain tp is all kv."""
+    names = {atom.name for atom in mesh.atoms}
+    return (
+        "replicate" in names,
+        "shard" in names,
+        bool(names & {"tp", "kv"}),
+        "kv_copy" in names,
+    )
+
+
+def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
+    microbatch = 2
+    accumulation = 1 if phase.microbatches == 1 else _unlike(atoms)
+    seq_len = _multiple(atoms.tp, 12)
+    return replace(
+        spec,
+        model=_model(spec.model, phase.mesh, atoms, taken={seq_len, seq_len // atoms.tp}),
+        cluster=ClusterSpec(nodes=1, node=CpuNode(devices=atoms.dp * atoms.tp)),
+        train=replace(
+            _train(spec.train),
+            seq_len=seq_len,
+            global_batch=Count(atoms.dp * microbatch * accumulation, "sequences"),
+        ),
+        dp=atoms.dp,
+        fsdp=atoms.shard,
+        tp=atoms.tp,
+        microbatch=Count(microbatch, "sequences"),
+        compile=False,
+    )
+
+
+def _unlike(atoms: AtomSizes) -> int:
+    """Microbatches a step: the smallest count above 1 that is the size of no axis."""
+    sizes = {atoms.replicate, atoms.shard, atoms.kv, atoms.kv_copy, atoms.dp, atoms.tp}
+    return next(count for count in range(2, 8) if count not in sizes)
+
+
+def _multiple(of: int, minimum: int) -> int:
+    return math.ceil(minimum / of) * of
+
+
+def _free(of: int, minimum: int, taken: set[int]) -> int:
+    """The smallest multiple of `of` such that neither it nor a rank's share is taken; takes both.
+
+    Equal sizes would let a reshape along the wrong dimension pass.
+    """
+    size = _multiple(of, minimum)
+    while {size, size // of} & taken:
+        size += of
+    taken |= {size, size // of}
+    return size
+
+
+def _model(model: ModelSpec, mesh: Mesh, atoms: AtomSizes, taken: set[int]) -> ModelSpec:
+    """Equal numbers of the model stay equal, different ones stay different."""
+    attentions: dict[tuple[int, int, int], Gqa] = {}
+    widths: dict[int, int] = {}
+    kinds: list[LayerSpec] = []
+    for index, kind in enumerate(model.layer.kinds):
+        attention, d_ff = kind.attention, kind.ffn.d_ff
+        key = (attention.heads, attention.kv_heads, attention.head_dim)
+        if key not in attentions:
+            attentions[key] = _attention(attention, mesh, atoms, taken)
+        if d_ff not in widths:
+            widths[d_ff] = _free(atoms.tp, 14, taken)
+        shrunk = attentions[key]
+        kinds.append(
+            replace(
+                kind,
+                attention=replace(
+                    attention,
+                    heads=shrunk.heads,
+                    kv_heads=shrunk.kv_heads,
+                    head_dim=shrunk.head_dim,
+                    scale=_scale(attention, shrunk.head_dim),
+                    rope=_rope(attention.rope, index, shrunk.head_dim),
+                ),
+                ffn=Swiglu(d_ff=widths[d_ff], bias=kind.ffn.bias),
+            )
+        )
+    # each kind once in its order, then the first again: a first and a last layer exist
+    indices = (*range(len(kinds)), 0)
+    return replace(
+        model,
+        vocab=_free(atoms.tp, 29, taken),
+        d_model=_free(1, 10, taken),
+        layers=len(indices),
+        layer=Pattern(kinds=tuple(kinds), indices=indices),
+        init=InitSpec(std=INITIAL_STD),
+    )
+
+
+def _attention(attention: Gqa, mesh: Mesh, atoms: AtomSizes, taken: set[int]) -> Gqa:
+    """Heads of the twin: a rank holds one key/value head, several, or a copy of one, as before."""
+    tp = mesh.axis_size("tp")
+    group = attention.heads // attention.kv_heads
+    if attention.kv_heads % tp == 0:
+        kv_heads = atoms.tp * min(attention.kv_heads // tp, 2)
+        twin_group = min(group, 3)
+    else:
+        kv_heads = atoms.kv
+        twin_group = atoms.kv_copy * min(group * attention.kv_heads // tp, 2)
+    heads = kv_heads * twin_group
+    taken |= {heads, kv_heads, heads // atoms.tp, max(1, kv_heads // atoms.tp)}
+    head_dim = _free(2, 6, taken)
+    return replace(attention, heads=heads, kv_heads=kv_heads, head_dim=head_dim)
+
+
+def _scale(attention: Gqa, head_dim: int) -> float:
+    usual = math.isclose(attention.scale, attention.head_dim**-0.5)
+    return head_dim**-0.5 if usual else attention.scale
+
+
+def _rope(rope: Rope | None, kind: int, head_dim: int) -> Rope | None:
+    """Frequencies of which all matter within a dozen positions, different for each kind.
+
+    With scaling, the first pair turns faster than `high`, the second between `high` and `low`,
+    the others slower: all three branches of the formula are met.
+    """
+    if rope is None:
+        return None
+    if rope.scaling is None:
+        return replace(rope, theta=50.0 + 7 * kind)
+    scaling = rope.scaling
+    first, second = 1.3 * scaling.high, math.sqrt(scaling.low * scaling.high)
+    return replace(
+        rope,
+        theta=(first / second) ** (head_dim / 2) + kind,
+        scaling=Llama3Scaling(
+            factor=scaling.factor,
+            low=scaling.low,
+            high=scaling.high,
+            original=max(1, round(2 * math.pi * first)),
+        ),
+    )
+
+
+def _train(train: TrainSpec) -> TrainSpec:
+    return replace(
+        train,
+        steps=TOTAL_STEPS,
+        tokens=None,
+        optimizer=replace(train.optimizer, lr=_rate(train.optimizer)),
+        lr_schedule=_schedule(train.lr_schedule, train.optimizer.lr),
+        clip=None if train.clip is None else CLIP,
+        seed=train.seed,
+        phase=Named(),
+    )
+
+
+LR = 0.02
+"""Moves a weight by several per cent a step, so that a wrong update shows."""
+
+
+def _rate(optimizer: AdamW) -> float:
+    return LR if optimizer.lr > 0 else 0.0
+
+
+def _schedule(schedule: LrSchedule, peak: float) -> LrSchedule:
+    """The kind is kept; warm-up, if any, takes two steps, so that all parts are met by step 3."""
+    warmup = min(schedule.warmup, 1)
+    match schedule:
+        case Constant():
+            return Constant(warmup=min(schedule.warmup, 2))
+        case Cosine():
+            return Cosine(warmup=warmup, min_lr=_min_lr(schedule.min_lr, peak))
+        case Wsd():
+            return Wsd(warmup=warmup, decay=2, min_lr=_min_lr(schedule.min_lr, peak))
+
+
+def _min_lr(written: float, peak: float) -> float:
+    """The same share of the peak as in the plan."""
+    return LR * written / peak if peak > 0 else 0.0
