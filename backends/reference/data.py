@@ -1,0 +1,78 @@
+"""What each step reads: the corpus as one row of tokens, cut into sequences, in a keyed order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from backends.reference.weights import keyed
+from compiler.schema.train import Data, TextData, TokenData
+
+TEXT_SEPARATOR = 0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The sequences of one step, whatever rank reads them: all [sequences, seq_len].
+
+    `counted` is False where the target belongs to the next document.
+    """
+
+    tokens: Tensor
+    targets: Tensor
+    counted: Tensor
+    documents: Tensor
+
+
+def read_corpus(data: Data, path: Path) -> Tensor:
+    """All tokens [n], files in the order of their relative path."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    files.sort(key=lambda file: file.relative_to(path).as_posix())
+    contents = [file.read_bytes() for file in files]
+    match data:
+        case TextData():
+            raw = b"".join(content + bytes([TEXT_SEPARATOR]) for content in contents)
+            return torch.tensor(list(raw), dtype=torch.long)
+        case TokenData():
+            raw = b"".join(contents)
+            words = [int.from_bytes(raw[i : i + 4], "little") for i in range(0, len(raw), 4)]
+            return torch.tensor(words, dtype=torch.long)
+
+
+def batch(corpus: Tensor, data: Data, seed: int, seq_len: int, sequences: int, first: int) -> Batch:
+    """Sequences `first` .. `first + sequences - 1` of the endless shuffled reading."""
+    separator = data.separator if isinstance(data, TokenData) else TEXT_SEPARATOR
+    total = (len(corpus) - 1) // seq_len
+    windows: list[Tensor] = []
+    for position in range(first, first + sequences):
+        epoch, place = divmod(position, total)
+        start = shuffled(place, total, seed, epoch) * seq_len
+        windows.append(corpus[start : start + seq_len + 1])
+    window = torch.stack(windows)
+    ends = (window == separator).long()  # a separator is the last token of its document
+    document = ends.cumsum(1) - ends
+    return Batch(
+        tokens=window[:, :-1],
+        targets=window[:, 1:],
+        counted=document[:, :-1] == document[:, 1:],
+        documents=document[:, :-1],
+    )
+
+
+def shuffled(place: int, total: int, seed: int, epoch: int) -> int:
+    """A keyed permutation of range(total): four Feistel rounds over the next even power of two,
+    walked until inside the range (Black and Rogaway, 2002)."""
+    half = 1
+    while 4**half < total:
+        half += 1
+    value = place
+    while True:
+        high, low = divmod(value, 2**half)
+        for r in range(4):
+            high, low = low, high ^ (keyed(seed, "order", epoch, r, low) % 2**half)
+        value = high * 2**half + low
+        if value < total:
+            return value

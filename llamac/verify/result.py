@@ -1,0 +1,188 @@
+"""What a verification found: plain values, and how they read as text and as JSON.
+
+The JSON keys are a contract: `ok`, `layers`, `twins[]` (`sizes`, `ranks`), `observables[]`
+(`name`, `tensor`, `error`, `bound`), `differences[]`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["verified", "different", "not built"]
+
+
+@dataclass(frozen=True)
+class Observable:
+    """One kind of quantity (loss, gradients, ...): where it differs most, and by how much.
+
+    error is max|a - b| / max|b| over the worst tensor; step counts from 1.
+    """
+
+    name: str
+    tensor: str
+    step: int
+    error: float
+    bound: float
+
+    @property
+    def within(self) -> bool:
+        return self.error <= self.bound
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A tensor out of bound: `axis` names the mesh atoms along which ranks disagree with the
+    reference differently, '' where all ranks are wrong alike."""
+
+    observable: str
+    tensor: str
+    axis: str
+    step: int
+    rank: int
+    error: float
+    bound: float
+
+    def text(self) -> str:
+        axis = f", differs along {self.axis}" if self.axis else ""
+        return (
+            f"{self.observable} {self.tensor}: step {self.step}, rank {self.rank}{axis}: "
+            f"error {self.error:.1e}, bound {self.bound:.0e}"
+        )
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A rank of the program crashed or hung: not a number, but no less a difference."""
+
+    rank: int
+    message: str
+
+    def text(self) -> str:
+        return f"rank {self.rank}: {self.message}"
+
+
+@dataclass(frozen=True)
+class TwinResult:
+    """One twin, executed."""
+
+    sizes: tuple[tuple[str, int], ...]
+    ranks: int
+    device: str
+    seconds: float
+    observables: tuple[Observable, ...]
+    differences: tuple[Difference, ...]
+    stopped: tuple[Stopped, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.differences and not self.stopped
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of the check: lowering, proof, text, twin."""
+
+    name: str
+    status: Status
+    detail: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All layers of one plan."""
+
+    layers: tuple[Layer, ...]
+    twins: tuple[TwinResult, ...]
+    edited: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return all(layer.status != "different" for layer in self.layers)
+
+    def observables(self) -> tuple[Observable, ...]:
+        """The worst of all twins, by name in the order of execution."""
+        worst: dict[str, Observable] = {}
+        for twin in self.twins:
+            for observable in twin.observables:
+                known = worst.get(observable.name)
+                if known is None or observable.error > known.error:
+                    worst[observable.name] = observable
+        return tuple(worst.values())
+
+
+def as_json(result: Verification) -> dict[str, object]:
+    """The documented form; numbers are plain, an unordered error (NaN) reads as infinity."""
+    return {
+        "ok": result.ok,
+        "layers": [
+            {"name": layer.name, "status": layer.status, "detail": layer.detail}
+            for layer in result.layers
+        ],
+        "twins": [
+            {
+                "sizes": dict(twin.sizes),
+                "ranks": twin.ranks,
+                "device": twin.device,
+                "seconds": round(twin.seconds, 2),
+                "ok": twin.ok,
+            }
+            for twin in result.twins
+        ],
+        "observables": [
+            {
+                "name": observable.name,
+                "tensor": observable.tensor,
+                "step": observable.step,
+                "error": observable.error,
+                "bound": observable.bound,
+            }
+            for observable in result.observables()
+        ],
+        "differences": [
+            {
+                "observable": difference.observable,
+                "tensor": difference.tensor,
+                "axis": difference.axis,
+                "step": difference.step,
+                "rank": difference.rank,
+                "error": difference.error,
+                "bound": difference.bound,
+            }
+            for twin in result.twins
+            for difference in twin.differences
+        ],
+        "stopped": [
+            {"rank": stop.rank, "message": stop.message}
+            for twin in result.twins
+            for stop in twin.stopped
+        ],
+        "edited": list(result.edited),
+    }
+
+
+SHOWN = 12
+"""Differences listed in text; the rest is counted (a wrong norm touches every parameter)."""
+
+
+def as_text(result: Verification) -> str:
+    """For people: the layers, the sizes that ran, the worst tensor of each observable."""
+    lines = [f"{layer.name:<10} {layer.status:<10} {layer.detail}" for layer in result.layers]
+    for twin in result.twins:
+        sizes = "  ".join(f"{name} {size}" for name, size in twin.sizes)
+        lines += [
+            "",
+            f"twin on {twin.ranks} {twin.device} processes, {twin.seconds:.1f} s: {sizes}",
+        ]
+        lines += [
+            f"  {o.name:<18} worst {o.error:.1e}  bound {o.bound:.0e}  {o.tensor} (step {o.step})"
+            for o in twin.observables
+        ]
+        lines += [f"  different: {difference.text()}" for difference in twin.differences[:SHOWN]]
+        if len(twin.differences) > SHOWN:
+            lines.append(f"  and {len(twin.differences) - SHOWN} more")
+        lines += [f"  stopped: {stop.text()}" for stop in twin.stopped]
+    if result.edited:
+        lines += ["", *(f"edited: {line}" for line in result.edited)]
+    lines += ["", "verified" if result.ok else "NOT verified: the program differs from its spec"]
+    return "\n".join(lines) + "\n"
