@@ -1,0 +1,53 @@
+"""Context: one plan being resolved; collects decisions and problems as it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from compiler.plan import Decision, Origin, Value
+from compiler.schema import PlanSpec
+from dsl.diagnostics import Diagnostic, Problem
+from dsl.source import Span
+from dsl.spec import OriginKind, Origins
+
+_ORIGIN: dict[OriginKind, Origin] = {
+    OriginKind.WRITTEN: "written",
+    OriginKind.OVERRIDDEN: "written",
+    OriginKind.INHERITED: "inherited",
+    OriginKind.DEFAULT: "default",
+    OriginKind.DERIVED: "derived",
+}
+
+
+class Refused(Exception):
+    """A later step needs a value that could not be resolved; the problems say why."""
+
+
+@dataclass
+class Context:
+    """Mutable while one plan is resolved; `plan` freezes what it gathered."""
+
+    name: str
+    spec: PlanSpec
+    origins: Origins
+    decisions: list[Decision] = field(default_factory=list[Decision])
+    diagnostics: list[Diagnostic] = field(default_factory=list[Diagnostic])
+
+    def span(self, path: str) -> Span | None:
+        return self.origins.span(self.name, path)
+
+    def origin(self, path: str) -> Origin:
+        found = self.origins.get(self.name, path)
+        return "default" if found is None else _ORIGIN[found.kind]
+
+    def decide(
+        self, path: str, value: Value, origin: Origin, reason: str, runner_up: str = ""
+    ) -> None:
+        self.decisions.append(Decision(path, value, origin, reason, runner_up))
+
+    def problem(self, problem: Problem) -> None:
+        self.diagnostics.append(problem.diagnostic())
+
+    def refuse_if_wrong(self) -> None:
+        if any(diagnostic.is_error for diagnostic in self.diagnostics):
+            raise Refused

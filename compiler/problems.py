@@ -1,0 +1,278 @@
+"""Errors of the compiler: what a plan cannot be, each with its arithmetic and the nearest legal
+choice. One frozen dataclass an error; its docstring is what `llamac explain SLUG` prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dsl.diagnostics import Label, Problem, Severity
+from dsl.source import Span
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshMismatch(Problem):
+    """The parallel axes multiply to a number of ranks that the cluster does not have.
+
+    Every accelerator belongs to exactly one point of the mesh, so tp * cp * pp * dp must equal
+    nodes x devices. Leave `dp = auto` and it becomes what is left, provided the others divide it.
+    """
+
+    slug = "mesh-mismatch"
+    title: ClassVar[str] = "the mesh does not tile the cluster"
+    label: ClassVar[str] = "{product}, and {world:,} / {ranks:,} = {quotient:.4g}"
+
+    product: str
+    ranks: int
+    world: int
+    nodes: int
+    devices: int
+    written: str
+    legal: tuple[tuple[int, int], ...]
+    cluster_span: Span | None
+
+    @property
+    def quotient(self) -> float:
+        return self.world / self.ranks
+
+    def secondary(self) -> tuple[Label, ...]:
+        if self.cluster_span is None:
+            return ()
+        size = f"{self.nodes:,} x {self.devices} devices: {self.world:,}"
+        return (Label(self.cluster_span, size),)
+
+    def helps(self) -> tuple[str, ...]:
+        if not self.legal:
+            return (f"`dp = auto` becomes what the other axes leave of {self.world:,} ranks",)
+        choices = (f"`{self.written} = {value}` (gives dp = {dp})" for value, dp in self.legal)
+        return ("write " + " or ".join(choices),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoesNotDivide(Problem):
+    """A dimension of the model or the batch is cut into parts that are not whole.
+
+    Tensor parallelism cuts heads, d_ff, vocab and seq_len into tp equal parts, so tp must divide
+    each of them; the batch is cut over dp ranks and microbatches. The help names the nearest
+    values that divide.
+    """
+
+    slug = "does-not-divide"
+    title: ClassVar[str] = "`{what}` is not a multiple of {of}"
+    label: ClassVar[str] = "{size:,} / {parts:,} = {quotient:.4g}"
+
+    what: str
+    of: str
+    size: int
+    parts: int
+    choices: tuple[str, ...]
+    other_span: Span | None = None
+    other: str = ""
+
+    @property
+    def quotient(self) -> float:
+        return self.size / self.parts
+
+    def secondary(self) -> tuple[Label, ...]:
+        return () if self.other_span is None else (Label(self.other_span, self.other),)
+
+    def helps(self) -> tuple[str, ...]:
+        return ("write " + " or ".join(f"`{choice}`" for choice in self.choices),) * bool(
+            self.choices
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class KvHeadsAgainstTp(Problem):
+    """Tensor parallelism either gives each rank whole key/value heads (tp divides kv_heads), or
+    holds copies of one head on several ranks (kv_heads divides tp). Between the two, a rank would
+    need parts of several heads.
+    """
+
+    slug = "kv-heads-against-tp"
+    title: ClassVar[str] = "{kv_heads} key/value heads cannot be spread over tp = {tp}"
+    label: ClassVar[str] = "{tp} does not divide {kv_heads}, and {kv_heads} does not divide {tp}"
+
+    tp: int
+    kv_heads: int
+    choices: tuple[int, ...]
+    model_span: Span | None
+
+    def secondary(self) -> tuple[Label, ...]:
+        if self.model_span is None:
+            return ()
+        return (Label(self.model_span, f"{self.kv_heads} key/value heads"),)
+
+    def helps(self) -> tuple[str, ...]:
+        return ("write " + " or ".join(f"`tp = {tp}`" for tp in self.choices),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FsdpAgainstDp(Problem):
+    """`fsdp` ranks of dp x cp share one copy of parameters, gradients and optimizer state; the
+    copies are replicated dp x cp / fsdp times, so fsdp must divide dp x cp.
+    """
+
+    slug = "fsdp-against-dp"
+    title: ClassVar[str] = "`fsdp` does not divide the data-parallel ranks"
+    label: ClassVar[str] = "dp = {dp}, and {dp} / {fsdp} = {quotient:.4g}"
+
+    fsdp: int
+    dp: int
+    choices: tuple[int, ...]
+
+    @property
+    def quotient(self) -> float:
+        return self.dp / self.fsdp
+
+    def helps(self) -> tuple[str, ...]:
+        return ("write " + " or ".join(f"`fsdp = {value}`" for value in self.choices),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contradiction(Problem):
+    """Two written values exclude each other."""
+
+    slug = "contradiction"
+    title: ClassVar[str] = "{what}"
+    label: ClassVar[str] = "{why}"
+
+    what: str
+    why: str
+    other_span: Span | None = None
+    other: str = ""
+
+    def secondary(self) -> tuple[Label, ...]:
+        return () if self.other_span is None else (Label(self.other_span, self.other),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undetermined(Problem):
+    """A value that the run needs is neither written nor derivable from what is.
+
+    A training run needs its length (`steps` or `tokens`, not both), `seq_len` and `global_batch`.
+    """
+
+    slug = "undetermined"
+    title: ClassVar[str] = "`{block}` does not say {what}"
+    label: ClassVar[str] = "{missing}"
+
+    block: str
+    what: str
+    missing: str
+    example: str
+
+    def helps(self) -> tuple[str, ...]:
+        return (f"write `{self.example}`",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocabTooSmall(Problem):
+    """Text is read as bytes, one token a byte, so the model's vocabulary needs all 256 of them;
+    a separator must be a token of the vocabulary.
+    """
+
+    slug = "vocab-too-small"
+    title: ClassVar[str] = "the data has tokens that the model lacks"
+    label: ClassVar[str] = "tokens up to {largest}, and the vocabulary has {vocab:,}"
+
+    largest: int
+    vocab: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleTooLong(Problem):
+    """Warm-up and decay together take more steps than the run has."""
+
+    slug = "schedule-too-long"
+    title: ClassVar[str] = "the learning-rate schedule is longer than the run"
+    label: ClassVar[str] = "{arithmetic}, and the run has {steps:,} steps"
+
+    arithmetic: str
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotYet(Problem):
+    """The language knows this, but this version cannot lower it, so it is refused rather than
+    ignored.
+    """
+
+    slug = "not-lowered"
+    title: ClassVar[str] = "{what} is not built yet"
+    label: ClassVar[str] = "{instead}"
+
+    what: str
+    instead: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TpAcrossNodes(Problem):
+    """Tensor parallelism exchanges activations four times a layer, so it belongs inside a node.
+    This plan's tp is larger than a node, or does not divide it, so groups straddle nodes.
+    """
+
+    slug = "tp-across-nodes"
+    severity: ClassVar[Severity] = Severity.WARNING
+    title: ClassVar[str] = "tensor-parallel groups straddle nodes"
+    label: ClassVar[str] = "tp = {tp}, and a node has {devices} devices"
+
+    tp: int
+    devices: int
+
+    def helps(self) -> tuple[str, ...]:
+        return (f"write a `tp` that divides {self.devices}",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnknownPlan(Problem):
+    """The file has no plan of that name, or several and none was named."""
+
+    slug = "unknown-plan"
+    title: ClassVar[str] = "{what}"
+
+    what: str
+    names: tuple[str, ...]
+
+    def helps(self) -> tuple[str, ...]:
+        return (f"name one of: {', '.join(self.names)}",) if self.names else ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssertFailed(Problem):
+    """A constraint of the plan does not hold for the values that were resolved."""
+
+    slug = "assert-failed"
+    title: ClassVar[str] = "`{text}` does not hold"
+    label: ClassVar[str] = "{values}"
+
+    text: str
+    values: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssertUnknown(Problem):
+    """An assert reads a path that is neither a field of the plan nor an estimate."""
+
+    slug = "assert-unknown"
+    title: ClassVar[str] = "nothing is called `{path}`"
+    label: ClassVar[str] = "{nearest}"
+
+    path: str
+    nearest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimateNotBuilt(Problem):
+    """The language reserves this estimate (memory, time, price), but this version does not compute
+    it. An assert on it is an error, because it would otherwise pass unseen.
+    """
+
+    slug = "estimate-not-built"
+    title: ClassVar[str] = "there is no estimate of `{path}` yet"
+    label: ClassVar[str] = "this assert cannot be checked"
+
+    path: str
+
+    def helps(self) -> tuple[str, ...]:
+        return ("remove the assert, or assert on `parameters`, `dp` or another resolved value",)
