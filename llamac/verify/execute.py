@@ -1,0 +1,83 @@
+"""Runs a program on this machine: one forked process a rank, gloo between them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkProcess
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]  public, re-exported
+
+from llamac.verify.result import Stopped
+from llamac.verify.worker import Record, Task, log_path, record_path, run_rank
+
+GRACE = 3.0
+"""Seconds the other ranks get after one has died: they usually wait for it in a collective."""
+
+
+def execute(task: Task, patience: float) -> tuple[list[Record], list[Stopped]]:
+    """Records of all ranks, or who stopped and why; no process outlives the call.
+
+    patience  seconds after which a run that has not ended counts as hanging
+    """
+    context = multiprocessing.get_context("fork")
+    processes = [
+        context.Process(target=run_rank, args=(rank, task), daemon=True)
+        for rank in range(task.world)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        _await(processes, patience)
+        hanging = [rank for rank, process in enumerate(processes) if process.is_alive()]
+    finally:
+        for process in processes:
+            if process.is_alive():
+                process.kill()
+            process.join()
+    crashed = [
+        rank for rank, process in enumerate(processes) if process.exitcode and rank not in hanging
+    ]
+    stopped = _crashes(task, crashed) or [
+        Stopped(rank, f"did not end within {patience:.0f} s") for rank in hanging
+    ]
+    return ([] if stopped else [_load(task.output, rank) for rank in range(task.world)]), stopped
+
+
+def store_for(world: int) -> TCPStore:
+    """The meeting place of the ranks, on a port that the system chose; keep it while they run."""
+    return TCPStore("127.0.0.1", 0, world, is_master=True, wait_for_workers=False)
+
+
+def _await(processes: list[ForkProcess], patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while alive := [process for process in processes if process.is_alive()]:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return
+        wait([process.sentinel for process in alive], timeout=left)
+        if any(process.exitcode for process in processes):
+            deadline = min(deadline, time.monotonic() + GRACE)
+
+
+def _crashes(task: Task, ranks: list[int]) -> list[Stopped]:
+    """What ended each rank that failed, the first first: one that lost its neighbour fails too."""
+    logs = {rank: log_path(task.output, rank) for rank in ranks}
+    in_time = sorted(ranks, key=lambda rank: logs[rank].stat().st_mtime_ns)
+    return [Stopped(rank, _last_words(logs[rank], task.program)) for rank in in_time]
+
+
+def _last_words(log: Path, program: Path) -> str:
+    """The last line of a log, and where in the program's text the traceback above it points."""
+    lines = log.read_text(encoding="utf-8").strip().splitlines() or ["ended without a word"]
+    own = [line.strip() for line in lines if str(program) in line]
+    where = own[-1].replace(f"{program}/", "") if own else ""
+    return f"{lines[-1]} ({where})" if where else lines[-1]
+
+
+def _load(output: Path, rank: int) -> Record:
+    return cast("Record", torch.load(record_path(output, rank), weights_only=True))

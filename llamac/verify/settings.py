@@ -1,0 +1,53 @@
+"""config.py as data: a program's settings are literal assignments, so they can be read, replaced
+and compared without running anything."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+
+DTYPES = ("PARAMETER_DTYPE", "COMPUTE_DTYPE", "REDUCE_DTYPE", "ACCUMULATE_DTYPE")
+
+
+def settings(text: str) -> dict[str, object]:
+    """Name -> value of every literal assignment, in order."""
+    return {name: ast.literal_eval(value) for name, value in _assignments(text)}
+
+
+def with_settings(text: str, changed: Mapping[str, object]) -> str:
+    """The same file with other values for these names; each must be assigned in it."""
+    lines = text.splitlines(keepends=True)
+    found = dict(_assignments(text))
+    missing = [name for name in changed if name not in found]
+    if missing:
+        raise ValueError(f"config.py assigns no {', '.join(missing)}")
+    for name in sorted(changed, key=lambda name: found[name].lineno, reverse=True):
+        value = found[name]
+        if value.end_lineno is None:
+            raise ValueError(f"config.py: {name} has no end")
+        lines[value.lineno - 1 : value.end_lineno] = [f"{name} = {changed[name]!r}\n"]
+    return "".join(lines)
+
+
+def edits(compiled: str, edited: str) -> tuple[str, ...]:
+    """One line a setting that is not what the spec compiles to."""
+    before, after = settings(compiled), settings(edited)
+    return tuple(
+        f"config.py: {name} is {after.get(name, 'absent')!r}, the spec gives "
+        f"{before.get(name, 'nothing')!r}"
+        for name in [*before, *(name for name in after if name not in before)]
+        if before.get(name) != after.get(name)
+    )
+
+
+def _assignments(text: str) -> list[tuple[str, ast.expr]]:
+    found: list[tuple[str, ast.expr]] = []
+    for statement in ast.parse(text).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                found.append((name, value))
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                found.append((name, value))
+            case _:
+                pass
+    return found

@@ -1,0 +1,148 @@
+"""One twin, from program text to findings: corpus, reference, execution, comparison."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from backends.reference.data import batch, read_corpus
+from backends.reference.training import Run, train
+from backends.reference.weights import initial_weights
+from compiler.schema.plan import PlanSpec
+from compiler.twin import STEPS
+from dsl.schema import Auto, Count
+from llamac.verify.compare import compare
+from llamac.verify.corpus import Reading, write_corpus
+from llamac.verify.execute import execute, store_for
+from llamac.verify.result import TwinResult
+from llamac.verify.worker import Task
+
+PATIENCE = 60.0
+"""Seconds until a twin that has not ended counts as hanging."""
+
+
+def reading_of(twin: PlanSpec) -> Reading:
+    """The batch of a twin; everything in it is written, nothing is auto."""
+    dp, microbatch = twin.dp, twin.microbatch
+    batch_size, seq_len = twin.train.global_batch, twin.train.seq_len
+    if isinstance(dp, Auto) or isinstance(microbatch, Auto) or batch_size is None or not seq_len:
+        raise ValueError("a twin leaves nothing to choose")
+    return Reading(
+        seq_len=seq_len,
+        vocab=twin.model.vocab,
+        seed=twin.train.seed,
+        dp=dp,
+        microbatch=_sequences(microbatch, seq_len),
+        microbatches=_sequences(batch_size, seq_len) // (dp * _sequences(microbatch, seq_len)),
+        steps=STEPS,
+    )
+
+
+def _sequences(count: Count, seq_len: int) -> int:
+    return count.value // seq_len if count.word == "tokens" else count.value
+
+
+def expected(twin: PlanSpec, corpus: Path) -> Run:
+    """What the reference does with the same weights and data."""
+    reading = reading_of(twin)
+    tokens = read_corpus(twin.train.data, corpus)
+    batches = tuple(
+        batch(
+            tokens,
+            twin.train.data,
+            reading.seed,
+            reading.seq_len,
+            reading.global_batch,
+            step * reading.global_batch,
+        )
+        for step in range(STEPS)
+    )
+    initial = initial_weights(twin.model, twin.train.seed) | vectors_of(twin)
+    total = twin.train.steps
+    if total is None:
+        raise ValueError("a twin counts its steps")
+    return train(twin.model, twin.train, total, initial, batches)
+
+
+def vectors_of(twin: PlanSpec) -> dict[str, torch.Tensor]:
+    """Replacements for the norms' initial ones, between 0.5 and 1.5, each different."""
+    initial = initial_weights(twin.model, twin.train.seed)
+    names = [name for name, value in initial.items() if value.dim() == 1]
+    generator = torch.Generator("cpu").manual_seed(1)
+    return {
+        name: 0.5 + torch.rand(initial[name].shape, generator=generator, dtype=torch.float64)
+        for name in names
+    }
+
+
+def run_twin(
+    files: Mapping[str, str], twin: PlanSpec, folder: Path, patience: float = PATIENCE
+) -> TwinResult:
+    """Runs the program `files` (path -> text, the twin's config.py among them) in `folder`.
+
+    `files` must read its data from `corpus_folder(folder)`.
+    """
+    started = time.monotonic()
+    torch.set_num_threads(1)  # a thread pool does not survive a fork
+    program, output, corpus = folder / "program", folder / "output", corpus_folder(folder)
+    for path in (program, output, corpus):
+        path.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (program / name).write_text(text, encoding="utf-8")
+    write_corpus(twin.train.data, reading_of(twin), corpus)
+
+    world = reading_of(twin).dp * twin.tp
+    store = store_for(world)
+    task = Task(
+        program=program,
+        output=output,
+        world=world,
+        port=store.port,
+        steps=STEPS,
+        device="cpu",
+        vectors=vectors_of(twin),
+    )
+    records, stopped = execute(task, patience)
+    observables, differences = (
+        compare(records, initial_weights(twin.model, twin.train.seed), expected(twin, corpus))
+        if not stopped
+        else ((), ())
+    )
+    return TwinResult(
+        sizes=sizes_of(twin),
+        ranks=world,
+        device="cpu",
+        seconds=time.monotonic() - started,
+        observables=observables,
+        differences=differences,
+        stopped=tuple(stopped),
+    )
+
+
+def corpus_folder(folder: Path) -> Path:
+    return folder / "corpus"
+
+
+def sizes_of(twin: PlanSpec) -> tuple[tuple[str, int], ...]:
+    """The numbers that were chosen to differ."""
+    reading = reading_of(twin)
+    shard = twin.fsdp if not isinstance(twin.fsdp, Auto) else reading.dp
+    layer = twin.model.layer.kinds[0]
+    return (
+        ("replicate", reading.dp // shard),
+        ("fsdp", shard),
+        ("tp", twin.tp),
+        ("microbatch", reading.microbatch),
+        ("microbatches", reading.microbatches),
+        ("seq", reading.seq_len),
+        ("layers", twin.model.layers),
+        ("d_model", twin.model.d_model),
+        ("heads", layer.attention.heads),
+        ("kv_heads", layer.attention.kv_heads),
+        ("head_dim", layer.attention.head_dim),
+        ("d_ff", layer.ffn.d_ff),
+        ("vocab", twin.model.vocab),
+    )

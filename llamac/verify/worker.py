@@ -1,0 +1,169 @@
+"""One rank of the emitted program, driven by the names its README promises, and observed.
+
+Runs in a forked process: it may change the environment and the modules as it likes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TypedDict, cast
+
+import torch
+from torch import Tensor
+
+MODULES = ("config", "model", "parallel", "data", "train", "checkpoint")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a rank runs: the program's folder, and vectors that replace the initial ones.
+
+    Norms start as ones, which hides a norm's weight; both sides get `vectors` instead.
+    """
+
+    program: Path
+    output: Path
+    world: int
+    port: int
+    steps: int
+    device: str
+    vectors: Mapping[str, Tensor]
+
+
+class StepRecord(TypedDict):
+    loss: float
+    grad_norm: float
+    lr: float
+    gradients: dict[str, Tensor]
+
+
+class Record(TypedDict):
+    """What a rank leaves: local tensors, and where in the full tensor each lies."""
+
+    coordinates: dict[str, int]
+    shapes: dict[str, list[int]]
+    slices: dict[str, list[list[int]]]
+    initial: dict[str, Tensor]
+    steps: list[StepRecord]
+    parameters: dict[str, Tensor]
+    exp_avg: dict[str, Tensor]
+    exp_avg_sq: dict[str, Tensor]
+    adam_steps: dict[str, float]
+
+
+def record_path(output: Path, rank: int) -> Path:
+    return output / f"rank-{rank}.pt"
+
+
+def log_path(output: Path, rank: int) -> Path:
+    return output / f"rank-{rank}.log"
+
+
+def run_rank(rank: int, task: Task) -> None:
+    """Entry of the forked process; leaves a record, or a traceback at the end of its log."""
+    log = log_path(task.output, rank).open("w", encoding="utf-8")
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+    sys.stdout = sys.stderr = log
+    record = _observe(rank, task)
+    torch.save(record, record_path(task.output, rank))
+    log.flush()
+    os._exit(0)  # without the interpreter's exit: groups need no farewell from a process that ends
+
+
+def _observe(rank: int, task: Task) -> Record:
+    modules = _import_program(rank, task)
+    train, parallel, data, config = (
+        modules[name] for name in ("train", "parallel", "data", "config")
+    )
+    device = torch.device(task.device)
+    parallel.connect(device)
+    model, optimizer = train.build(device)
+    named: dict[str, Tensor] = dict(model.named_parameters())
+    layout = model.layout
+    slices = {name: parallel.local_slices(layout[name]) for name in named}
+
+    initial = _local(named)
+    for name, vector in task.vectors.items():
+        if name in named:
+            _own_part(named[name]).copy_(vector[slices[name]])
+
+    gradients: list[dict[str, Tensor]] = []
+    clip = parallel.clip_gradients
+
+    def watch_then_clip(model: torch.nn.Module, layout: object) -> Tensor:
+        gradients.append(_local({name: p.grad for name, p in model.named_parameters()}))
+        return clip(model, layout)
+
+    vars(parallel)["clip_gradients"] = watch_then_clip
+    corpus = data.Corpus(config.TRAIN_DATA)
+    steps: list[StepRecord] = []
+    for step in range(task.steps):
+        batches = data.step_batches(corpus, step * config.GLOBAL_BATCH, device)
+        result = train.train_step(model, optimizer, batches, step)
+        steps.append(
+            StepRecord(
+                loss=float(result.loss),
+                grad_norm=float(result.grad_norm),
+                lr=float(result.lr),
+                gradients=gradients.pop() if gradients else {},
+            )
+        )
+    moments = {name: optimizer.state[p] for name, p in named.items()}
+    return Record(
+        coordinates={axis: int(parallel.coordinate(axis)) for axis in parallel.AXES},
+        shapes={name: [int(size) for size in layout[name].shape] for name in named},
+        slices={
+            name: [[s.start, s.stop] for s in _bounded(slices[name], layout[name].shape)]
+            for name in named
+        },
+        initial=initial,
+        steps=steps,
+        parameters=_local(named),
+        exp_avg=_local({name: state.get("exp_avg") for name, state in moments.items()}),
+        exp_avg_sq=_local({name: state.get("exp_avg_sq") for name, state in moments.items()}),
+        adam_steps={name: float(state.get("step", 0)) for name, state in moments.items()},
+    )
+
+
+def _import_program(rank: int, task: Task) -> dict[str, ModuleType]:
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(task.world),
+        "LOCAL_WORLD_SIZE": str(task.world),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(task.port),
+        # the store is the parent's: rank 0 opens no port of its own, so none can be taken
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+    }
+    torch.set_num_threads(1)
+    sys.dont_write_bytecode = True
+    for name in MODULES:
+        sys.modules.pop(name, None)
+    sys.path.insert(0, str(task.program))
+    return {name: importlib.import_module(name) for name in MODULES}
+
+
+def _bounded(slices: tuple[slice, ...], shape: tuple[int, ...]) -> list[slice]:
+    return [slice(*s.indices(size)[:2]) for s, size in zip(slices, shape, strict=True)]
+
+
+def _own_part(tensor: Tensor) -> Tensor:
+    """The part that this rank stores, sharing its memory."""
+    local = getattr(tensor.detach(), "to_local", None)
+    return cast("Tensor", local()) if local is not None else tensor.detach()
+
+
+def _local(tensors: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
+    """Copies of the local parts; a missing tensor is an empty one, found by the comparison."""
+    return {
+        name: torch.empty(0) if tensor is None else _own_part(tensor).clone()
+        for name, tensor in tensors.items()
+    }
