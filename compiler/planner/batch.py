@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from compiler.mesh import Mesh
-from compiler.planner.context import Context
+from compiler.planner.context import Context, Refused
 from compiler.planner.mesh import divisors
 from compiler.problems import (
     Contradiction,
@@ -24,19 +24,26 @@ chunks as that allows."""
 
 
 @dataclass(frozen=True)
-class Batch:
-    """One phase's numbers; batches in sequences."""
+class Run:
+    """What a phase trains on, however it is spread; batches in sequences."""
 
     name: str
     steps: int
     seq_len: int
     global_batch: int
+
+
+@dataclass(frozen=True)
+class Microbatches:
+    """A rank's share of a step."""
+
     microbatch: int
-    microbatches: int
+    count: int
     loss_chunks: int
 
 
-def resolve_batch(context: Context, mesh: Mesh) -> Batch:
+def resolve_run(context: Context) -> Run:
+    """seq_len, global_batch and steps: written, or derived from one another."""
     train = context.spec.train
     name, phase = _only_phase(context)
     seq_len = phase.seq_len or train.seq_len
@@ -45,28 +52,26 @@ def resolve_batch(context: Context, mesh: Mesh) -> Batch:
     batch = phase.global_batch or train.global_batch
     if batch is None:
         _missing(context, "how large a batch is", "no `global_batch`", "global_batch = 4Mi tokens")
+    _check_data(context)
     if seq_len is None or batch is None:
-        context.refuse_if_wrong()
-        raise AssertionError("a missing length is a problem")
+        raise Refused
     context.decide("train.seq_len", seq_len, context.origin("train.seq_len"), "tokens a sequence")
     global_batch = _sequences(context, "train.global_batch", batch, seq_len)
     steps = _steps(context, phase, global_batch * seq_len)
-    dp = mesh.axis_size("dp")
-    microbatch = _microbatch(context, seq_len)
-    context.refuse_if_wrong()
-    if global_batch % (dp * microbatch):
-        _uneven_batch(context, global_batch, dp, microbatch)
-    microbatches = global_batch // (dp * microbatch)
-    context.decide(
-        "microbatches",
-        microbatches,
-        "derived",
-        f"{global_batch:,} sequences / (dp {dp} x microbatch {microbatch})",
-    )
     _check_schedule(context, steps)
-    _check_data(context)
-    chunks = _loss_chunks(context, mesh, microbatch, seq_len)
-    return Batch(name, steps, seq_len, global_batch, microbatch, microbatches, chunks)
+    return Run(name, steps, seq_len, global_batch)
+
+
+def resolve_microbatches(context: Context, mesh: Mesh, run: Run) -> Microbatches:
+    """global_batch = dp x microbatch x microbatches, exactly."""
+    dp = mesh.axis_size("dp")
+    microbatch = _microbatch(context, run.seq_len)
+    if run.global_batch % (dp * microbatch):
+        _uneven_batch(context, run.global_batch, dp, microbatch)
+    count = run.global_batch // (dp * microbatch)
+    reason = f"{run.global_batch:,} sequences / (dp {dp} x microbatch {microbatch})"
+    context.decide("microbatches", count, "derived", reason)
+    return Microbatches(microbatch, count, _loss_chunks(context, mesh, microbatch, run.seq_len))
 
 
 def _only_phase(context: Context) -> tuple[str, PhaseSpec]:

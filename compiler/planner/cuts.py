@@ -18,9 +18,8 @@ PATHS = {
 Cuts = tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def resolve_cuts(context: Context, mesh: Mesh, graph: ModelGraph, seq_len: int) -> Cuts:
+def resolve_cuts(mesh: Mesh) -> Cuts:
     """heads, kv_heads, d_ff, vocab and the residual stream's seq over tp; batch over dp."""
-    _check(context, mesh, graph, seq_len)
     tensor = mesh.axis("tp")
     cuts = {
         dim: tuple(atom for atom in tensor if not (dim == "kv_heads" and atom == "kv_copy"))
@@ -29,9 +28,10 @@ def resolve_cuts(context: Context, mesh: Mesh, graph: ModelGraph, seq_len: int) 
     return tuple((cuts | {"batch": mesh.axis("dp")}).items())
 
 
-def _check(context: Context, mesh: Mesh, graph: ModelGraph, seq_len: int) -> None:
-    tp = mesh.axis_size("tp")
-    sizes = {("seq", seq_len)}
+def check_cuts(context: Context, graph: ModelGraph, seq_len: int | None) -> None:
+    """Every dimension that tp cuts must fall into tp equal parts."""
+    tp = context.spec.tp
+    sizes = {("seq", seq_len)} if seq_len else set[tuple[str, int]]()
     sizes |= {(dim, n) for block in graph.blocks for dim, n in block.sizes if dim in PATHS}
     for dim, size in sorted(sizes):
         if size % tp == 0:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from compiler.graph import ModelGraph
 from compiler.plan import PhasePlan, Plan
-from compiler.planner.batch import resolve_batch
+from compiler.planner.batch import resolve_microbatches, resolve_run
 from compiler.planner.context import Context, Refused
-from compiler.planner.cuts import resolve_cuts
+from compiler.planner.cuts import check_cuts, resolve_cuts
 from compiler.planner.mesh import device_kind, resolve_mesh
 from compiler.schema import PlanSpec
 from dsl.diagnostics import Diagnostic
 from dsl.schema import Auto
 from dsl.spec import Origins
+
+T = TypeVar("T")
 
 
 def plan(
@@ -27,25 +32,36 @@ def plan(
 
 
 def _phase(context: Context, graph: ModelGraph) -> PhasePlan:
-    mesh = resolve_mesh(context)
-    batch = resolve_batch(context, mesh)
-    cuts = resolve_cuts(context, mesh, graph, batch.seq_len)
+    """Steps that do not need each other all report before the first that does gives up."""
+    mesh = _attempt(resolve_mesh, context)
+    run = _attempt(resolve_run, context)
+    check_cuts(context, graph, run.seq_len if run else None)
     _compile(context)
+    if mesh is None or run is None:
+        raise Refused
+    shares = resolve_microbatches(context, mesh, run)
     context.refuse_if_wrong()
     sharding = next(d.value for d in context.decisions if d.path == "sharding")
     return PhasePlan(
-        name=batch.name,
+        name=run.name,
         mesh=mesh,
-        steps=batch.steps,
-        seq_len=batch.seq_len,
-        global_batch=batch.global_batch,
-        microbatch=batch.microbatch,
-        microbatches=batch.microbatches,
-        loss_chunks=batch.loss_chunks,
+        steps=run.steps,
+        seq_len=run.seq_len,
+        global_batch=run.global_batch,
+        microbatch=shares.microbatch,
+        microbatches=shares.count,
+        loss_chunks=shares.loss_chunks,
         sharding="none" if sharding == "none" else "zero3",
-        cuts=cuts,
+        cuts=resolve_cuts(mesh),
         decisions=tuple(context.decisions),
     )
+
+
+def _attempt(resolve: Callable[[Context], T], context: Context) -> T | None:
+    try:
+        return resolve(context)
+    except Refused:
+        return None
 
 
 def _compile(context: Context) -> None:

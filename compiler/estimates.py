@@ -1,0 +1,144 @@
+"""The estimate tree: every figure llamac prints, with formula, source and children.
+
+`explain`, failed asserts, the plan's table and comments in generated code print these trees. To add
+a figure: a function that returns an Estimate, and its entry in `estimates`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from compiler.graph import Block, ModelGraph, Parameter
+from compiler.operators import Attention, Linear
+from compiler.plan import Plan
+
+NOT_BUILT = ("memory", "step_time", "mfu", "days", "price", "goodput", "power", "energy")
+"""Roots of paths that the language reserves for the cost model."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A named figure. `source` is a public reference or what it was counted from."""
+
+    name: str
+    value: float
+    unit: str
+    formula: str
+    source: str
+    children: tuple[Estimate, ...] = ()
+
+    def walk(self, prefix: str = "") -> Iterator[tuple[str, Estimate]]:
+        """Every node with its dotted path."""
+        path = f"{prefix}.{self.name}" if prefix else self.name
+        yield path, self
+        for child in self.children:
+            yield from child.walk(path)
+
+
+def parameters(graph: ModelGraph) -> Estimate:
+    """Elements of all weights; a tied weight counts where it is owned."""
+    parts = tuple(_block_parameters(graph, block) for block in graph.blocks)
+    total = sum(part.value for part in parts)
+    names = " + ".join(part.name for part in parts)
+    return Estimate("parameters", total, "parameters", names, "the model's graph", parts)
+
+
+def _block_parameters(graph: ModelGraph, block: Block) -> Estimate:
+    count = graph.count(block)
+    children = tuple(_parameter(block, parameter) for parameter in block.parameters)
+    one = sum(child.value for child in children)
+    formula = f"{count} x {one:,.0f}" if count > 1 else " + ".join(c.name for c in children)
+    return Estimate(block.name, count * one, "parameters", formula, f"block {block.name}", children)
+
+
+def _parameter(block: Block, parameter: Parameter) -> Estimate:
+    if parameter.tied_to:
+        formula = f"tied to {parameter.tied_to}"
+        return Estimate(parameter.name, 0, "parameters", formula, "model.head.tied")
+    formula = " x ".join(f"{dim} {block.size(dim):,}" for dim in parameter.dims)
+    return Estimate(parameter.name, block.elements(parameter), "parameters", formula, "dimensions")
+
+
+def flops_per_token(graph: ModelGraph, seq_len: int) -> Estimate:
+    """Model FLOPs of one token, forward and backward: 3 x the forward's matrix products.
+
+    Attention counts its causal half, the embedding lookup nothing, recomputation nothing:
+    6 (N - N_embedding) + 6 layers heads head_dim seq_len for a dense model.
+    """
+    parts = tuple(_block_flops(graph, block, seq_len) for block in graph.blocks)
+    total = sum(part.value for part in parts)
+    names = " + ".join(part.name for part in parts)
+    convention = "matrix products x 3, causal half of attention"
+    return Estimate("flops_per_token", total, "FLOP", names, convention, parts)
+
+
+def _block_flops(graph: ModelGraph, block: Block, seq_len: int) -> Estimate:
+    values = block.values()
+    sizes = dict(block.sizes) | {"batch": 1, "seq": seq_len}
+    children: list[Estimate] = []
+    for node in block.nodes:
+        if isinstance(node.operator, Linear | Attention):
+            dims = tuple(values[name].dims for name in node.inputs)
+            flops = 3 * node.operator.flops(sizes, dims) / seq_len
+            call = f"3 x {node.operator.name}({', '.join(node.inputs)})"
+            children.append(Estimate(node.outputs[0].name, flops, "FLOP", call, "operator"))
+    count = graph.count(block)
+    one = sum(child.value for child in children)
+    formula = f"{count} x {one:,.0f}" if count > 1 else " + ".join(c.name for c in children)
+    return Estimate(block.name, count * one, "FLOP", formula or "none", "graph", tuple(children))
+
+
+def estimates(graph: ModelGraph, plan: Plan | None) -> Mapping[str, Estimate]:
+    """All figures by root name; those of a run only where there is a plan."""
+    found = [parameters(graph)]
+    if plan is not None:
+        found += _run(graph, plan)
+    return {estimate.name: estimate for estimate in found}
+
+
+def _run(graph: ModelGraph, plan: Plan) -> list[Estimate]:
+    phase = plan.main
+    per_token = flops_per_token(graph, phase.seq_len)
+    tokens_per_step = Estimate(
+        "tokens_per_step",
+        phase.tokens_per_step,
+        "tokens",
+        f"{phase.global_batch:,} sequences x {phase.seq_len:,}",
+        "train.global_batch, train.seq_len",
+    )
+    tokens = Estimate(
+        "tokens",
+        phase.steps * phase.tokens_per_step,
+        "tokens",
+        f"{phase.steps:,} steps x {phase.tokens_per_step:,}",
+        "train",
+        (tokens_per_step,),
+    )
+    flops = Estimate(
+        "flops",
+        per_token.value * tokens.value,
+        "FLOP",
+        f"{per_token.value:.4g} a token x {tokens.value:,.0f} tokens",
+        "flops_per_token, tokens",
+        (per_token,),
+    )
+    return [per_token, tokens_per_step, tokens, flops]
+
+
+def to_json(estimate: Estimate) -> str:
+    """The tree as JSON text."""
+    return json.dumps(as_dict(estimate), indent=2) + "\n"
+
+
+def as_dict(estimate: Estimate) -> dict[str, object]:
+    value = estimate.value
+    return {
+        "name": estimate.name,
+        "value": int(value) if float(value).is_integer() else value,
+        "unit": estimate.unit,
+        "formula": estimate.formula,
+        "source": estimate.source,
+        "children": [as_dict(child) for child in estimate.children],
+    }

@@ -1,0 +1,89 @@
+"""The pipeline on one page: text -> Spec -> ModelGraph -> Plan -> RankProgram.
+
+Every arrow is pure and typed; each result is a value, or the diagnostics that stand against it.
+Emission (`backends.pytorch.emit`) reads a `Compiled` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from compiler.asserts import check_asserts
+from compiler.build_graph import build_graph
+from compiler.estimates import Estimate, estimates
+from compiler.graph import ModelGraph
+from compiler.lower import lower
+from compiler.plan import Plan
+from compiler.planner import plan as make_plan
+from compiler.problems import UnknownPlan
+from compiler.rank_program import RankProgram
+from compiler.schema import BLOCKS, PlanSpec
+from dsl.diagnostics import Diagnostic
+from dsl.frontend import Loaded, Lookup, load
+from dsl.spec import Assert, Origins, Spec
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """One plan through all phases. `programs[i]` is the rank program of `plan.phases[i]`."""
+
+    graph: ModelGraph
+    plan: Plan
+    estimates: Mapping[str, Estimate]
+    programs: tuple[RankProgram, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """`compiled` is None exactly when a diagnostic is an error."""
+
+    compiled: Compiled | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def read(path: str, lookup: Lookup, overrides: Sequence[tuple[str, str]] = ()) -> Loaded:
+    """parse, resolve, check: text -> Spec."""
+    return load(path, lookup, BLOCKS, overrides)
+
+
+def compile_named(spec: Spec, name: str) -> Result:
+    """The plan called `name` of a Spec."""
+    plan_spec = spec.all(PlanSpec)[name]
+    return compile_plan(name, plan_spec, spec.origins, spec.asserts.get(name, ()))
+
+
+def compile_plan(
+    name: str, spec: PlanSpec, origins: Origins | None = None, asserts: tuple[Assert, ...] = ()
+) -> Result:
+    """build_graph, plan, check asserts, lower: Spec -> RankProgram.
+
+    A spec made in memory (the twin's) has no origins: its diagnostics carry no spans.
+    """
+    graph = build_graph(spec.model)
+    plan, diagnostics = make_plan(name, spec, graph, origins or Origins())
+    if plan is None:
+        return Result(None, diagnostics)
+    figures = estimates(graph, plan)
+    diagnostics += check_asserts(plan, figures, asserts)
+    if any(diagnostic.is_error for diagnostic in diagnostics):
+        return Result(None, diagnostics)
+    clip = spec.train.clip
+    programs = tuple(lower(phase, graph, clip) for phase in plan.phases)
+    return Result(Compiled(graph, plan, figures, programs), diagnostics)
+
+
+def choose_plan(spec: Spec, name: str | None) -> str | Diagnostic:
+    """The plan asked for, or the only one; otherwise what to say."""
+    names = tuple(spec.all(PlanSpec))
+    if name in names:
+        return name
+    if name is None and len(names) == 1:
+        return names[0]
+    if not names:
+        what = "the file has no plan"
+    elif name is None:
+        what = "the file has several plans"
+    else:
+        what = f"the file has no plan `{name}`"
+    return UnknownPlan(span=None, what=what, names=names).diagnostic()
