@@ -145,7 +145,7 @@ def entry(name: str) -> Callable[[type[T]], type[T]]:
 
     def wrap(cls: type[T]) -> type[T]:
         made = dataclass(frozen=True, kw_only=True)(cls)
-        setattr(made, "entry_name", name)
+        made.entry_name = name
         return made
 
     return wrap

@@ -44,7 +44,7 @@ class Source:
 
     @cached_property
     def line_starts(self) -> tuple[int, ...]:
-        """Offset of the first character of each line; `\\n`, `\\r\\n` and a lone `\\r` end lines."""
+        """Offsets of each line's first character; `\\n`, `\\r\\n` or a lone `\\r` ends a line."""
         starts = [0]
         index, text = 0, self.text
         while index < len(text):

@@ -1,0 +1,317 @@
+"""Text -> tree with holes. A text that is right is parsed in one go.
+
+One that is not is cut into units by indentation: a line, and the lines indented deeper than it. A
+unit that parses is kept; one that does not is split into its head and the units of its body; one
+that cannot be split is one error and a hole. So a missing bracket costs its own line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from dsl.automaton import Stuck, run
+from dsl.build import builders
+from dsl.diagnostics import Problem
+from dsl.layout import Line, cut, lines_of
+from dsl.source import Source, Span
+from dsl.syntax import (
+    MAXIMUM_ERRORS,
+    MAXIMUM_NESTING,
+    MAXIMUM_TOKENS,
+    Limit,
+    MissingBrace,
+    Unclosed,
+    UnclosedText,
+    Unexpected,
+    UnknownCharacter,
+    Unopened,
+    describe_expected,
+    describe_found,
+)
+from dsl.tokens import CLOSING, END, JUNK, NEWLINE, OPEN_TEXT, OPENING, Token, join_lines, tokenize
+from dsl.tree import Block, Clause, Component, File, Hole, Let, Name, Path, Refine, Replace
+
+SIGNS: Final = {"LBRACE": "{", "LPAR": "(", "LSQB": "[", "RBRACE": "}", "RPAR": ")", "RSQB": "]"}
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """The tree, with holes where `problems` tell what is wrong."""
+
+    tree: File
+    problems: tuple[Problem, ...]
+
+
+def parse(source: Source) -> Parsed:
+    """Parse a file; problems come in the order of the text."""
+    tokens = tokenize(source.text)
+    excess = _excess(source.path, tokens)
+    if excess is not None:
+        return Parsed(File(source.path, (Hole(_whole(source)),)), (excess,))
+    complaints: list[Problem] = []
+    made = run("file", join_lines(tokens), builders(source.path, complaints))
+    if not isinstance(made, Stuck):
+        return Parsed(made[0], tuple(complaints))
+    reader = _Reader(source)
+    clauses = reader.units(lines_of(source, tokens))
+    problems = sorted(reader.problems, key=lambda p: p.span.start if p.span else 0)
+    if len(problems) > MAXIMUM_ERRORS:
+        rest = f"{len(problems) - MAXIMUM_ERRORS:,} more errors of form in this file"
+        last = Limit(span=problems[MAXIMUM_ERRORS].span, what=rest, limit="100 are shown")
+        problems = [*problems[:MAXIMUM_ERRORS], last]
+    return Parsed(File(source.path, tuple(clauses)), tuple(problems))
+
+
+def parse_value(source: Source) -> Parsed:
+    """Parse the text of a value alone, as `--set` gives it: the tree is `value = TEXT`."""
+    wrapped = Source(source.path, f"value = {source.text}")
+    return parse(wrapped)
+
+
+def _whole(source: Source) -> Span:
+    return Span(source.path, 0, len(source.text))
+
+
+def _excess(path: str, tokens: Sequence[Token]) -> Limit | None:
+    """What breaks a limit before parsing starts."""
+    if len(tokens) > MAXIMUM_TOKENS:
+        token = tokens[MAXIMUM_TOKENS]
+        return Limit(
+            span=Span(path, token.start, token.end),
+            what=f"the file has {len(tokens):,} words and signs",
+            limit=f"{MAXIMUM_TOKENS:,}",
+        )
+    depth = 0
+    for token in tokens:
+        depth += (token.kind in OPENING) - (token.kind in CLOSING and depth > 0)
+        if depth > MAXIMUM_NESTING:
+            return Limit(
+                span=Span(path, token.start, token.end),
+                what="brackets are nested too deep",
+                limit=f"{MAXIMUM_NESTING} inside each other",
+            )
+    return None
+
+
+class _Reader:
+    """Recovers the clauses of one file that does not parse as a whole."""
+
+    def __init__(self, source: Source) -> None:
+        self.path = source.path
+        self.problems: list[Problem] = []
+
+    def units(self, lines: Sequence[Line], stuck: int | None = None) -> list[Clause]:
+        """The clauses of a body. `stuck`: a token known to make its unit fail, so that no unit
+        is parsed at more than two levels."""
+        clauses: list[Clause] = []
+        for unit in cut(lines):
+            tokens = [token for line in unit for token in line.tokens]
+            known = stuck is not None and tokens[0].start <= stuck <= tokens[-1].end
+            clauses += self.unit(unit, stuck if known and len(unit) > 1 else None)
+        return clauses
+
+    def unit(self, lines: Sequence[Line], stuck: int | None) -> list[Clause]:
+        if stuck is None:
+            made = self.attempt(lines)
+            if not isinstance(made, Stuck):
+                return made
+            stuck = self.place(lines, made)
+        head, inner = lines[0], list(lines[1:])
+        opened, unopened = head.balance()
+        if unopened is not None:
+            self.report(Unopened(span=self.span(unopened), bracket=unopened.text))
+            rest = [token for token in head.tokens if token is not unopened]
+            return self.units([replace(head, tokens=rest), *inner]) if rest else self.units(inner)
+        if inner and len(opened) == 1 and opened[0] is head.words[-1] and head.opens_body():
+            return self.body(head, inner, stuck)
+        if inner and not opened:
+            return self.unopened_body(head, inner, stuck)
+        return [self.broken(lines)]
+
+    def body(self, head: Line, inner: list[Line], stuck: int) -> list[Clause]:
+        """A head that ends with `{` and the lines of its body."""
+        brace = head.words[-1]
+        inner = self.close(head, inner, brace)
+        clauses = self.units(inner, stuck)
+        closing = Token("RBRACE", "}", brace.end, brace.end)
+        made = self.attempt([replace(head, tokens=[*head.words, closing])])
+        if isinstance(made, Stuck):
+            self.explain(list(head.words), made)
+            return [self.hole(head)]
+        return [_with_body(made[0], tuple(clauses))]
+
+    def close(self, head: Line, inner: list[Line], brace: Token | None) -> list[Line]:
+        """Drop the line that closes the body; report what closes it never or twice."""
+        closers = [line for line in inner if line.indent <= head.indent]
+        if not closers and brace is not None:
+            self.report(Unclosed(span=self.span(brace), bracket="{", closing="}"))
+        for line in closers if brace is None else closers[1:]:
+            bracket = line.words[0]
+            self.report(Unopened(span=self.span(bracket), bracket=bracket.text))
+        rest = [replace(line, tokens=line.words[1:], indent=head.indent + 1) for line in closers]
+        after = [line for line in rest if line.words]
+        return [line for line in inner if line not in closers] + after
+
+    def unopened_body(self, head: Line, inner: list[Line], stuck: int) -> list[Clause]:
+        """Lines indented under a head without `{`."""
+        closes = any(line.indent <= head.indent for line in inner)
+        alone = self.attempt([head])
+        brace = Token("LBRACE", "{", head.words[-1].end, head.words[-1].end)
+        opened = replace(head, tokens=[*head.words, brace, brace._replace(kind="RBRACE")])
+        made = self.attempt([opened])
+        if not isinstance(made, Stuck) and (closes or isinstance(alone, Stuck)):
+            self.report(MissingBrace(span=self.span(head.words[0], head.words[-1])))
+            inner = [line for line in inner if line.indent > head.indent]
+            return [_with_body(made[0], tuple(self.units(inner)))]
+        if isinstance(alone, Stuck):
+            self.explain(list(head.words), alone)
+            alone = [self.hole(head)]
+        return [*alone, *self.units(self.close(head, inner, None), stuck)]
+
+    def attempt(self, lines: Sequence[Line]) -> list[Clause] | Stuck:
+        """Parse lines as one clause or several with commas between."""
+        tokens = join_lines([token for line in lines for token in line.tokens])
+        while tokens and tokens[-1].kind in (NEWLINE, "COMMA"):
+            tokens.pop()
+        complaints: list[Problem] = []
+        made = run("file", tokens, builders(self.path, complaints))
+        if isinstance(made, Stuck):
+            return made
+        self.problems += complaints
+        return list(made[0].clauses)
+
+    def broken(self, lines: Sequence[Line]) -> Clause:
+        tokens = [token for line in lines for token in line.tokens]
+        joined = join_lines(tokens)
+        made = run("file", joined, builders(self.path, []))
+        if isinstance(made, Stuck):
+            self.explain(joined, made)
+        return self.hole(lines[0])
+
+    def place(self, lines: Sequence[Line], stuck: Stuck) -> int:
+        tokens = join_lines([token for line in lines for token in line.tokens])
+        return tokens[min(stuck.index, len(tokens) - 1)].start
+
+    def explain(self, tokens: Sequence[Token], stuck: Stuck) -> None:
+        """One problem for where the automaton is stuck."""
+        last = tokens[-1]
+        token = (
+            tokens[stuck.index] if stuck.index < len(tokens) else Token(END, "", last.end, last.end)
+        )
+        span = self.span(token)
+        if stuck.too_deep:
+            self.report(Limit(span=span, what="this is nested too deep", limit="100 operations"))
+        elif token.kind == JUNK:
+            self.report(UnknownCharacter(span=span, description=_describe_junk(token.text)))
+        elif token.kind == OPEN_TEXT:
+            self.report(UnclosedText(span=span))
+        else:
+            opened = _opened(tokens[: stuck.index])
+            if token.kind in (END, NEWLINE) and opened and opened[-1].kind in ("LPAR", "LSQB"):
+                bracket = opened[-1]
+                closing = SIGNS[OPENING[bracket.kind]]
+                self.report(
+                    Unclosed(span=self.span(bracket), bracket=bracket.text, closing=closing)
+                )
+                return
+            if token.kind in (END, NEWLINE) and last.kind != NEWLINE:
+                span = Span(self.path, last.end, last.end)
+            found = "the end of the line" if token.kind == END else None
+            self.report(
+                Unexpected(
+                    span=span,
+                    expected=describe_expected(stuck.expected),
+                    found=found or describe_found(token.kind, token.text),
+                    hint=_hint(tokens, stuck.index),
+                )
+            )
+
+    def hole(self, line: Line) -> Clause:
+        """A hole that keeps the name it would have had, so that nobody misses the field."""
+        words = line.words
+        span = self.span(words[0], words[-1])
+        hole = Hole(span)
+        kinds = [word.kind for word in words[:2]]
+        names = [Name(word.text, self.span(word)) for word in words[:2]]
+        if kinds == ["NAME", "NAME"]:
+            return Block(names[0], names[1], None, None, (hole,), span)
+        if kinds == ["LET", "NAME"]:
+            return Let(names[1], hole, span)
+        if kinds[0] == "NAME":
+            return Replace(Path((names[0],), names[0].span), hole, span)
+        return hole
+
+    def span(self, first: Token, last: Token | None = None) -> Span:
+        return Span(self.path, first.start, (last or first).end)
+
+    def report(self, problem: Problem) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+
+def _with_body(clause: Clause, body: tuple[Clause, ...]) -> Clause:
+    """Put recovered lines into the empty body that the head was parsed with."""
+    match clause:
+        case Block() | Refine():
+            return replace(clause, body=body)
+        case Replace(value=Component() as value) | Let(value=Component() as value):
+            return replace(clause, value=replace(value, body=value.body + body))
+        case _:
+            return clause
+
+
+def _opened(tokens: Sequence[Token]) -> list[Token]:
+    """Brackets not closed yet."""
+    stack: list[Token] = []
+    for token in tokens:
+        if token.kind in OPENING:
+            stack.append(token)
+        elif token.kind in CLOSING and stack:
+            stack.pop()
+    return stack
+
+
+def _describe_junk(text: str) -> str:
+    shown = text if text.isprintable() else "".join(f"U+{ord(c):04X} " for c in text[:4]).strip()
+    return f"`{shown[:20]}`" if text.isprintable() else f"the character {shown}"
+
+
+def _hint(tokens: Sequence[Token], index: int) -> str | None:
+    """What people of other languages type."""
+    found = tokens[index] if index < len(tokens) else None
+    if found is None or index == 0:
+        return None
+    before = tokens[index - 1]
+    if found.kind == "LBRACE" and before.kind == "EQUAL":
+        return "a body follows the name of what it describes: `optimizer = adamw { ... }`"
+    if found.kind == "EQUAL" and before.kind == "EQUAL":
+        return "write one `=` for a field, `==` in a comparison"
+    if found.kind == "COMPARISON":
+        return "a comparison has two sides: write `a < b and b < c`"
+    if found.kind in TABLE_WORDS:
+        return f"`{found.text}` is a word of the language and cannot name a field"
+    return None
+
+
+TABLE_WORDS: Final = frozenset(
+    [
+        "AND",
+        "AS",
+        "AUTO",
+        "EXTENDS",
+        "FALSE",
+        "IMPORT",
+        "IN",
+        "LET",
+        "MAXIMIZE",
+        "MINIMIZE",
+        "NONE",
+        "NOT",
+        "OF",
+        "OR",
+        "TRUE",
+        "VARY",
+    ]
+)
