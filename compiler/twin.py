@@ -20,7 +20,10 @@ from compiler.schema.train import (
     AdamW,
     Constant,
     Cosine,
+    Data,
     LrSchedule,
+    TextData,
+    TokenData,
     TrainSpec,
     Wsd,
 )
@@ -30,8 +33,16 @@ STEPS = 3
 """Steps that are run and compared; the schedule ends one step later, so its last is not reached."""
 
 TOTAL_STEPS = 4
+SEQ_LEN = 12
+"""Divided by every tp a twin may have but 5, and by the three chunks of its loss."""
+
+LOSS_CHUNKS = 3
+
 CLIP = 1e-3
 """Far below the gradient norm of any twin, so that clipping acts in every step."""
+
+SMALL_WORLD = 12
+"""Ranks up to which a mesh is left as it is."""
 
 INITIAL_STD = 0.3
 """Large enough that every operator's output matters at width 10."""
@@ -62,35 +73,41 @@ def twins_of(spec: PlanSpec, phase: PhasePlan) -> tuple[PlanSpec, ...]:
 
 
 def _atom_sizes(mesh: Mesh) -> tuple[AtomSizes, ...]:
-    replicate, shard, kv, kv_copy = _present(mesh)
-    match sum((replicate, shard, kv, kv_copy)):
-        case 4:
-            return (AtomSizes(2, 3, 3, 2), AtomSizes(2, 3, 2, 3))
-        case _:
-            sizes = iter((2, 3, 4))
-            return (
-                AtomSizes(*(next(sizes) if on else 1 for on in (replicate, shard, kv, kv_copy))),
-            )
+    """A mesh that is small and has no two equal atoms stays; others get 2, 3, 4 in mesh order."""
+    own = _own_sizes(mesh)
+    present = [size for size in own if size > 1]
+    if len(set(present)) == len(present) and math.prod(present) <= SMALL_WORLD:
+        return (AtomSizes(*own),)
+    if len(present) == 4:
+        return (AtomSizes(2, 3, 3, 2), AtomSizes(2, 3, 2, 3))
+    sizes = iter((2, 3, 4))
+    return (AtomSizes(*(next(sizes) if size > 1 else 1 for size in own)),)
 
 
-def _present(mesh: Mesh) -> tuple[bool, bool, bool, bool]:
-    """Whether the mesh has replicate, shard, kv and kv_copy; plain tp is all kv."""
-    names = {atom.name for atom in mesh.atoms}
+def _own_sizes(mesh: Mesh) -> tuple[int, int, int, int]:
+    """Ranks on replicate, shard, kv and kv_copy; plain tp is all kv."""
+    sizes = {atom.name: atom.size for atom in mesh.atoms}
     return (
-        "replicate" in names,
-        "shard" in names,
-        bool(names & {"tp", "kv"}),
-        "kv_copy" in names,
+        sizes.get("replicate", 1),
+        sizes.get("shard", 1),
+        sizes.get("tp", sizes.get("kv", 1)),
+        sizes.get("kv_copy", 1),
     )
 
 
 def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
     microbatch = 2
     accumulation = 1 if phase.microbatches == 1 else _unlike(atoms)
-    seq_len = _multiple(atoms.tp, 12)
+    seq_len = _multiple(atoms.tp, SEQ_LEN)
     return replace(
         spec,
-        model=_model(spec.model, phase.mesh, atoms, taken={seq_len, seq_len // atoms.tp}),
+        model=_model(
+            spec.model,
+            phase.mesh,
+            atoms,
+            taken={seq_len, seq_len // atoms.tp},
+            least_vocab=_least_vocab(spec.train.data),
+        ),
         cluster=ClusterSpec(nodes=1, node=CpuNode(devices=atoms.dp * atoms.tp)),
         train=replace(
             _train(spec.train),
@@ -103,6 +120,15 @@ def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
         microbatch=Count(microbatch, "sequences"),
         compile=False,
     )
+
+
+def _least_vocab(data: Data) -> int:
+    """Room for every token that the data can hold, and never a round number."""
+    match data:
+        case TextData():
+            return 257
+        case TokenData(separator=separator):
+            return max(29, separator + 1)
 
 
 def _unlike(atoms: AtomSizes) -> int:
@@ -127,7 +153,9 @@ def _free(of: int, minimum: int, taken: set[int]) -> int:
     return size
 
 
-def _model(model: ModelSpec, mesh: Mesh, atoms: AtomSizes, taken: set[int]) -> ModelSpec:
+def _model(
+    model: ModelSpec, mesh: Mesh, atoms: AtomSizes, taken: set[int], least_vocab: int
+) -> ModelSpec:
     """Equal numbers of the model stay equal, different ones stay different."""
     attentions: dict[tuple[int, int, int], Gqa] = {}
     widths: dict[int, int] = {}
@@ -158,7 +186,7 @@ def _model(model: ModelSpec, mesh: Mesh, atoms: AtomSizes, taken: set[int]) -> M
     indices = (*range(len(kinds)), 0)
     return replace(
         model,
-        vocab=_free(atoms.tp, 29, taken),
+        vocab=_free(atoms.tp, least_vocab, taken),
         d_model=_free(1, 10, taken),
         layers=len(indices),
         layer=Pattern(kinds=tuple(kinds), indices=indices),
