@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compiler.components.attention import attention
-from compiler.components.builder import Builder
+from compiler.components.builder import MASK_INPUTS, Builder
 from compiler.components.swiglu import swiglu
 from compiler.graph import Block, LossTerm, ModelGraph, Normal, Ones, Value
 from compiler.operators import Add, CrossEntropy, Embedding, Linear, RmsNorm
@@ -11,8 +11,6 @@ from compiler.schema.model import LayerSpec, ModelSpec
 
 TOKENS = ("batch", "seq")
 STREAM = ("batch", "seq", "d_model")
-POSITIONS = Value("positions", TOKENS)
-DOCUMENTS = Value("documents", TOKENS)
 LOSS_REGION = "loss"
 
 
@@ -41,7 +39,8 @@ def _embedding(model: ModelSpec) -> Block:
 
 def _layer(model: ModelSpec, layer: LayerSpec, name: str) -> Block:
     """Pre-norm: x + attention(norm(x)), then x + ffn(norm(x))."""
-    builder = Builder(name, (Value("x", STREAM), POSITIONS, DOCUMENTS), {"d_model": model.d_model})
+    sides = tuple(Value(side, TOKENS) for side in MASK_INPUTS)
+    builder = Builder(name, (Value("x", STREAM), *sides), {"d_model": model.d_model})
     init, norm = Normal(model.init.std), RmsNorm(model.norm.eps)
     attention_norm = builder.parameter("attention_norm.weight", ("d_model",), Ones())
     h = builder.apply("attention_in", norm, "x", attention_norm)

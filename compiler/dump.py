@@ -16,6 +16,7 @@ from compiler.rank_program import (
     Delegated,
     Fsdp,
     LocalValue,
+    Pipeline,
     RankProgram,
     Region,
     Statement,
@@ -149,6 +150,8 @@ def _step(program: RankProgram) -> Iterator[str]:
     yield f"  {step.microbatches} microbatches forward and backward, loss = sum / valid"
     for total in step.gradient_sums:
         yield f"  all_reduce(gradients P on {total.axis}), coalesced: {_names(total.parameters)}"
+    for tied in step.tied_sums:
+        yield f"  gradients over first and last stage: {_names(tied.parameters)}"
     for group in step.norm:
         over = " x ".join(group.atoms) or "nothing"
         yield f"  squares over {over}: {_names(group.parameters)}"
@@ -167,6 +170,9 @@ def _delegated(node: Delegated) -> str:
                 f"replicate = {_names(node.replicate) or 'nothing'}; reduce = {node.reduce}; "
                 f"when = {node.when})"
             )
+        case Pipeline(schedule=schedule, stages=stages, microbatches=microbatches):
+            layers = _names(str(n) for n in stages)
+            return f"Pipeline({schedule}, stages = {layers}, microbatches = {microbatches})"
         case Checkpoint(block=block, policy=policy):
             return f"Checkpoint({block}, {policy})"
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from compiler.mesh import Mesh
+from compiler.schedules import ScheduleKind
 from compiler.schema import PlanSpec
 
 Origin = Literal["written", "default", "inherited", "derived", "chosen"]
@@ -33,7 +34,8 @@ class PhasePlan:
 
     global_batch and microbatch are in sequences; microbatches are a rank's forwards of one step.
     `cuts` says over which atoms a named dimension is cut, outermost first: weights by heads,
-    kv_heads, d_ff, vocab; the residual stream by seq; activations by batch.
+    kv_heads, d_ff, vocab; the residual stream by seq; activations by batch. `stages` are the
+    layers of each virtual stage, one entry where there is no pipeline.
     """
 
     name: str
@@ -45,6 +47,8 @@ class PhasePlan:
     microbatches: int
     loss_chunks: int
     sharding: Literal["none", "zero1", "zero2", "zero3"]
+    schedule: ScheduleKind
+    stages: tuple[int, ...]
     cuts: tuple[tuple[str, tuple[str, ...]], ...]
     decisions: tuple[Decision, ...]
 

@@ -16,6 +16,7 @@ from compiler.graph import Init, LossTerm, Value
 from compiler.mesh import Mesh
 from compiler.operators import Operator
 from compiler.placement import Layout
+from compiler.schedules import ScheduleKind
 
 
 class Kept(Enum):
@@ -46,6 +47,7 @@ class Compute:
     inputs: tuple[str, ...]
 
 
+Sharding = Literal["none", "zero1", "zero2", "zero3"]
 Pair = Literal["all_gather", "reduce_scatter", "all_reduce", "all_reduce_max"]
 """Named pairs (forward, backward) as placements of the value on the axis:
 
@@ -137,6 +139,7 @@ class Fsdp:
     units: tuple[str, ...]
     shard: tuple[str, ...]
     replicate: tuple[str, ...]
+    sharding: Sharding
     reshard_after_forward: bool
     reduce: Literal["sum"]
     when: Literal["every microbatch", "last microbatch"]
@@ -151,7 +154,27 @@ class Checkpoint:
     policy: Literal["regather"]
 
 
-Delegated = Fsdp | Checkpoint
+@dataclass(frozen=True)
+class Pipeline:
+    """Contract: rank r of pp holds the virtual stages r, r + pp, ...; stage s runs `stages[s]`
+    layers, the first after the embedding, the last before the head. Every microbatch passes every
+    stage once forward and once backward, in the order of `compiler.schedules.actions`; the
+    residual stream goes to the next stage as it lies, its gradient back."""
+
+    schedule: ScheduleKind
+    stages: tuple[int, ...]
+    microbatches: int
+
+
+Delegated = Fsdp | Pipeline | Checkpoint
+
+
+@dataclass(frozen=True)
+class TiedSum:
+    """Gradients of one weight held by the first and the last stage, summed over the two."""
+
+    axis: str
+    parameters: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -174,11 +197,12 @@ class NormGroup:
 @dataclass(frozen=True)
 class StepProgram:
     """count valid targets over `count_over`; forward and backward of `microbatches`, each loss a
-    sum divided by that count; `gradient_sums`; norm; finite check; clip; optimizer; schedule."""
+    sum divided by that count; `gradient_sums`; `tied_sums`; norm; finite check; clip; optimizer; schedule."""
 
     count_over: tuple[str, ...]
     microbatches: int
     gradient_sums: tuple[GradientSum, ...]
+    tied_sums: tuple[TiedSum, ...]
     norm: tuple[NormGroup, ...]
     clip: float | None
 
@@ -221,10 +245,12 @@ __all__ = [
     "LocalValue",
     "NormGroup",
     "Pair",
+    "Pipeline",
     "RankProgram",
     "Region",
     "Statement",
     "StepProgram",
+    "TiedSum",
     "Value",
     "local_size",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from compiler.components.builder import Builder
+from compiler.components.builder import MASK_INPUTS, Builder
 from compiler.graph import Normal, Ones
 from compiler.operators import Attention, Linear, RmsNorm, Rope
 from compiler.operators.rope import Scaling
@@ -35,7 +35,7 @@ def attention(builder: Builder, entry: Gqa, h: str, init: Normal) -> str:
     match entry.mask:
         case FullMask():
             is_default = entry.scale == entry.head_dim**-0.5
-            o = builder.apply("o", Attention(entry.scale, is_default), q, k, v, "documents")
+            o = builder.apply("o", Attention(entry.scale, is_default), q, k, v, *MASK_INPUTS)
         case SlidingMask() | ChunkedMask():
             raise ValueError("a mask that the schema still marks as pending")
         case _:

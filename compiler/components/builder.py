@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from compiler.graph import Block, Init, LossTerm, Node, Parameter, Value
 from compiler.operators import Operator
 
+KEY_INPUTS = ("key_positions", "key_documents")
+MASK_INPUTS = ("positions", "documents", *KEY_INPUTS)
+"""What attention reads beside q, k, v: of its queries, and of all keys."""
+
 
 @dataclass
 class Builder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from compiler.components.builder import KEY_INPUTS
 from compiler.graph import Block, Node, Parameter, Value
 from compiler.lower.keep import keep
 from compiler.lower.walk import Walk
@@ -25,16 +26,13 @@ from compiler.rank_program import (
     local_size,
 )
 
-STREAM_CUTS = ("batch", "seq")
-SIDE_CUTS = ("batch",)
-
 
 def lower_block(block: Block, phase: PhasePlan) -> BlockProgram:
     """The block on one rank; its output lies as the residual stream, or is the loss."""
     walk = Walk(phase, block)
     inputs = tuple(_input(walk, value) for value in block.inputs)
     for parameter in block.parameters:
-        walk.define(parameter.name, parameter.dims, _cut(phase, parameter.dims, parameter.dims))
+        walk.define(parameter.name, parameter.dims, _cut(phase, parameter.dims))
     region = ""
     for node in block.nodes:
         if region and node.region != region:
@@ -48,7 +46,7 @@ def lower_block(block: Block, phase: PhasePlan) -> BlockProgram:
         walk.close_region(region)
     output = block.outputs[0]
     if not block.losses:
-        output = walk.bring(output, _cut(phase, walk.dims[output], STREAM_CUTS))
+        output = walk.bring(output, _cut(phase, walk.dims[output]))
     statements = keep(tuple(walk.statements), {value.name for value in inputs})
     return BlockProgram(
         block.name,
@@ -62,18 +60,20 @@ def lower_block(block: Block, phase: PhasePlan) -> BlockProgram:
     )
 
 
-def _cut(phase: PhasePlan, dims: tuple[str, ...], by: tuple[str, ...]) -> Layout:
-    """A layout in which the dimensions in `by` are cut as the plan says."""
-    placements: dict[str, Placement] = {
-        atom: Shard(dim) for dim in dims if dim in by for atom in phase.cut(dim)
-    }
+def _cut(phase: PhasePlan, dims: tuple[str, ...]) -> Layout:
+    """The layout in which every dimension is cut as the plan says."""
+    placements: dict[str, Placement] = {atom: Shard(dim) for dim in dims for atom in phase.cut(dim)}
     return layout(phase.mesh, placements)
 
 
 def _input(walk: Walk, value: Value) -> LocalValue:
-    """The residual stream comes in cut along batch and seq; side inputs along batch only."""
-    is_stream = "d_model" in value.dims
-    where = _cut(walk.phase, value.dims, STREAM_CUTS if is_stream else SIDE_CUTS)
+    """The residual stream comes in cut as planned. Side inputs are data: whole on the tensor
+    axis, cut with the batch and, unless they describe all keys, with the context."""
+    where = _cut(walk.phase, value.dims)
+    if "d_model" not in value.dims:
+        axes = ("dp",) if value.name in KEY_INPUTS else ("dp", "cp")
+        data = {atom for axis in axes for atom in walk.mesh.axis(axis)}
+        where = Layout(tuple(entry for entry in where.entries if entry[0] in data))
     return walk.define(value.name, value.dims, where)
 
 
@@ -123,10 +123,10 @@ def _apply(walk: Walk, node: Node) -> None:
 def _parameter(walk: Walk, parameter: Parameter) -> LocalParameter:
     """A weight R on a tensor atom meets different tensors on its ranks, so its gradient is P there
     (norms meet S(seq) or S(heads), copies of key/value heads different query heads) and owed once
-    a step. Data atoms are owed by FSDP, not here."""
+    a step. Data and context atoms are owed by FSDP, stages hold different weights: not here."""
     where, mesh = walk.layouts[parameter.name], walk.mesh
     full = tuple(walk.block.size(dim) for dim in parameter.dims)
-    owed = tuple(atom for axis, atoms in mesh.axes if axis != "dp" for atom in atoms)
+    owed = mesh.axis("tp")
     cut = where.sharding_atoms()
     return LocalParameter(
         parameter.name,

@@ -1,7 +1,7 @@
 """keep: what the backward finds of every value.
 
 An operator says which inputs (and whether its output) its backward reads. A gathered activation
-that only matmuls read is gathered again; a region's values are computed again; all else that is
+that only matrix products and attention read is gathered again; a region's values are computed again; all else that is
 read is saved, the input of a repeated gather included.
 """
 
@@ -10,14 +10,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from compiler.lower.walk import Line
-from compiler.operators import Linear
+from compiler.operators import Attention, Linear
 from compiler.rank_program import Collective, Compute, Kept, Region, Statement
 
 
 def keep(statements: tuple[Statement, ...], inputs: set[str]) -> tuple[Statement, ...]:
     """The same statements, with `kept` of every output filled in."""
     needed = _needed(statements)
-    return tuple(_marked(statement, needed, _only_matmuls(statements)) for statement in statements)
+    return tuple(
+        _marked(statement, needed, _gathered_for_products(statements)) for statement in statements
+    )
 
 
 def _needed(statements: tuple[Statement, ...]) -> set[str]:
@@ -36,12 +38,12 @@ def _needed(statements: tuple[Statement, ...]) -> set[str]:
     return found | {gather.input for gather in gathers}
 
 
-def _only_matmuls(statements: tuple[Statement, ...]) -> set[str]:
-    """Outputs of all-gathers whose readers are matrix products or a region that recomputes."""
+def _gathered_for_products(statements: tuple[Statement, ...]) -> set[str]:
+    """Outputs of all-gathers read by matrix products, attention or a region only."""
     others: set[str] = set()
     for statement in statements:
         match statement:
-            case Compute(operator=Linear()) | Region():
+            case Compute(operator=Linear() | Attention()) | Region():
                 pass
             case Compute():
                 others |= set(statement.inputs)

@@ -18,8 +18,10 @@ from compiler.rank_program import (
     Kept,
     LocalParameter,
     NormGroup,
+    Pipeline,
     RankProgram,
     StepProgram,
+    TiedSum,
 )
 
 
@@ -51,7 +53,12 @@ def owned(blocks: tuple[BlockProgram, ...]) -> Iterator[tuple[str, LocalParamete
 def _step(phase: PhasePlan, blocks: tuple[BlockProgram, ...], clip: float | None) -> StepProgram:
     mesh = phase.mesh
     return StepProgram(
-        mesh.axis("dp"), phase.microbatches, _gradient_sums(mesh, blocks), _norm(mesh, blocks), clip
+        (*mesh.axis("dp"), *mesh.axis("cp")),
+        phase.microbatches,
+        _gradient_sums(mesh, blocks),
+        _tied_sums(phase, blocks),
+        _norm(phase, blocks),
+        clip,
     )
 
 
@@ -71,26 +78,47 @@ def _axis_of(mesh: Mesh, atoms: tuple[str, ...]) -> str:
     return next((axis for axis, whole in mesh.axes if whole == atoms), "_".join(atoms))
 
 
-def _norm(mesh: Mesh, blocks: tuple[BlockProgram, ...]) -> tuple[NormGroup, ...]:
-    """Squares are summed over exactly the atoms that cut a parameter: shard always, and its own."""
-    shard = tuple(atom for atom in mesh.axis("dp") if atom == "shard")
+def _tied_sums(phase: PhasePlan, blocks: tuple[BlockProgram, ...]) -> tuple[TiedSum, ...]:
+    """A tied weight whose owner and user are on different stages is held by both."""
+    if not phase.mesh.axis("pp"):
+        return ()
+    tied = [p.tied_to for block in blocks for p in block.parameters if p.tied_to]
+    return (TiedSum("pp", tuple(tied)),) if tied else ()
+
+
+def _norm(phase: PhasePlan, blocks: tuple[BlockProgram, ...]) -> tuple[NormGroup, ...]:
+    """Squares are summed over exactly the atoms that cut a parameter: FSDP's, its own, and pp,
+    whose stages hold different layers."""
+    always = (*shard_atoms(phase), *phase.mesh.axis("pp"))
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, parameter in owned(blocks):
-        groups.setdefault((*shard, *parameter.layout.sharding_atoms()), []).append(name)
+        groups.setdefault((*always, *parameter.layout.sharding_atoms()), []).append(name)
     return tuple(NormGroup(atoms, tuple(names)) for atoms, names in groups.items())
 
 
+def shard_atoms(phase: PhasePlan) -> tuple[str, ...]:
+    """Atoms over which FSDP cuts the state."""
+    if phase.sharding == "none":
+        return ()
+    cp = phase.mesh.axis("cp")
+    return tuple(atom for atom in (*phase.mesh.axis("dp"), *cp) if atom != "replicate")
+
+
 def _delegated(phase: PhasePlan, blocks: tuple[BlockProgram, ...]) -> tuple[Delegated, ...]:
-    dp = phase.mesh.axis("dp")
+    data = (*phase.mesh.axis("dp"), *phase.mesh.axis("cp"))
+    shard = shard_atoms(phase)
     fsdp = Fsdp(
         units=tuple(block.name for block in blocks),
-        shard=tuple(atom for atom in dp if atom == "shard"),
-        replicate=tuple(atom for atom in dp if atom == "replicate"),
+        shard=shard,
+        replicate=tuple(atom for atom in data if atom not in shard),
+        sharding=phase.sharding,
         reshard_after_forward=phase.sharding == "zero3",
         reduce="sum",
-        when="last microbatch" if phase.sharding != "zero3" else "every microbatch",
+        when="every microbatch" if phase.sharding == "zero3" else "last microbatch",
     )
-    return (fsdp, *(Checkpoint(block.name, "regather") for block in blocks if _regathers(block)))
+    pipeline = (Pipeline(phase.schedule, phase.stages, phase.microbatches),)
+    checkpoints = tuple(Checkpoint(b.name, "regather") for b in blocks if _regathers(b))
+    return (fsdp, *(pipeline if phase.mesh.axis("pp") else ()), *checkpoints)
 
 
 def _regathers(block: BlockProgram) -> bool:

@@ -1,6 +1,9 @@
-"""attention(q [batch, seq, heads, head_dim], k, v [.., kv_heads, ..], documents [batch, seq])
+"""attention(q [batch, seq, heads, head_dim], k, v [.., kv_heads, ..], positions, documents,
+key_positions, key_documents [batch, seq])
 
-Causal inside each document; each key/value head serves heads / kv_heads query heads.
+A query sees the keys of its document at its own position and before. Where the sequence is cut,
+queries keep their part of positions and documents and see all keys, so keys' are passed whole.
+Each key/value head serves heads / kv_heads query heads.
 """
 
 from __future__ import annotations
@@ -29,16 +32,18 @@ class Attention:
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         """Query heads may be cut with their key/value heads, or over copies of them."""
         q, k = placements[0], placements[1]
-        batch, _, heads, _ = dims[0]
+        batch, seq, heads, _ = dims[0]
         kv_heads = dims[1][2]
         match q:
             case Shard(dim=dim) if dim == heads:
                 kv = Shard(kv_heads) if k == Shard(kv_heads) else R
-                return Rule((q, kv, kv, R), (q,))
+                return Rule((q, kv, kv, R, R, R, R), (q,))
             case Shard(dim=dim) if dim == batch:
-                return Rule((q, q, q, q), (q,))
+                return Rule((q,) * 7, (q,))
+            case Shard(dim=dim) if dim == seq:
+                return Rule((q, R, R, q, q, R, R), (q,))
             case _:
-                return Rule((R, R, R, R), (R,))
+                return Rule((R,) * 7, (R,))
 
     def flops(self, sizes: dict[str, int], dims: tuple[Dims, ...]) -> float:
         """Two products over the causal half: 2 * 2 * b * heads * head_dim * s^2 / 2."""

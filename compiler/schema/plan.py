@@ -51,24 +51,22 @@ class PlanSpec:
         minimum=1,
     )
     tp: int = row("tensor-parallel ranks", effect=MAPPING, default=1, minimum=1)
-    cp: int = row("context-parallel ranks", effect=MAPPING, default=1, minimum=1, pending=True)
-    pp: int = row("pipeline ranks", effect=MAPPING, default=1, minimum=1, pending=True)
+    cp: int = row("context-parallel ranks", effect=MAPPING, default=1, minimum=1)
+    pp: int = row("pipeline ranks", effect=MAPPING, default=1, minimum=1)
     ep: int = row("expert-parallel ranks", effect=MAPPING, default=1, minimum=1, pending=True)
     etp: int | Auto = row(
         "tensor-parallel ranks of experts", effect=MAPPING, default=AUTO, pending=True
     )
-    order: tuple[Axis, ...] | Auto = row(
-        "axes, innermost first", effect=MAPPING, default=AUTO, pending=True
-    )
+    order: tuple[Axis, ...] | Auto = row("axes, innermost first", effect=MAPPING, default=AUTO)
     stages: tuple[int, ...] | Auto = row(
-        "layers of each virtual stage", effect=MAPPING, default=AUTO, pending=True
+        "layers of each virtual stage", effect=MAPPING, default=AUTO
     )
-    schedule: Schedule = row("pipeline schedule", effect=MAPPING, default=OneFOneB(), pending=True)
+    schedule: Schedule = row("pipeline schedule", effect=MAPPING, default=OneFOneB())
     microbatch: Count | Auto = row(
         "sequences of one forward", effect=MAPPING, words=("sequences", "tokens"), default=AUTO
     )
     recompute: Literal["none", "full"] | tuple[str, ...] | Auto = row(
-        "what the backward computes again", effect=MAPPING, default="none", pending=True
+        "what the backward computes again", effect=MAPPING, default="none"
     )
     sharding: Literal["none", "zero1", "zero2", "zero3"] | Auto = row(
         "what fsdp cuts", effect=MAPPING, default=AUTO
