@@ -1,17 +1,104 @@
-"""check_asserts: a plan's constraints, held against what was resolved and estimated."""
+"""check_asserts: a plan's constraints, held against what was resolved and estimated.
+
+A path names a resolved value of the plan (`dp`, `microbatches`), a field of its spec
+(`model.d_model`) or a figure of an estimate tree (`parameters.layer`), in this order.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from typing import cast
 
-from compiler.estimates import Estimate
+from compiler.estimates import NOT_BUILT, Estimate
 from compiler.plan import Plan
-from dsl.diagnostics import Diagnostic
+from compiler.problems import AssertFailed, AssertUnknown, EstimateNotBuilt
+from dsl.diagnostics import Diagnostic, Problem
+from dsl.evaluate import Atom, Listed, UnknownPath, evaluate, parts, show_atom
+from dsl.schema import Count, Dimension, Pattern, Row
+from dsl.show import expression_text
 from dsl.spec import Assert
+from dsl.suggest import closest
+from dsl.tree import Operation
+from dsl.units import Quantity
 
 
 def check_asserts(
     plan: Plan, figures: Mapping[str, Estimate], asserts: tuple[Assert, ...]
 ) -> tuple[Diagnostic, ...]:
-    del plan, figures, asserts
-    return ()
+    """A diagnostic for every assert that does not hold, or that nothing can answer."""
+    known = known_values(plan, figures)
+    found = (_check(constraint, known) for constraint in asserts)
+    return tuple(problem.diagnostic() for problem in found if problem is not None)
+
+
+def known_values(plan: Plan, figures: Mapping[str, Estimate]) -> dict[str, Atom]:
+    """Every path that an assert or `explain` may name, with its value."""
+    trees = (pair for root in figures.values() for pair in root.walk())
+    values: dict[str, Atom] = {path: Quantity.of(tree.value) for path, tree in trees}
+    values |= _fields(plan.spec, "")
+    return values | {decision.path: _atom(decision.value) for decision in plan.main.decisions}
+
+
+def _check(constraint: Assert, known: Mapping[str, Atom]) -> Problem | None:
+    def lookup(path: str) -> Atom | UnknownPath:
+        return known[path] if path in known else UnknownPath(path, constraint.span)
+
+    result = evaluate(constraint.expression, lookup)
+    match result:
+        case Problem():
+            return result
+        case UnknownPath(path=path, span=span):
+            if path.partition(".")[0] in NOT_BUILT:
+                return EstimateNotBuilt(span=span, path=path)
+            close = closest(path, known)
+            label = f"did you mean `{close}`?" if close else "see `llamac plan` for what there is"
+            return AssertUnknown(span=span, path=path, nearest=label)
+        case _ if result.value is True:
+            return None
+        case _:
+            values = [
+                f"{expression_text(part)} = {show_atom(value)}"
+                for part, value in parts(constraint.expression, result)
+                if not isinstance(value, bool)
+            ]
+            compared = isinstance(constraint.expression, Operation)
+            text = ", ".join(dict.fromkeys(values)) if compared and values else "it is false"
+            return AssertFailed(span=constraint.span, text=constraint.text, values=text)
+
+
+def _fields(value: object, prefix: str) -> dict[str, Atom]:
+    """Plain fields of a checked value by dotted path; of a layer pattern, the first kind's."""
+    if isinstance(value, Pattern):
+        return _fields(cast(Pattern[object], value).kinds[0], prefix)
+    found: dict[str, Atom] = {}
+    if not dataclasses.is_dataclass(value):
+        return found
+    for field in dataclasses.fields(value):
+        path = f"{prefix}.{field.name}" if prefix else field.name
+        inner: object = getattr(value, field.name)
+        row = field.metadata.get("row")
+        if _is_plain(inner):
+            found[path] = _atom(inner, row.dimension if isinstance(row, Row) else None)
+        else:
+            found |= _fields(inner, path)
+    return found
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, bool | str | int | float | Count | tuple)
+
+
+def _atom(value: object, dimension: Dimension | None = None) -> Atom:
+    """A plain value as the evaluator wants it."""
+    match value:
+        case None | bool() | str():
+            return value
+        case int() | float():
+            return Quantity.of(value, dimension)
+        case Count(value=number, word=word):
+            return dataclasses.replace(Quantity.of(number), word=word)
+        case tuple():
+            return Listed(tuple(_atom(item) for item in cast(tuple[object, ...], value)))
+        case _:
+            raise TypeError(f"not a plain value: {value!r}")

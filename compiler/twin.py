@@ -33,10 +33,8 @@ STEPS = 3
 """Steps that are run and compared; the schedule ends one step later, so its last is not reached."""
 
 TOTAL_STEPS = 4
-SEQ_LEN = 12
-"""Divided by every tp a twin may have but 5, and by the three chunks of its loss."""
-
-LOSS_CHUNKS = 3
+LOSS_CHUNK = 4
+"""Positions of one chunk of the loss: several chunks a sequence, which is a multiple of this."""
 
 CLIP = 1e-3
 """Far below the gradient norm of any twin, so that clipping acts in every step."""
@@ -98,16 +96,12 @@ def _own_sizes(mesh: Mesh) -> tuple[int, int, int, int]:
 def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
     microbatch = 2
     accumulation = 1 if phase.microbatches == 1 else _unlike(atoms)
-    seq_len = _multiple(atoms.tp, SEQ_LEN)
+    taken: set[int] = set()
+    model = _model(spec.model, phase.mesh, atoms, taken, _least_vocab(spec.train.data))
+    seq_len = _free(math.lcm(atoms.tp, LOSS_CHUNK), 12, taken)
     return replace(
         spec,
-        model=_model(
-            spec.model,
-            phase.mesh,
-            atoms,
-            taken={seq_len, seq_len // atoms.tp},
-            least_vocab=_least_vocab(spec.train.data),
-        ),
+        model=model,
         cluster=ClusterSpec(nodes=1, node=CpuNode(devices=atoms.dp * atoms.tp)),
         train=replace(
             _train(spec.train),

@@ -35,11 +35,16 @@ class Rope:
         return inputs[0]
 
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
-        """Heads and batch may be cut; positions follow x where they share the dimension."""
-        x = placements[0]
-        x = x if isinstance(x, Shard) and x.dim != dims[0][-1] else R
-        positions = x if isinstance(x, Shard) and x.dim in dims[1] else R
-        return Rule((x, positions), (x,))
+        """Heads may be cut; batch and seq as the positions are: those never move, so x is gathered
+        where they are whole."""
+        x, positions = placements
+        match x:
+            case Shard(dim=dim) if dim in dims[1]:
+                return Rule((x, x), (x,)) if positions == x else Rule((R, R), (R,))
+            case Shard(dim=dim) if dim != dims[0][-1]:
+                return Rule((x, R), (x,))
+            case _:
+                return Rule((R, R), (R,))
 
     def flops(self, sizes: dict[str, int], dims: tuple[Dims, ...]) -> float:
         return 3.0 * math.prod(sizes[dim] for dim in dims[0])

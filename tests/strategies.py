@@ -1,0 +1,187 @@
+"""Random valid specs, small enough to run: `plan_specs()` and its parts.
+
+What is drawn covers every relation that the planner allows (heads against key/value heads against
+tp, replicate x shard, several kinds of layer, tied or not), with sizes of a few elements.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+
+from compiler.schema import ClusterSpec, CpuNode, ModelSpec, PlanSpec, TrainSpec
+from compiler.schema.model import (
+    Gqa,
+    HeadSpec,
+    InitSpec,
+    LayerSpec,
+    Llama3Scaling,
+    Mha,
+    Mqa,
+    RmsNorm,
+    Rope,
+    Swiglu,
+)
+from compiler.schema.train import AdamW, Constant, Cosine, LrSchedule, Wsd
+from dsl.schema import Count, Pattern
+
+LARGEST_WORLD = 16
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Sizes of the mesh's atoms; 1 leaves an atom out. tp = kv x copies."""
+
+    replicate: int
+    shard: int
+    kv: int
+    copies: int
+
+    @property
+    def dp(self) -> int:
+        return self.replicate * self.shard
+
+    @property
+    def tp(self) -> int:
+        return self.kv * self.copies
+
+    @property
+    def world(self) -> int:
+        return self.dp * self.tp
+
+    @property
+    def atoms(self) -> int:
+        """How many atoms have more than one rank."""
+        return sum(n > 1 for n in (self.replicate, self.shard, self.kv, self.copies))
+
+
+EVERY_RANKS = tuple(
+    sizes
+    for sizes in itertools.starmap(Ranks, itertools.product((1, 2, 3, 4), repeat=4))
+    if sizes.world <= LARGEST_WORLD
+)
+
+
+def ranks(at_least: int = 0) -> st.SearchStrategy[Ranks]:
+    """Atom sizes up to 16 ranks, with at least so many atoms of more than one rank."""
+    return st.sampled_from([sizes for sizes in EVERY_RANKS if sizes.atoms >= at_least])
+
+
+def norms() -> st.SearchStrategy[RmsNorm]:
+    return st.sampled_from([1e-6, 1e-5, 1e-2]).map(lambda eps: RmsNorm(eps=eps))
+
+
+@st.composite
+def ropes(draw: st.DrawFn) -> Rope:
+    """With scaling, `original` is small, so that all three branches of the formula are met."""
+    scaling = draw(
+        st.none()
+        | st.builds(
+            Llama3Scaling,
+            factor=st.sampled_from([2.0, 8.0]),
+            low=st.sampled_from([1.0, 1.5]),
+            high=st.sampled_from([3.0, 4.0]),
+            original=st.sampled_from([4, 16, 64]),
+        )
+    )
+    pairs = draw(st.sampled_from(("half", "interleaved")))
+    return Rope(theta=draw(st.sampled_from([5.0, 50.0, 10000.0])), pairs=pairs, scaling=scaling)
+
+
+@st.composite
+def attentions(draw: st.DrawFn, ranks: Ranks) -> Gqa:
+    """A rank holds one key/value head, several, or (copies > 1) a copy of one."""
+    kv_heads = ranks.kv * (draw(st.integers(1, 2)) if ranks.copies == 1 else 1)
+    heads = kv_heads * ranks.copies * draw(st.integers(1, 2))
+    head_dim = draw(st.sampled_from([2, 4, 6]))
+    entry = Mha if heads == kv_heads else Mqa if kv_heads == 1 else Gqa
+    return entry(
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        qk_norm=draw(st.none() | norms()),
+        rope=draw(st.none() | ropes()),
+        scale=draw(st.sampled_from([head_dim**-0.5, 0.3])),
+    )
+
+
+@st.composite
+def layer_patterns(draw: st.DrawFn, ranks: Ranks) -> Pattern[LayerSpec]:
+    """One to three kinds, one to four layers; kinds are numbered by first use."""
+    drawn = [
+        LayerSpec(
+            attention=draw(attentions(ranks)), ffn=Swiglu(d_ff=ranks.tp * draw(st.integers(1, 3)))
+        )
+        for _ in range(draw(st.sampled_from([1, 1, 1, 2, 2, 3])))
+    ]
+    kinds = tuple(dict.fromkeys(drawn))
+    again = draw(st.lists(st.integers(0, len(kinds) - 1), max_size=4 - len(kinds)))
+    return Pattern(kinds=kinds, indices=(*range(len(kinds)), *again))
+
+
+@st.composite
+def model_specs(draw: st.DrawFn, ranks: Ranks = Ranks(1, 1, 1, 1), vocab: int = 2) -> ModelSpec:
+    """A model that these ranks can hold, with at least `vocab` tokens."""
+    pattern = draw(layer_patterns(ranks))
+    per_rank = math.ceil(vocab / ranks.tp)
+    return ModelSpec(
+        vocab=ranks.tp * draw(st.integers(max(per_rank, 2), per_rank + 3)),
+        d_model=draw(st.integers(3, 6)),
+        layers=len(pattern.indices),
+        norm=draw(norms()),
+        layer=pattern,
+        head=HeadSpec(tied=draw(st.booleans())),
+        init=InitSpec(std=0.3),
+    )
+
+
+def schedules() -> st.SearchStrategy[LrSchedule]:
+    """Schedules that fit into four steps."""
+    warmup = st.integers(0, 2)
+    min_lr = st.sampled_from([0.0, 1e-4])
+    return (
+        st.builds(Constant, warmup=warmup)
+        | st.builds(Cosine, warmup=warmup, min_lr=min_lr)
+        | st.builds(Wsd, warmup=warmup, decay=st.integers(1, 2), min_lr=min_lr)
+    )
+
+
+@st.composite
+def train_specs(draw: st.DrawFn, seq_len: int, sequences: int) -> TrainSpec:
+    word = draw(st.sampled_from(["sequences", "tokens"]))
+    batch = sequences if word == "sequences" else sequences * seq_len
+    return TrainSpec(
+        steps=4,
+        seq_len=seq_len,
+        global_batch=Count(batch, word),
+        optimizer=AdamW(lr=1e-3, weight_decay=draw(st.sampled_from([0.0, 0.1]))),
+        lr_schedule=draw(schedules()),
+        clip=draw(st.sampled_from([None, 1e-3, 1.0])),
+        seed=draw(st.integers(0, 2**31 - 1)),
+    )
+
+
+@st.composite
+def plan_specs(
+    draw: st.DrawFn,
+    meshes: st.SearchStrategy[Ranks] | None = None,
+    vocab: int = 2,
+) -> PlanSpec:
+    """A whole valid plan of up to 16 ranks, one to three microbatches."""
+    mesh = draw(ranks() if meshes is None else meshes)
+    seq_len = mesh.tp * draw(st.integers(1, 3))
+    microbatch, microbatches = draw(st.integers(1, 2)), draw(st.integers(1, 3))
+    replicated = mesh.shard == 1
+    return PlanSpec(
+        model=draw(model_specs(mesh, vocab)),
+        cluster=ClusterSpec(node=CpuNode(devices=mesh.world)),
+        train=draw(train_specs(seq_len, mesh.dp * microbatch * microbatches)),
+        dp=mesh.dp,
+        fsdp=mesh.shard,
+        tp=mesh.tp,
+        microbatch=Count(microbatch, "sequences"),
+        sharding="none" if replicated and draw(st.booleans()) else "zero3",
+    )
