@@ -110,16 +110,18 @@ class KvHeadsAgainstTp(Problem):
 @dataclass(frozen=True, kw_only=True)
 class FsdpAgainstDp(Problem):
     """`fsdp` ranks of dp x cp share one copy of parameters, gradients and optimizer state; the
-    copies are replicated dp x cp / fsdp times, so fsdp must divide dp x cp.
+    copies are replicated dp x cp / fsdp times, so fsdp must divide dp x cp. Ranks of one context
+    group share a copy, so fsdp is 1 or a multiple of cp.
     """
 
     slug = "fsdp-against-dp"
     title: ClassVar[str] = "`fsdp` does not divide the data-parallel ranks"
-    label: ClassVar[str] = "dp = {dp}, and {dp} / {fsdp} = {quotient:.4g}"
+    label: ClassVar[str] = "dp x cp = {dp}, {cp} of them cp; {dp} / {fsdp} = {quotient:.4g}"
 
     fsdp: int
     dp: int
     choices: tuple[int, ...]
+    cp: int = 1
 
     @property
     def quotient(self) -> float:

@@ -197,7 +197,8 @@ class NormGroup:
 @dataclass(frozen=True)
 class StepProgram:
     """count valid targets over `count_over`; forward and backward of `microbatches`, each loss a
-    sum divided by that count; `gradient_sums`; `tied_sums`; norm; finite check; clip; optimizer; schedule."""
+    sum divided by that count; `gradient_sums`; `tied_sums`; norm; finite check; clip; optimizer;
+    schedule."""
 
     count_over: tuple[str, ...]
     microbatches: int

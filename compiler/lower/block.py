@@ -105,11 +105,11 @@ def _apply(walk: Walk, node: Node) -> None:
     layouts = tuple(walk.layouts[name] for name in node.inputs)
     wanted: list[dict[str, Placement]] = [{} for _ in node.inputs]
     made: dict[str, Placement] = {}
-    for atom in walk.mesh.atoms:
-        rule = node.operator.rule(dims, tuple(where.on(atom.name) for where in layouts))
+    for atom in walk.tensor_atoms():
+        rule = node.operator.rule(dims, tuple(where.on(atom) for where in layouts))
         for target, placement in zip(wanted, rule.inputs, strict=True):
-            target[atom.name] = placement
-        made[atom.name] = rule.outputs[0]
+            target[atom] = placement
+        made[atom] = rule.outputs[0]
     asked = tuple(layout(walk.mesh, target) for target in wanted)
     inputs = tuple(walk.bring(name, want) for name, want in zip(node.inputs, asked, strict=True))
     if inputs != node.inputs:

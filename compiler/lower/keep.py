@@ -1,8 +1,8 @@
 """keep: what the backward finds of every value.
 
 An operator says which inputs (and whether its output) its backward reads. A gathered activation
-that only matrix products and attention read is gathered again; a region's values are computed again; all else that is
-read is saved, the input of a repeated gather included.
+that only matrix products and attention read is gathered again; a region's values are computed
+again; all else that is read is saved, the input of a repeated gather included.
 """
 
 from __future__ import annotations

@@ -40,6 +40,10 @@ class Walk:
     def mesh(self) -> Mesh:
         return self.phase.mesh
 
+    def tensor_atoms(self) -> tuple[str, ...]:
+        """Atoms that tensors lie on. Stages do not share tensors: a block runs on one of them."""
+        return tuple(atom for axis, atoms in self.mesh.axes if axis != "pp" for atom in atoms)
+
     def define(self, name: str, dims: Dims, where: Layout) -> LocalValue:
         self.dims[name], self.layouts[name] = dims, where
         return LocalValue(name, dims, where, Kept.DROPPED)

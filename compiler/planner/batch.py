@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from compiler.mesh import Mesh
 from compiler.planner.context import Context, Refused
-from compiler.planner.mesh import divisors
+from compiler.planner.numbers import divisors
 from compiler.problems import (
     Contradiction,
     DoesNotDivide,
@@ -241,6 +241,7 @@ def _check_data(context: Context) -> None:
 
 def _loss_chunks(context: Context, mesh: Mesh, microbatch: int, seq_len: int) -> int:
     vocab = context.spec.model.vocab // mesh.axis_size("tp")
+    seq_len //= mesh.axis_size("cp")
     rows = max(1, LOGITS_BYTES // (4 * vocab * microbatch))
     chunks = next((n for n in divisors(seq_len) if seq_len // n <= rows), seq_len)
     context.decide(

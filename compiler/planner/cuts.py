@@ -5,51 +5,65 @@ from __future__ import annotations
 from compiler.graph import ModelGraph
 from compiler.mesh import Mesh
 from compiler.planner.context import Context
-from compiler.planner.mesh import divisors
-from compiler.problems import DoesNotDivide, TpAcrossNodes
+from compiler.planner.numbers import divisors, nearest
+from compiler.problems import DoesNotDivide
 
-TENSOR_CUTS = ("heads", "kv_heads", "d_ff", "vocab", "seq")
+TENSOR_CUTS = ("heads", "d_ff", "vocab")
 PATHS = {
     "heads": "model.layer.attention.heads",
     "d_ff": "model.layer.ffn.d_ff",
     "vocab": "model.vocab",
-    "seq": "train.seq_len",
 }
+HEAD_AND_TAIL = 2
 Cuts = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def resolve_cuts(mesh: Mesh) -> Cuts:
-    """heads, kv_heads, d_ff, vocab and the residual stream's seq over tp; batch over dp."""
+    """heads, kv_heads, d_ff, vocab over tp; batch over dp; the stream's seq over cp, then tp.
+
+    The cut over cp is by head and tail: rank r holds pieces r and 2 cp - 1 - r of 2 cp, so that
+    causal attention weighs the same on every rank. Tokens are dealt out so; nothing below knows.
+    """
     tensor = mesh.axis("tp")
-    cuts = {
-        dim: tuple(atom for atom in tensor if not (dim == "kv_heads" and atom == "kv_copy"))
-        for dim in TENSOR_CUTS
-    }
-    return tuple((cuts | {"batch": mesh.axis("dp")}).items())
+    cuts: dict[str, tuple[str, ...]] = dict.fromkeys(TENSOR_CUTS, tensor)
+    cuts["kv_heads"] = tuple(atom for atom in tensor if atom != "kv_copy")
+    cuts["batch"] = mesh.axis("dp")
+    cuts["seq"] = (*mesh.axis("cp"), *tensor)
+    return tuple(cuts.items())
 
 
 def check_cuts(context: Context, graph: ModelGraph, seq_len: int | None) -> None:
-    """Every dimension that tp cuts must fall into tp equal parts."""
-    tp = context.spec.tp
-    sizes = {("seq", seq_len)} if seq_len else set[tuple[str, int]]()
-    sizes |= {(dim, n) for block in graph.blocks for dim, n in block.sizes if dim in PATHS}
+    """Every dimension that an axis cuts must fall into equal parts."""
+    tp, cp = context.spec.tp, context.spec.cp
+    sizes = {(dim, n) for block in graph.blocks for dim, n in block.sizes if dim in PATHS}
     for dim, size in sorted(sizes):
-        if size % tp == 0:
-            continue
-        field = PATHS[dim].rpartition(".")[2]
-        near = sorted(divisors(size), key=lambda value: (abs(value - tp), value))[:2]
-        context.problem(
-            DoesNotDivide(
-                span=context.span("tp"),
-                what=field,
-                of="tp",
-                size=size,
-                parts=tp,
-                choices=tuple(f"tp = {n}" for n in sorted(near)),
-                other_span=context.span(PATHS[dim]),
-                other=f"{field} = {size:,}",
-            )
+        if size % tp:
+            _uneven(context, PATHS[dim], size, "tp", tp, divisors(size))
+    if seq_len is None:
+        return
+    path = "train.seq_len"
+    pieces = HEAD_AND_TAIL * cp if cp > 1 else 1
+    if seq_len % pieces:
+        legal = [n // HEAD_AND_TAIL for n in divisors(seq_len) if n % HEAD_AND_TAIL == 0]
+        _uneven(context, path, seq_len, "cp", pieces, [1, *legal])
+    elif seq_len // cp % tp:
+        _uneven(context, path, seq_len // cp, "tp", tp, divisors(seq_len // cp))
+
+
+def _uneven(
+    context: Context, path: str, size: int, axis: str, parts: int, legal: list[int]
+) -> None:
+    field = path.rpartition(".")[2]
+    choices = nearest(parts if axis == "tp" else context.spec.cp, legal)
+    context.problem(
+        DoesNotDivide(
+            span=context.span(axis),
+            what=field,
+            of="2 cp" if axis == "cp" else "tp",
+            size=size,
+            parts=parts,
+            choices=tuple(f"{axis} = {n}" for n in choices),
+            other_span=context.span(path),
+            other=f"{size:,} a rank" if path == "train.seq_len" and axis == "tp" else f"{size:,}",
         )
-    devices = context.spec.cluster.node.devices
-    if tp > 1 and context.spec.cluster.nodes > 1 and devices % tp:
-        context.problem(TpAcrossNodes(span=context.span("tp"), tp=tp, devices=devices))
+    )

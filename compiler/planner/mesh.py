@@ -1,68 +1,119 @@
-"""The mesh: world = nodes x devices = dp x tp, dp = replicate x shard, tp = kv x kv_copy."""
+"""The mesh: world = nodes x devices = dp x pp x cp x tp, each axis as its atoms."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from compiler.mesh import Atom, Mesh
-from compiler.plan import Value
 from compiler.planner.context import Context, Refused
-from compiler.problems import Contradiction, FsdpAgainstDp, KvHeadsAgainstTp, MeshMismatch, NotYet
+from compiler.planner.numbers import divisors, nearest
+from compiler.planner.sharding import resolve_sharding
+from compiler.problems import Contradiction, KvHeadsAgainstTp, MeshMismatch, NotYet, TpAcrossNodes
+from compiler.rank_program import Sharding
 from compiler.schema.cluster import CpuNode, GpuNode
+from compiler.schema.plan import Axis
 from dsl.schema import Auto
 
+INNERMOST_FIRST: tuple[Axis, ...] = ("tp", "cp", "pp", "dp")
+"""Most traffic innermost: activations every layer, keys and values, stages, then data."""
+MODEL_AXES: tuple[Axis, ...] = ("tp", "pp", "cp")
 
-def resolve_mesh(context: Context) -> Mesh:
-    """Ranks row-major, tp innermost, so that its groups are neighbours."""
+
+@dataclass(frozen=True)
+class _Sizes:
+    tp: int
+    cp: int
+    pp: int
+    dp: int
+
+    def of(self, axis: str) -> int:
+        return {"tp": self.tp, "cp": self.cp, "pp": self.pp, "dp": self.dp}[axis]
+
+
+@dataclass(frozen=True)
+class Ranks:
+    mesh: Mesh
+    sharding: Sharding
+
+
+def resolve_mesh(context: Context) -> Ranks:
+    """Ranks row-major over the atoms, the last axis of `order` outermost."""
+    sizes = _sizes(context)
+    copies = resolve_sharding(context, sizes.dp, sizes.cp)
+    kv, kv_copy = _kv_atoms(context)
+    order = _order(context, sizes)
+    context.refuse_if_wrong()
+    tensor = (Atom("kv", kv), Atom("kv_copy", kv_copy)) if kv_copy > 1 else (Atom("tp", sizes.tp),)
+    by_axis = {
+        "dp": (Atom("replicate", copies.replicate), Atom("shard", copies.shard)),
+        "pp": (Atom("pp", sizes.pp),),
+        "cp": (Atom("cp", sizes.cp),),
+        "tp": tensor,
+    }
+    present = {
+        axis: tuple(atom for atom in by_axis[axis] if atom.size > 1) for axis in reversed(order)
+    }
+    atoms = tuple(atom for axis in present.values() for atom in axis)
+    axes = tuple((axis, tuple(atom.name for atom in has)) for axis, has in present.items())
+    return Ranks(Mesh(atoms, axes), copies.kind)
+
+
+def _sizes(context: Context) -> _Sizes:
     spec = context.spec
     devices = spec.cluster.node.devices
     world = spec.cluster.nodes * devices
     context.decide("world", world, "derived", f"{spec.cluster.nodes:,} nodes x {devices} devices")
     context.decide("tp", spec.tp, context.origin("tp"), "tensor-parallel ranks")
-    dp = _data_parallel(context, world)
-    replicate, shard = _sharding(context, dp)
-    kv, copies = _kv_atoms(context)
-    context.refuse_if_wrong()
-    tensor = (Atom("kv", kv), Atom("kv_copy", copies)) if copies > 1 else (Atom("tp", spec.tp),)
-    data = (Atom("replicate", replicate), Atom("shard", shard))
-    atoms = tuple(atom for atom in (*data, *tensor) if atom.size > 1)
-    names = {atom.name for atom in atoms}
-    axes = (
-        ("dp", tuple(atom.name for atom in data if atom.name in names)),
-        ("tp", tuple(atom.name for atom in tensor if atom.name in names)),
-    )
-    return Mesh(atoms, axes)
-
-
-def _data_parallel(context: Context, world: int) -> int:
-    spec = context.spec
+    if spec.cp > 1:
+        context.decide("cp", spec.cp, context.origin("cp"), "context-parallel ranks")
+    if spec.pp > 1:
+        context.decide("pp", spec.pp, context.origin("pp"), "pipeline ranks")
+    fixed = spec.tp * spec.cp * spec.pp
     if isinstance(spec.dp, Auto):
-        if world % spec.tp:
-            _mismatch(context, f"tp = {spec.tp}", spec.tp, world, "tp")
+        if world % fixed:
+            _mismatch(context, world, fixed)
             raise Refused
-        dp = world // spec.tp
-        context.decide("dp", dp, "derived", f"what is left: {world:,} / tp {spec.tp}")
-        return dp
-    if spec.dp * spec.tp != world:
-        product = f"tp * dp = {spec.tp} * {spec.dp} = {spec.tp * spec.dp:,}"
-        _mismatch(context, product, spec.tp * spec.dp, world, "dp")
+        product = " x ".join(f"{axis} {getattr(spec, axis)}" for axis in _present(context))
+        reason = f"what is left: {world:,} / {product}" if product else "all ranks"
+        context.decide("dp", world // fixed, "derived", reason)
+        return _Sizes(spec.tp, spec.cp, spec.pp, world // fixed)
+    if spec.dp * fixed != world:
+        _mismatch(context, world, fixed * spec.dp)
         raise Refused
     context.decide("dp", spec.dp, context.origin("dp"), "data-parallel ranks")
-    return spec.dp
+    return _Sizes(spec.tp, spec.cp, spec.pp, spec.dp)
 
 
-def _mismatch(context: Context, product: str, ranks: int, world: int, written: str) -> None:
-    cluster = context.spec.cluster
-    tp = context.spec.tp
-    if written == "tp":
-        near = sorted(divisors(world), key=lambda value: (abs(value - tp), value))[:2]
-        legal = tuple((value, world // value) for value in sorted(near))
-    else:
-        legal = ((world // tp, world // tp),) if world % tp == 0 else ()
+def _present(context: Context) -> list[Axis]:
+    """Model axes of more than one rank, in the order people say them."""
+    spec = context.spec
+    sizes: dict[Axis, int] = {"tp": spec.tp, "pp": spec.pp, "cp": spec.cp}
+    return [axis for axis in MODEL_AXES if sizes[axis] > 1]
+
+
+def _mismatch(context: Context, world: int, ranks: int) -> None:
+    """Point at the axis that is easiest to mend: dp where it is written, else one whose change
+    alone makes the others divide the world."""
+    spec = context.spec
+    cluster = spec.cluster
+    sizes: dict[str, int] = {axis: getattr(spec, axis) for axis in _present(context)}
+    if not isinstance(spec.dp, Auto):
+        sizes["dp"] = spec.dp
+    curable = [axis for axis in sizes if world % (ranks // sizes[axis]) == 0]
+    written = curable[-1] if curable else next(iter(sizes))
+    rest = ranks // sizes[written]
+    legal: tuple[tuple[int, int], ...] = ()
+    if curable:
+        choices = [world // rest] if written == "dp" else divisors(world // rest)
+        legal = tuple((n, world // (rest * n)) for n in nearest(sizes[written], choices))
+    product = " * ".join(sizes)
+    if len(sizes) > 1:
+        product += f" = {' * '.join(str(n) for n in sizes.values())}"
     context.problem(
         MeshMismatch(
             span=context.span(written),
-            product=product,
+            product=f"{product} = {ranks:,}",
             ranks=ranks,
             world=world,
             nodes=cluster.nodes,
@@ -74,52 +125,37 @@ def _mismatch(context: Context, product: str, ranks: int, world: int, written: s
     )
 
 
-def _sharding(context: Context, dp: int) -> tuple[int, int]:
-    """(replicate, shard) with replicate x shard = dp."""
-    spec = context.spec
-    match spec.sharding:
-        case "zero1" | "zero2":
+def _order(context: Context, sizes: _Sizes) -> tuple[Axis, ...]:
+    written = context.spec.order
+    if isinstance(written, Auto):
+        order = INNERMOST_FIRST
+        _warn_across_nodes(context, sizes.tp)
+    else:
+        order = written
+        missing = [axis for axis in INNERMOST_FIRST if axis not in order and sizes.of(axis) > 1]
+        twice = [axis for axis in order if order.count(axis) > 1]
+        if missing or twice:
+            what = f"lacks `{missing[0]}`" if missing else f"names `{twice[0]}` twice"
             context.problem(
-                NotYet(
-                    span=context.span("sharding"),
-                    what=f"`sharding = {spec.sharding}`",
-                    instead="`zero3` cuts parameters, gradients and optimizer; `none` replicates",
+                Contradiction(
+                    span=context.span("order"),
+                    what=f"`order` {what}",
+                    why="every axis of more than one rank stands once, innermost first",
                 )
             )
-            return 1, dp
-        case "none":
-            if not isinstance(spec.fsdp, Auto) and spec.fsdp > 1:
-                context.problem(
-                    Contradiction(
-                        span=context.span("fsdp"),
-                        what="`sharding = none` replicates, and `fsdp` above 1 cuts",
-                        why=f"{spec.fsdp} ranks would share one copy",
-                        other_span=context.span("sharding"),
-                        other="replicated",
-                    )
-                )
-            fsdp, origin, reason = 1, context.origin("sharding"), "`sharding = none` replicates"
-        case _:
-            if isinstance(spec.fsdp, Auto):
-                fsdp, origin, reason = dp, "default", "one copy of the state over all of dp"
-            else:
-                fsdp, origin, reason = spec.fsdp, context.origin("fsdp"), "ranks of one copy"
-    if dp % fsdp:
-        near = sorted(divisors(dp), key=lambda value: (abs(value - fsdp), value))[:2]
-        context.problem(
-            FsdpAgainstDp(span=context.span("fsdp"), fsdp=fsdp, dp=dp, choices=tuple(sorted(near)))
-        )
-        return 1, dp
-    context.decide("fsdp", fsdp, origin, reason)
-    sharding: Value = "none" if fsdp == 1 else "zero3"
-    explicit = not isinstance(spec.sharding, Auto)
-    context.decide(
-        "sharding",
-        sharding,
-        context.origin("sharding") if explicit else "default",
-        "nothing to cut over one rank" if fsdp == 1 else "parameters, gradients, optimizer cut",
-    )
-    return dp // fsdp, fsdp
+            return INNERMOST_FIRST
+        order += tuple(axis for axis in INNERMOST_FIRST if axis not in order)
+    shown = ", ".join(axis for axis in order if axis in INNERMOST_FIRST and sizes.of(axis) > 1)
+    origin = "default" if isinstance(written, Auto) else context.origin("order")
+    context.decide("order", shown or "one rank", origin, "innermost first: most traffic nearest")
+    return tuple(axis for axis in order if axis in INNERMOST_FIRST)
+
+
+def _warn_across_nodes(context: Context, tp: int) -> None:
+    cluster = context.spec.cluster
+    devices = cluster.node.devices
+    if tp > 1 and cluster.nodes > 1 and devices % tp:
+        context.problem(TpAcrossNodes(span=context.span("tp"), tp=tp, devices=devices))
 
 
 def _kv_atoms(context: Context) -> tuple[int, int]:
@@ -128,15 +164,13 @@ def _kv_atoms(context: Context) -> tuple[int, int]:
     counts = {kind.attention.kv_heads for kind in context.spec.model.layer.kinds}
     for kv_heads in sorted(counts):
         if tp % kv_heads and kv_heads % tp:
-            near = [n for n in divisors(kv_heads) if n < tp] + [
-                n * kv_heads for n in range(1, tp) if n * kv_heads > tp
-            ][:1]
+            legal = [*divisors(kv_heads), kv_heads * (tp // kv_heads + 1)]
             context.problem(
                 KvHeadsAgainstTp(
                     span=context.span("tp"),
                     tp=tp,
                     kv_heads=kv_heads,
-                    choices=tuple(near[-2:]),
+                    choices=nearest(tp, legal),
                     model_span=context.span("model.layer.attention.kv_heads"),
                 )
             )
@@ -152,12 +186,6 @@ def _kv_atoms(context: Context) -> tuple[int, int]:
         )
     kv = min(parts)
     return kv, tp // kv
-
-
-def divisors(number: int) -> list[int]:
-    """All divisors, ascending."""
-    small = [n for n in range(1, math.isqrt(number) + 1) if number % n == 0]
-    return sorted({*small, *(number // n for n in small)})
 
 
 def device_kind(node: GpuNode | CpuNode) -> str:

@@ -11,6 +11,7 @@ from compiler.planner.batch import resolve_microbatches, resolve_run
 from compiler.planner.context import Context, Refused
 from compiler.planner.cuts import check_cuts, resolve_cuts
 from compiler.planner.mesh import device_kind, resolve_mesh
+from compiler.planner.stages import check_microbatches, resolve_stages
 from compiler.schema import PlanSpec
 from dsl.diagnostics import Diagnostic
 from dsl.schema import Auto
@@ -33,26 +34,29 @@ def plan(
 
 def _phase(context: Context, graph: ModelGraph) -> PhasePlan:
     """Steps that do not need each other all report before the first that does gives up."""
-    mesh = _attempt(resolve_mesh, context)
+    ranks = _attempt(resolve_mesh, context)
     run = _attempt(resolve_run, context)
+    stages = resolve_stages(context)
     check_cuts(context, graph, run.seq_len if run else None)
     _compile(context)
-    if mesh is None or run is None:
+    if ranks is None or run is None:
         raise Refused
-    shares = resolve_microbatches(context, mesh, run)
+    shares = resolve_microbatches(context, ranks.mesh, run)
+    check_microbatches(context, stages, shares.count)
     context.refuse_if_wrong()
-    sharding = next(d.value for d in context.decisions if d.path == "sharding")
     return PhasePlan(
         name=run.name,
-        mesh=mesh,
+        mesh=ranks.mesh,
         steps=run.steps,
         seq_len=run.seq_len,
         global_batch=run.global_batch,
         microbatch=shares.microbatch,
         microbatches=shares.count,
         loss_chunks=shares.loss_chunks,
-        sharding="none" if sharding == "none" else "zero3",
-        cuts=resolve_cuts(mesh),
+        sharding=ranks.sharding,
+        schedule=stages.schedule,
+        stages=stages.layers,
+        cuts=resolve_cuts(ranks.mesh),
         decisions=tuple(context.decisions),
     )
 

@@ -1,0 +1,18 @@
+"""Small arithmetic that refusals use to name the nearest legal choice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+
+def divisors(number: int) -> list[int]:
+    """All divisors, ascending."""
+    small = [n for n in range(1, math.isqrt(number) + 1) if number % n == 0]
+    return sorted({*small, *(number // n for n in small)})
+
+
+def nearest(number: int, choices: Iterable[int], count: int = 2) -> tuple[int, ...]:
+    """The `count` choices nearest to a number, ascending."""
+    by_distance = sorted(set(choices), key=lambda choice: (abs(choice - number), choice))
+    return tuple(sorted(by_distance[:count]))

@@ -1,0 +1,122 @@
+"""Which ranks share one copy of parameters, gradients and optimizer state, and what they cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from compiler.plan import Origin
+from compiler.planner.context import Context
+from compiler.planner.numbers import divisors, nearest
+from compiler.problems import Contradiction, FsdpAgainstDp, NotYet
+from compiler.rank_program import Sharding
+from dsl.schema import Auto
+
+REASONS: dict[Sharding, str] = {
+    "none": "every rank has a whole copy",
+    "zero1": "optimizer cut",
+    "zero2": "optimizer and gradients cut; parameters gathered once a step",
+    "zero3": "parameters, gradients and optimizer cut",
+}
+
+
+@dataclass(frozen=True)
+class Copies:
+    """replicate x shard = dp; one copy of the state is cut over shard x cp ranks."""
+
+    kind: Sharding
+    replicate: int
+    shard: int
+
+
+def resolve_sharding(context: Context, dp: int, cp: int) -> Copies:
+    """The copies, and what of the state they cut."""
+    kind, origin = _kind(context)
+    fsdp = _ranks(context, dp * cp, kind)
+    if fsdp is None:
+        return Copies(kind, 1, dp)
+    whole = fsdp == 1
+    if not whole and fsdp % cp:
+        _against_context(context, fsdp, dp, cp)
+        return Copies(kind, 1, dp)
+    if whole and kind != "none":
+        kind, reason = "none", "one rank holds one copy"
+        origin = context.origin("fsdp") if origin == "default" else origin
+    else:
+        reason = REASONS[kind]
+    context.decide("sharding", kind, origin, reason)
+    shard = 1 if whole else fsdp // cp
+    return Copies(kind, dp // shard, shard)
+
+
+def _kind(context: Context) -> tuple[Sharding, Origin]:
+    spec = context.spec
+    has_pipeline = spec.pp > 1
+    if isinstance(spec.sharding, Auto):
+        return ("zero2" if has_pipeline else "zero3"), "default"
+    origin = context.origin("sharding")
+    match spec.sharding:
+        case "zero1":
+            context.problem(
+                NotYet(
+                    span=context.span("sharding"),
+                    what="`sharding = zero1`",
+                    instead="`zero2` cuts gradients and optimizer",
+                )
+            )
+            return "zero2", origin
+        case "zero3" if has_pipeline:
+            context.problem(
+                Contradiction(
+                    span=context.span("sharding"),
+                    what="`zero3` cannot be used under a pipeline",
+                    why="it would gather every stage's weights again for each microbatch: "
+                    "write `zero2`",
+                    other_span=context.span("pp"),
+                    other=f"{spec.pp} stages",
+                )
+            )
+            return "zero2", origin
+        case "none" | "zero2" | "zero3":
+            return spec.sharding, origin
+        case _:
+            assert_never(spec.sharding)
+
+
+def _ranks(context: Context, data: int, kind: Sharding) -> int | None:
+    """The ranks of one copy, or None where the number written is refused."""
+    spec = context.spec
+    if kind == "none":
+        if not isinstance(spec.fsdp, Auto) and spec.fsdp > 1:
+            context.problem(
+                Contradiction(
+                    span=context.span("fsdp"),
+                    what="`sharding = none` replicates, and `fsdp` above 1 cuts",
+                    why=f"{spec.fsdp} ranks would share one copy",
+                    other_span=context.span("sharding"),
+                    other="replicated",
+                )
+            )
+            return None
+        context.decide("fsdp", 1, context.origin("sharding"), "`sharding = none` replicates")
+        return 1
+    if isinstance(spec.fsdp, Auto):
+        context.decide("fsdp", data, "default", "one copy of the state over all of dp x cp")
+        return data
+    if data % spec.fsdp:
+        choices = nearest(spec.fsdp, divisors(data))
+        context.problem(
+            FsdpAgainstDp(span=context.span("fsdp"), fsdp=spec.fsdp, dp=data, choices=choices)
+        )
+        return None
+    context.decide("fsdp", spec.fsdp, context.origin("fsdp"), "ranks of one copy of the state")
+    return spec.fsdp
+
+
+def _against_context(context: Context, fsdp: int, dp: int, cp: int) -> None:
+    legal = [1, *(cp * n for n in divisors(dp))]
+    context.problem(
+        FsdpAgainstDp(
+            span=context.span("fsdp"), fsdp=fsdp, dp=dp * cp, choices=nearest(fsdp, legal), cp=cp
+        )
+    )
