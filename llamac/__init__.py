@@ -1,0 +1,29 @@
+"""The face: the Python API and the command line. Imports everything below, and lazily.
+
+`api` has the verbs as functions, `cli/` one file a command, `files` reads specs, `output/` writes
+directories, `launch` starts a program here, `verify/` runs the twin. All input and output of the
+compiler is on this floor. A new verb is a function in `api` and a file in `cli/` beside `check.py`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llamac.api import check, compile, load, plan, verify  # noqa: A004
+
+__all__ = ["check", "compile", "load", "plan", "verify"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """`llamac.load` and the other verbs, imported when asked for: `llamac --help` needs none."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from llamac.floors import shadowed
+
+    problem = shadowed()
+    if problem is not None:
+        raise ImportError(problem)
+    return getattr(importlib.import_module("llamac.api"), name)

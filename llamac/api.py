@@ -1,0 +1,96 @@
+"""The verbs as functions: `import llamac; llamac.plan("run.llama").compiled("main")`.
+
+Each takes the path of a spec and returns values or diagnostics, never prints, and raises only what
+the system raises (OSError). The command line is these functions and their printing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from compiler.pipeline import Compiled, Result, choose_plan, compile_named, read
+from compiler.schema import PlanSpec
+from dsl.diagnostics import Diagnostic
+from dsl.frontend import Loaded
+from dsl.source import Source
+from llamac.files import LIBRARY, SUFFIX, lookup_in, project_root
+
+Overrides = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A file and its plans through the pipeline, by name; empty where the file has errors."""
+
+    loaded: Loaded
+    results: Mapping[str, Result]
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Of the file, then of its plans; what several plans share stands once."""
+        every = [*self.loaded.diagnostics]
+        for result in self.results.values():
+            every += result.diagnostics
+        return tuple(dict.fromkeys(every))
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        return self.loaded.sources
+
+    @property
+    def ok(self) -> bool:
+        return not any(diagnostic.is_error for diagnostic in self.diagnostics)
+
+    def compiled(self, name: str) -> Compiled:
+        """The plan called `name`, which no error stands against."""
+        compiled = self.results[name].compiled
+        if compiled is None:
+            raise ValueError(f"plan {name} has errors: see `diagnostics`")
+        return compiled
+
+
+@dataclass(frozen=True)
+class NoSuchPlan:
+    """The file has no plan of that name, or several and none was named."""
+
+    diagnostic: Diagnostic
+
+
+def load(path: str | Path, overrides: Overrides = ()) -> Loaded:
+    """The file's Spec, typed and checked, or what is wrong with it."""
+    name = os.fspath(path)
+    if name.startswith(LIBRARY):
+        spelled = name if name.endswith(SUFFIX) else name + SUFFIX
+        return read(spelled, lookup_in(Path.cwd()), overrides)
+    spelled = Path(name).as_posix()
+    return read(spelled, lookup_in(project_root(Path(name))), overrides)
+
+
+def plan(path: str | Path, overrides: Overrides = ()) -> Planned:
+    """Every plan of the file, resolved and lowered."""
+    loaded = load(path, overrides)
+    if loaded.spec is None:
+        return Planned(loaded, {})
+    spec = loaded.spec
+    return Planned(loaded, {name: compile_named(spec, name) for name in spec.all(PlanSpec)})
+
+
+def plan_one(
+    path: str | Path, name: str | None = None, overrides: Overrides = ()
+) -> Planned | NoSuchPlan:
+    """The plan called `name`, or the only one."""
+    loaded = load(path, overrides)
+    if loaded.spec is None:
+        return Planned(loaded, {})
+    chosen = choose_plan(loaded.spec, name)
+    if isinstance(chosen, Diagnostic):
+        return NoSuchPlan(chosen)
+    return Planned(loaded, {chosen: compile_named(loaded.spec, chosen)})
+
+
+def check(path: str | Path, overrides: Overrides = ()) -> tuple[Diagnostic, ...]:
+    """All that is to say about the file and its plans."""
+    return plan(path, overrides).diagnostics

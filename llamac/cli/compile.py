@@ -1,0 +1,38 @@
+"""`llamac compile`: the program of a plan, in a directory."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from llamac.cli import options
+from llamac.cli.exits import FINE
+
+
+@click.command("compile")
+@options.spec_and_plan
+@options.output
+@options.torch
+@click.option("--force", is_flag=True, help="Write over edited files, keeping each as NAME.orig.")
+def compile_(
+    file: str,
+    plan: str | None,
+    overrides: options.Overrides,
+    output: Path | None,
+    torch: options.Torch,
+    force: bool,
+) -> None:
+    """Write the program of a plan: Python files, launch scripts, and a manifest of them.
+
+    A file that was edited since is never written over: this shows the difference and exits with 1.
+    """
+    from llamac.cli.report import compiled_plan, written
+
+    compiled = compiled_plan(file, plan, overrides)
+    target = output or Path("out", compiled.plan.name)
+    result = written(compiled, target, torch=torch, force=force)
+    state = "written" if result.changed else "unchanged"
+    click.echo(f"{target}: {state}", err=True)
+    sys.exit(FINE)

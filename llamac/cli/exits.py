@@ -1,0 +1,7 @@
+"""Exit codes of the command line; `run` passes on the program's own."""
+
+from __future__ import annotations
+
+FINE = 0
+FOUND = 1  # the spec has errors, or a check found what it looks for
+FAULT = 2  # wrong usage, a system error, or a fault of ours

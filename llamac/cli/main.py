@@ -1,0 +1,55 @@
+"""`llamac`: the verbs, and what happens to whatever they raise."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import click
+
+from llamac import __version__
+from llamac.cli.check import check
+from llamac.cli.compile import compile_
+from llamac.cli.exits import FAULT
+from llamac.cli.explain import explain
+from llamac.cli.plan import plan
+from llamac.cli.run import run
+from llamac.cli.verify import verify
+from llamac.floors import shadowed
+
+VERBS = (check, plan, explain, compile_, run, verify)
+
+
+class InOrder(click.Group):
+    """Lists the verbs in the order in which a newcomer needs them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def cli() -> None:
+    """Compile a spec of a training run to a readable PyTorch program, and check that it is right."""
+
+
+for verb in VERBS:
+    cli.add_command(verb)
+
+
+def main() -> None:
+    """The entry point. Never returns: exits with the code that the verb's outcome has."""
+    problem = shadowed()
+    if problem is not None:
+        click.echo(f"error: {problem}", err=True)
+        sys.exit(FAULT)
+    try:
+        cli(prog_name="llamac")
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {where}{error.strerror or error}", err=True)
+        raise SystemExit(FAULT) from error
+    except Exception as error:
+        traceback.print_exc()
+        click.echo("error: this is a fault in llamac, not in your spec; please report it", err=True)
+        raise SystemExit(FAULT) from error

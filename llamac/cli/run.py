@@ -1,0 +1,51 @@
+"""`llamac run`: compile a plan and start it on this machine."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from llamac.cli import options
+from llamac.cli.exits import FOUND
+
+
+@click.command(context_settings={"ignore_unknown_options": False})
+@options.spec_and_plan
+@options.output
+@click.option("--steps", type=click.IntRange(min=1), help="Stop after this many steps.")
+@click.option("--run", "folder", metavar="DIR", help="Folder of the run; default runs/PLAN.")
+@click.option("--resume", metavar="auto|never|DIR", help="Where to go on from; default auto.")
+@click.option("--data", metavar="PATH", help="File or folder to train on instead of the spec's.")
+def run(
+    file: str,
+    plan: str | None,
+    overrides: options.Overrides,
+    output: Path | None,
+    steps: int | None,
+    folder: str | None,
+    resume: str | None,
+    data: str | None,
+) -> None:
+    """Compile a plan and start it here, a process a device.
+
+    Refuses a plan whose processes do not fit this machine. The exit code is the program's own: 0
+    trained to the end, 75 stopped with a checkpoint, 78 wrong data or configuration.
+    """
+    from llamac.cli.report import planned_plan, show, written
+    from llamac.launch import start, why_not_here
+
+    planned, compiled = planned_plan(file, plan, overrides)
+    problem = why_not_here(compiled.plan, planned.origins)
+    if problem is not None:
+        show((problem,), planned.sources)
+        sys.exit(FOUND)
+    target = output or Path("out", compiled.plan.name)
+    written(compiled, target)
+    click.echo(f"{target}: compiled; starting {compiled.plan.main.mesh.world} processes", err=True)
+    given = {"--steps": steps, "--run": folder, "--resume": resume, "--data": data}
+    arguments = [
+        word for name, value in given.items() if value is not None for word in (name, str(value))
+    ]
+    sys.exit(start(target, arguments))

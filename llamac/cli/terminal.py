@@ -1,0 +1,15 @@
+"""What the terminal wants: colour where it can show it, unless the environment says otherwise."""
+
+from __future__ import annotations
+
+import os
+from typing import TextIO
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """`NO_COLOR` (no-color.org) wins over `FORCE_COLOR`; otherwise a terminal gets colour."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,85 @@
+"""Reading specs: the only place that opens one. The front end asks for paths, this answers."""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from dsl.frontend import Lookup, Missing, Unreadable
+
+LIBRARY = "std/"
+SUFFIX = ".llama"
+# A spec has a few thousand characters. What is far larger is none, and the front end refuses it by
+# its own limit; reading stops a byte beyond what that needs to see.
+LARGEST_READ = 4 * 2**20 + 1
+
+
+def lookup_in(root: Path) -> Lookup:
+    """A lookup that reads `std/` from the package and everything else from the disk.
+
+    root  the folder that no import leaves, links included
+    """
+    boundary = root.resolve()
+
+    def lookup(path: str) -> bytes | str | Missing | Unreadable:
+        if path.startswith(LIBRARY):
+            return _read_library(path)
+        if not Path(path).resolve().is_relative_to(boundary):
+            return Unreadable(f"it leads out of {root}")
+        return read(Path(path))
+
+    return lookup
+
+
+def project_root(path: Path) -> Path:
+    """The folder of the project that a spec belongs to: the nearest one above it under version
+    control, or the spec's own."""
+    folder = path.absolute().parent
+    for candidate in (folder, *folder.parents):
+        if (candidate / ".git").exists():
+            return candidate
+    return folder
+
+
+def read(path: Path) -> bytes | Missing | Unreadable:
+    """The first LARGEST_READ bytes of a plain file, or why there are none."""
+    try:
+        if path.exists() and not path.is_file():
+            return Unreadable("it is a folder" if path.is_dir() else "it is not a plain file")
+        with path.open("rb") as file:
+            return file.read(LARGEST_READ)
+    except (FileNotFoundError, NotADirectoryError):
+        return Missing(_neighbours(path.parent))
+    except OSError as error:
+        return Unreadable(error.strerror or str(error))
+    except ValueError as error:  # a NUL in the path
+        return Unreadable(str(error))
+
+
+def _neighbours(folder: Path) -> tuple[str, ...]:
+    """Specs beside a missing one, as paths of the same form; none where that can't be known."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(SUFFIX))
+    except OSError:
+        return ()
+    return tuple((folder / name).as_posix() for name in names)
+
+
+def _library() -> Traversable:
+    return importlib.resources.files("compiler") / "std"
+
+
+def _read_library(path: str) -> bytes | Missing:
+    """A file of the package's `std/`, which is flat."""
+    for entry in _library().iterdir():
+        if f"{LIBRARY}{entry.name}" == path and entry.is_file():
+            return entry.read_bytes()
+    return Missing(library_paths())
+
+
+def library_paths() -> tuple[str, ...]:
+    """Every file of `std/`, as imports name them."""
+    names = (entry.name for entry in _library().iterdir())
+    return tuple(sorted(LIBRARY + name for name in names if name.endswith(SUFFIX)))

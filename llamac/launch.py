@@ -1,0 +1,66 @@
+"""Start a compiled program on this machine, through the script it brings along."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from compiler.plan import Plan
+from compiler.schema.cluster import CpuNode, GpuNode
+from dsl.diagnostics import Diagnostic
+from dsl.spec import Origins
+from llamac.problems import WorldDoesNotFit
+
+PROCESSES_PER_CORE = 8
+
+
+def why_not_here(plan: Plan, origins: Origins) -> Diagnostic | None:
+    """What to say where this machine cannot hold the plan's processes; None where it can."""
+    cluster = plan.spec.cluster
+    world = plan.main.mesh.world
+    node = cluster.node
+    if cluster.nodes > 1:
+        path, wanted, present = "cluster.nodes", f"{cluster.nodes:,} nodes", "one"
+    else:
+        path = "cluster.node"
+        match node:
+            case CpuNode():
+                cores = os.cpu_count() or 1
+                room = cores * PROCESSES_PER_CORE
+                wanted = f"{node.devices:,} processes on CPU"
+                present = f"{cores} cores: room for {room}"
+            case GpuNode():
+                room = accelerators()
+                wanted, present = f"{node.devices} GPUs", str(room) if room else "none"
+        if node.devices <= room:
+            return None
+    span = origins.span(plan.name, path)
+    return WorldDoesNotFit(span=span, world=world, wanted=wanted, present=present).diagnostic()
+
+
+def accelerators() -> int:
+    """GPUs that torch sees here. Imports torch."""
+    import torch
+
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return 0 if accelerator is None else torch.accelerator.device_count()
+
+
+def start(program: Path, arguments: Sequence[str]) -> int:
+    """Run `launch/local.sh` in the current directory and return its exit code.
+
+    The script starts one process a device with this Python. What a signal means is the program's
+    to say (it checkpoints and leaves): SIGTERM is passed on, and an interrupt from the terminal
+    reaches every process of the group anyway, so we only wait.
+    """
+    environment = {**os.environ, "PYTHON": sys.executable}
+    script = program / "launch" / "local.sh"
+    with subprocess.Popen(["bash", os.fspath(script), *arguments], env=environment) as process:
+        signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
+        signal.signal(signal.SIGINT, lambda *_: None)
+        code = process.wait()
+    return code if code >= 0 else 128 - code
