@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from compiler.components.attention import attention
 from compiler.components.builder import MASK_INPUTS, Builder
-from compiler.components.swiglu import swiglu
-from compiler.graph import Block, LossTerm, ModelGraph, Normal, Ones, Value
-from compiler.operators import Add, CrossEntropy, Embedding, Linear, RmsNorm
+from compiler.components.ffn import ffn
+from compiler.components.norm import norm
+from compiler.graph import Block, LossTerm, ModelGraph, Normal, Value
+from compiler.operators import Add, CrossEntropy, Embedding, Linear, Scale, Softcap
 from compiler.schema.model import LayerSpec, ModelSpec
 
 TOKENS = ("batch", "seq")
@@ -34,22 +35,32 @@ def _embedding(model: ModelSpec) -> Block:
         {"vocab": model.vocab, "d_model": model.d_model},
     )
     weight = builder.parameter("weight", ("vocab", "d_model"), Normal(model.init.std))
-    return builder.finish(builder.apply("x", Embedding(), "tokens", weight))
+    x = builder.apply("x", Embedding(), "tokens", weight)
+    if model.embedding.scale != 1.0:
+        x = builder.apply("x_scaled", Scale(model.embedding.scale), x)
+    return builder.finish(x)
 
 
 def _layer(model: ModelSpec, layer: LayerSpec, name: str) -> Block:
-    """Pre-norm: x + attention(norm(x)), then x + ffn(norm(x))."""
+    """x + attention, then x + ffn, each normalised before, after, or both."""
     sides = tuple(Value(side, TOKENS) for side in MASK_INPUTS)
     builder = Builder(name, (Value("x", STREAM), *sides), {"d_model": model.d_model})
-    init, norm = Normal(model.init.std), RmsNorm(model.norm.eps)
-    attention_norm = builder.parameter("attention_norm.weight", ("d_model",), Ones())
-    h = builder.apply("attention_in", norm, "x", attention_norm)
-    middle = builder.apply("x_mid", Add(), "x", attention(builder, layer.attention, h, init))
-    ffn_norm = builder.parameter("ffn_norm.weight", ("d_model",), Ones())
-    h = builder.apply("ffn_in", norm, middle, ffn_norm)
-    return builder.finish(
-        builder.apply("x_out", Add(), middle, swiglu(builder, layer.ffn, h, init))
-    )
+    init = Normal(model.init.std)
+
+    def before(output: str, x: str) -> str:
+        if layer.norms == "post":
+            return x
+        return norm(builder, model.norm, f"{output}_in", x, f"{output}_norm.weight")
+
+    def after(output: str, x: str) -> str:
+        if layer.norms == "pre":
+            return x
+        return norm(builder, model.norm, f"{output}_normed", x, f"{output}_post_norm.weight")
+
+    mixed = attention(builder, layer.attention, before("attention", "x"), init)
+    middle = builder.apply("x_mid", Add(), "x", after("attention", mixed))
+    mixed = ffn(builder, layer.ffn, before("ffn", middle), init)
+    return builder.finish(builder.apply("x_out", Add(), middle, after("ffn", mixed)))
 
 
 def _head(model: ModelSpec) -> Block:
@@ -59,11 +70,12 @@ def _head(model: ModelSpec) -> Block:
         (Value("x", STREAM), Value("targets", TOKENS)),
         {"vocab": model.vocab, "d_model": model.d_model},
     )
-    norm = builder.parameter("final_norm.weight", ("d_model",), Ones())
+    h = norm(builder, model.norm, "h", "x", "final_norm.weight")
     tied_to = "embedding.weight" if model.head.tied else ""
     weight = builder.parameter("head.weight", ("vocab", "d_model"), Normal(model.init.std), tied_to)
-    h = builder.apply("h", RmsNorm(model.norm.eps), "x", norm)
     builder.region = LOSS_REGION
     logits = builder.apply("logits", Linear(), h, weight)
+    if model.head.softcap is not None:
+        logits = builder.apply("logits_capped", Softcap(model.head.softcap), logits)
     loss = builder.apply("loss", CrossEntropy(), logits, "targets")
     return builder.finish(loss, (LossTerm(loss),))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator
 
-from compiler.graph import Block, Init, ModelGraph, Normal, Ones
+from compiler.graph import Block, Init, ModelGraph, Normal, Ones, Zeros
 from compiler.operators import Operator
 from compiler.plan import Plan
 from compiler.rank_program import (
@@ -81,6 +81,8 @@ def _init(init: Init) -> str:
             return f"normal({std})"
         case Ones():
             return "ones"
+        case Zeros():
+            return "zeros"
 
 
 def _block(block: Block) -> Iterator[str]:

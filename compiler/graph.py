@@ -26,7 +26,12 @@ class Ones:
     """Initial weights all one."""
 
 
-Init = Normal | Ones
+@dataclass(frozen=True)
+class Zeros:
+    """Initial weights all zero: biases, and norms kept as their distance from one."""
+
+
+Init = Normal | Ones | Zeros
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,8 @@ class Parameter:
 
     @property
     def decays(self) -> bool:
-        """Weight decay applies to matrices only."""
-        return len(self.dims) > 1
+        """Weight decay applies to matrices, not to biases and norms."""
+        return isinstance(self.init, Normal)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import assert_never
 
 from compiler.components.builder import MASK_INPUTS, Builder
-from compiler.graph import Normal, Ones
-from compiler.operators import Attention, Linear, RmsNorm, Rope
+from compiler.components.norm import norm
+from compiler.components.projection import projection
+from compiler.graph import Normal
+from compiler.operators import Attention, Rope
 from compiler.operators.rope import Scaling
-from compiler.schema.model import ChunkedMask, FullMask, Gqa, Llama3Scaling, SlidingMask
+from compiler.schema.model import ChunkedMask, FullMask, Gqa, Llama3Scaling, Mask, SlidingMask
 from compiler.schema.model import Rope as RopeEntry
 
 
@@ -16,31 +18,40 @@ def attention(builder: Builder, entry: Gqa, h: str, init: Normal) -> str:
     """h [batch, seq, d_model] -> [batch, seq, d_model], to be added to the residual."""
     heads, kv = builder.dim("heads", entry.heads), builder.dim("kv_heads", entry.kv_heads)
     head_dim = builder.dim("head_dim", entry.head_dim)
-    wq = builder.parameter("attention.wq", (heads, head_dim, "d_model"), init)
-    wk = builder.parameter("attention.wk", (kv, head_dim, "d_model"), init)
-    wv = builder.parameter("attention.wv", (kv, head_dim, "d_model"), init)
-    wo = builder.parameter("attention.wo", ("d_model", heads, head_dim), init)
-    q = builder.apply("q", Linear(), h, wq)
-    k = builder.apply("k", Linear(), h, wk)
-    v = builder.apply("v", Linear(), h, wv)
+    q, k, v = (
+        projection(builder, name, h, (count, head_dim), ("d_model",), init, entry.bias)
+        for name, count in (("q", heads), ("k", kv), ("v", kv))
+    )
     if entry.qk_norm is not None:
-        q_norm = builder.parameter("attention.q_norm", (head_dim,), Ones())
-        k_norm = builder.parameter("attention.k_norm", (head_dim,), Ones())
-        q = builder.apply("q_normed", RmsNorm(entry.qk_norm.eps), q, q_norm)
-        k = builder.apply("k_normed", RmsNorm(entry.qk_norm.eps), k, k_norm)
+        q = norm(builder, entry.qk_norm, "q_normed", q, "attention.q_norm")
+        k = norm(builder, entry.qk_norm, "k_normed", k, "attention.k_norm")
     if entry.rope is not None:
         rope = rope_operator(entry.rope)
         q = builder.apply("q_rotated", rope, q, "positions")
         k = builder.apply("k_rotated", rope, k, "positions")
-    match entry.mask:
+    operator = Attention(
+        entry.scale,
+        entry.scale == entry.head_dim**-0.5,
+        window(entry.mask),
+        entry.softcap or 0.0,
+    )
+    o = builder.apply("o", operator, q, k, v, *MASK_INPUTS)
+    return projection(
+        builder, "attention_out", o, ("d_model",), (heads, head_dim), init, entry.bias, "o"
+    )
+
+
+def window(mask: Mask) -> int:
+    """Positions seen; 0 where all before are."""
+    match mask:
         case FullMask():
-            is_default = entry.scale == entry.head_dim**-0.5
-            o = builder.apply("o", Attention(entry.scale, is_default), q, k, v, *MASK_INPUTS)
-        case SlidingMask() | ChunkedMask():
-            raise ValueError("a mask that the schema still marks as pending")
+            return 0
+        case SlidingMask(window=positions):
+            return positions
+        case ChunkedMask():
+            raise ValueError("a chunked mask: the planner refuses it")
         case _:
-            assert_never(entry.mask)
-    return builder.apply("attention_out", Linear(), o, wo)
+            assert_never(mask)
 
 
 def rope_operator(entry: RopeEntry) -> Rope:

@@ -16,7 +16,7 @@ from compiler.operators import (
     SubtractMaximum,
     SumExp,
 )
-from compiler.placement import Layout, Placement, Shard, layout
+from compiler.placement import Layout, Partial, Placement, Replicate, Shard, layout
 from compiler.plan import PhasePlan
 from compiler.rank_program import (
     BlockProgram,
@@ -110,7 +110,10 @@ def _apply(walk: Walk, node: Node) -> None:
         for target, placement in zip(wanted, rule.inputs, strict=True):
             target[atom] = placement
         made[atom] = rule.outputs[0]
-    asked = tuple(layout(walk.mesh, target) for target in wanted)
+    asked = tuple(
+        _completed(walk, name, layout(walk.mesh, target))
+        for name, target in zip(node.inputs, wanted, strict=True)
+    )
     inputs = tuple(walk.bring(name, want) for name, want in zip(node.inputs, asked, strict=True))
     if inputs != node.inputs:
         _apply(walk, replace(node, inputs=inputs))  # an axis moves whole: ask again from there
@@ -118,6 +121,20 @@ def _apply(walk: Walk, node: Node) -> None:
     output = node.outputs[0]
     local = walk.define(output.name, output.dims, layout(walk.mesh, made))
     walk.compute(Compute(local, node.operator, inputs))
+
+
+def _completed(walk: Walk, name: str, want: Layout) -> Layout:
+    """A pending sum that is asked for whole is completed as the residual stream lies: by one
+    reduce-scatter, and the operator is asked again."""
+    have = walk.layouts[name]
+    stream = _cut(walk.phase, walk.dims[name])
+    placements: dict[str, Placement] = {
+        atom: stream.on(atom)
+        if have.on(atom) == Partial("sum") and isinstance(want.on(atom), Replicate)
+        else want.on(atom)
+        for atom in walk.tensor_atoms()
+    }
+    return layout(walk.mesh, placements)
 
 
 def _parameter(walk: Walk, parameter: Parameter) -> LocalParameter:

@@ -18,21 +18,26 @@ from compiler.operators.cross_entropy import (
     SubtractMaximum,
     SumExp,
 )
-from compiler.operators.elementwise import Add, SwigluGate
+from compiler.operators.elementwise import Add, AddBias, Gate, Gelu, Scale, Softcap
 from compiler.operators.embedding import Embedding
 from compiler.operators.linear import Linear
-from compiler.operators.rms_norm import RmsNorm
+from compiler.operators.norm import LayerNorm, RmsNorm
 from compiler.operators.rope import Rope
 from compiler.operators.rule import Rule
 
 Operator = (
     Embedding
     | RmsNorm
+    | LayerNorm
     | Linear
     | Rope
     | Attention
-    | SwigluGate
+    | Gate
+    | Gelu
     | Add
+    | AddBias
+    | Scale
+    | Softcap
     | CrossEntropy
     | Maximum
     | SubtractMaximum
@@ -43,9 +48,13 @@ Operator = (
 
 __all__ = [
     "Add",
+    "AddBias",
     "Attention",
     "CrossEntropy",
     "Embedding",
+    "Gate",
+    "Gelu",
+    "LayerNorm",
     "Linear",
     "Maximum",
     "NegativeLogLikelihood",
@@ -54,7 +63,8 @@ __all__ = [
     "RmsNorm",
     "Rope",
     "Rule",
+    "Scale",
+    "Softcap",
     "SubtractMaximum",
     "SumExp",
-    "SwigluGate",
 ]

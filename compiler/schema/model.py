@@ -12,6 +12,19 @@ MEANING = Effect.MEANING
 @entry("rms")
 class RmsNorm:
     eps: float = row("added to the mean square", effect=MEANING, default=1e-5)
+    unit_offset: bool = row(
+        "multiplies by 1 + weight, and weights start at 0 (Gemma)", effect=MEANING, default=False
+    )
+
+
+@entry("layer")
+class LayerNorm:
+    """Subtracts the mean, divides by the standard deviation; weight and bias."""
+
+    eps: float = row("added to the variance", effect=MEANING, default=1e-5)
+
+
+Norm = RmsNorm | LayerNorm
 
 
 @entry("llama3")
@@ -47,6 +60,8 @@ class SlidingMask:
 
 @entry("chunked")
 class ChunkedMask:
+    """Not lowered yet."""
+
     chunk: int = row("positions of one chunk", effect=MEANING, positional=True)
 
 
@@ -62,15 +77,13 @@ class Gqa:
     head_dim: int = row(
         "elements of one head", effect=MEANING, derived="d_model / heads", minimum=2
     )
-    bias: bool = row("bias on q, k, v, o", effect=MEANING, default=False, pending=True)
+    bias: bool = row("bias on q, k, v, o", effect=MEANING, default=False)
     qk_norm: RmsNorm | None = row(
         "weighted norm over head_dim of q and k, before RoPE", effect=MEANING, default=None
     )
     rope: Rope | None = row("rotary positions", effect=MEANING, default=None)
-    mask: Mask = row("what a position sees", effect=MEANING, default=FullMask(), pending=True)
-    softcap: float | None = row(
-        "cap * tanh(score / cap)", effect=MEANING, default=None, pending=True
-    )
+    mask: Mask = row("what a position sees", effect=MEANING, default=FullMask())
+    softcap: float | None = row("cap * tanh(score / cap)", effect=MEANING, default=None)
     scale: float = row("factor on scores", effect=MEANING, derived="1 / head_dim ** 0.5")
 
 
@@ -94,10 +107,26 @@ Attention = Gqa | Mha | Mqa
 @entry("swiglu")
 class Swiglu:
     d_ff: int = row("inner width", effect=MEANING, minimum=1, positional=True)
-    bias: bool = row("bias on its three matrices", effect=MEANING, default=False, pending=True)
+    bias: bool = row("bias on its three matrices", effect=MEANING, default=False)
 
 
-Ffn = Swiglu
+@entry("geglu")
+class Geglu:
+    """w_down(gelu(w_gate h) * w_up h), with gelu's tanh form."""
+
+    d_ff: int = row("inner width", effect=MEANING, minimum=1, positional=True)
+    bias: bool = row("bias on its three matrices", effect=MEANING, default=False)
+
+
+@entry("gelu")
+class Gelu:
+    """w_down(gelu(w_up h)), with gelu's tanh form."""
+
+    d_ff: int = row("inner width", effect=MEANING, minimum=1, positional=True)
+    bias: bool = row("bias on its two matrices", effect=MEANING, default=False)
+
+
+Ffn = Swiglu | Geglu | Gelu
 
 
 @entry("layer")
@@ -105,21 +134,21 @@ class LayerSpec:
     attention: Attention = row("token mixing", effect=MEANING)
     ffn: Ffn = row("channel mixing", effect=MEANING)
     norms: Literal["pre", "post", "both"] = row(
-        "where the layer normalises", effect=MEANING, default="pre", pending=True
+        "where a sub-layer f normalises: x + f(norm(x)), x + norm(f(x)), or both",
+        effect=MEANING,
+        default="pre",
     )
 
 
 @entry("head")
 class HeadSpec:
     tied: bool = row("the head reuses the embedding matrix", effect=MEANING, default=False)
-    softcap: float | None = row(
-        "cap * tanh(logit / cap)", effect=MEANING, default=None, pending=True
-    )
+    softcap: float | None = row("cap * tanh(logit / cap)", effect=MEANING, default=None)
 
 
 @entry("embedding")
 class EmbeddingSpec:
-    scale: float = row("factor on embedded tokens", effect=MEANING, default=1.0, pending=True)
+    scale: float = row("factor on embedded tokens", effect=MEANING, default=1.0)
 
 
 @entry("init")
@@ -132,7 +161,7 @@ class ModelSpec:
     vocab: int = row("tokens in the vocabulary", effect=MEANING, minimum=2)
     d_model: int = row("width of the residual stream", effect=MEANING, minimum=1)
     layers: int = row("number of layers", effect=MEANING, minimum=1)
-    norm: RmsNorm = row("every norm of the residual stream", effect=MEANING, default=RmsNorm())
+    norm: Norm = row("every norm of the residual stream", effect=MEANING, default=RmsNorm())
     layer: Pattern[LayerSpec] = row("what a layer is made of", effect=MEANING)
     head: HeadSpec = row("output projection", effect=MEANING, default=HeadSpec())
     embedding: EmbeddingSpec = row("input", effect=MEANING, default=EmbeddingSpec())
