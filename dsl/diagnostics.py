@@ -104,8 +104,12 @@ class Problem:
     def fixes(self) -> tuple[Fix, ...]:
         return ()
 
+    def facts(self) -> Mapping[str, object]:
+        """What the templates may name."""
+        return vars(self)
+
     def diagnostic(self) -> Diagnostic:
-        facts = vars(self)
+        facts = self.facts()
         label = self.label.format_map(facts)
         return Diagnostic(
             slug=self.slug,
