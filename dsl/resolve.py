@@ -171,9 +171,14 @@ class _Loader:
         path = posixpath.normpath(posixpath.join(posixpath.dirname(importer), file))
         if importer.startswith(STANDARD):
             return path if path.startswith(STANDARD) else None
-        if self.root == ".":
-            return None if path.startswith("..") else path
-        return path if path.startswith(self.root.rstrip("/") + "/") else None
+        return path if self.inside(path) else None
+
+    def inside(self, path: str) -> bool:
+        """Whether a normalised path lies in the root, which may be `.`, or above it: `../..`."""
+        steps = self.root.split("/")
+        if set(steps) <= {".", ".."}:
+            return not path.startswith("/") and path.split("/").count("..") <= steps.count("..")
+        return path.startswith(self.root.rstrip("/") + "/")
 
 
 def duplicates(clauses: Sequence[Clause]) -> list[Problem]:
