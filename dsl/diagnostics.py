@@ -8,7 +8,7 @@ Any floor may define its own; `explanations()` finds them all.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
@@ -121,6 +121,22 @@ class Problem:
             helps=self.helps()[:MAXIMUM_HELPS],
             fixes=self.fixes(),
         )
+
+
+class _Facts(Mapping[str, object]):
+    """Fields and properties of a problem by name, for its templates."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+    def __getitem__(self, name: str) -> object:
+        return getattr(self.problem, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(vars(self.problem))
+
+    def __len__(self) -> int:
+        return len(vars(self.problem))
 
 
 _registry: dict[str, type[Problem]] = {}
