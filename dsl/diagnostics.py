@@ -8,7 +8,7 @@ Any floor may define its own; `explanations()` finds them all.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
@@ -105,8 +105,10 @@ class Problem:
         return ()
 
     def facts(self) -> Mapping[str, object]:
-        """What the templates may name."""
-        return vars(self)
+        """What the templates may name: fields, and properties computed from them."""
+        kind = type(self)
+        computed = [name for name in dir(kind) if isinstance(getattr(kind, name), property)]
+        return vars(self) | {name: getattr(self, name) for name in computed}
 
     def diagnostic(self) -> Diagnostic:
         facts = self.facts()
@@ -121,22 +123,6 @@ class Problem:
             helps=self.helps()[:MAXIMUM_HELPS],
             fixes=self.fixes(),
         )
-
-
-class _Facts(Mapping[str, object]):
-    """Fields and properties of a problem by name, for its templates."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-
-    def __getitem__(self, name: str) -> object:
-        return getattr(self.problem, name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(vars(self.problem))
-
-    def __len__(self) -> int:
-        return len(vars(self.problem))
 
 
 _registry: dict[str, type[Problem]] = {}
