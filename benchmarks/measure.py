@@ -2,7 +2,7 @@
 
     python benchmarks/measure.py [--runs N]
 
-Each time is the median wall-clock time of N runs of a fresh process, smallest and largest beside it.
+Each time is the median wall-clock time of N runs of a fresh process, with smallest and largest.
 Commands that are compared run in turn, so that whatever else the machine does meets all of them.
 """
 

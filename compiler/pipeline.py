@@ -42,9 +42,14 @@ class Result:
     diagnostics: tuple[Diagnostic, ...]
 
 
-def read(path: str, lookup: Lookup, overrides: Sequence[tuple[str, str]] = ()) -> Loaded:
-    """parse, resolve, check: text -> Spec."""
-    return load(path, lookup, BLOCKS, overrides)
+def read(
+    path: str,
+    lookup: Lookup,
+    overrides: Sequence[tuple[str, str]] = (),
+    root: str | None = None,
+) -> Loaded:
+    """parse, resolve, check: text -> Spec. No import leaves the folder `root`."""
+    return load(path, lookup, BLOCKS, overrides, root)
 
 
 def compile_named(spec: Spec, name: str) -> Result:

@@ -98,7 +98,7 @@ def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
     accumulation = 1 if phase.microbatches == 1 else _unlike(atoms)
     taken: set[int] = set()
     model = _model(spec.model, phase.mesh, atoms, taken, _least_vocab(spec.train.data))
-    seq_len = _free(math.lcm(atoms.tp, LOSS_CHUNK), 12, taken)
+    seq_len = _free(atoms.tp, 12, taken, of=LOSS_CHUNK)
     return replace(
         spec,
         model=model,
@@ -131,19 +131,16 @@ def _unlike(atoms: AtomSizes) -> int:
     return next(count for count in range(2, 8) if count not in sizes)
 
 
-def _multiple(of: int, minimum: int) -> int:
-    return math.ceil(minimum / of) * of
+def _free(parts: int, minimum: int, taken: set[int], of: int = 1) -> int:
+    """The smallest size such that neither it nor one of its `parts` is taken; takes both.
 
-
-def _free(of: int, minimum: int, taken: set[int]) -> int:
-    """The smallest multiple of `of` such that neither it nor a rank's share is taken; takes both.
-
-    Equal sizes would let a reshape along the wrong dimension pass.
+    It is a multiple of `of` too. Equal sizes would let a reshape along the wrong dimension pass.
     """
-    size = _multiple(of, minimum)
-    while {size, size // of} & taken:
-        size += of
-    taken |= {size, size // of}
+    step = math.lcm(parts, of)
+    size = math.ceil(minimum / step) * step
+    while {size, size // parts} & taken:
+        size += step
+    taken |= {size, size // parts}
     return size
 
 
@@ -200,7 +197,7 @@ def _attention(attention: Gqa, mesh: Mesh, atoms: AtomSizes, taken: set[int]) ->
         twin_group = atoms.kv_copy * min(group * attention.kv_heads // tp, 2)
     heads = kv_heads * twin_group
     taken |= {heads, kv_heads, heads // atoms.tp, max(1, kv_heads // atoms.tp)}
-    head_dim = _free(2, 6, taken)
+    head_dim = _free(1, 6, taken, of=2)
     return replace(attention, heads=heads, kv_heads=kv_heads, head_dim=head_dim)
 
 

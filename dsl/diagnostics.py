@@ -104,8 +104,14 @@ class Problem:
     def fixes(self) -> tuple[Fix, ...]:
         return ()
 
+    def facts(self) -> Mapping[str, object]:
+        """What the templates may name: fields, and properties computed from them."""
+        kind = type(self)
+        computed = [name for name in dir(kind) if isinstance(getattr(kind, name), property)]
+        return vars(self) | {name: getattr(self, name) for name in computed}
+
     def diagnostic(self) -> Diagnostic:
-        facts = vars(self)
+        facts = self.facts()
         label = self.label.format_map(facts)
         return Diagnostic(
             slug=self.slug,

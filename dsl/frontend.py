@@ -7,30 +7,17 @@ text, or why it cannot.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
+from dsl.check import check
 from dsl.diagnostics import Diagnostic
+from dsl.files import Lookup, Missing, Unreadable, in_memory
+from dsl.resolve import resolve
 from dsl.source import Source
 from dsl.spec import Spec
 
-
-@dataclass(frozen=True)
-class Missing:
-    """No such file; `neighbours` are the files of its folder, for did-you-mean."""
-
-    neighbours: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """The file is there but cannot be read: `reason` is what the system says."""
-
-    reason: str
-
-
-Lookup: TypeAlias = Callable[[str], bytes | str | Missing | Unreadable]
+__all__ = ["Loaded", "Lookup", "Missing", "Unreadable", "in_memory", "load"]
 
 
 @dataclass(frozen=True)
@@ -58,13 +45,13 @@ def load(
     overrides   (path, value) pairs, set in every plan: `("tp", "4")`
     root        the folder that imports may not leave; left out: the folder of `path`
     """
-    raise NotImplementedError
-
-
-def in_memory(files: Mapping[str, bytes | str]) -> Lookup:
-    """A lookup over a mapping of paths to texts."""
-
-    def lookup(path: str) -> bytes | str | Missing | Unreadable:
-        return files[path] if path in files else Missing(tuple(files))
-
-    return lookup
+    resolved = resolve(path, lookup, root)
+    checked = check(resolved, schema, overrides)
+    sources = {**resolved.sources, **checked.sources}
+    order = {name: place for place, name in enumerate(sources)}
+    problems = sorted(
+        checked.problems,
+        key=lambda p: (-1, 0) if p.span is None else (order[p.span.path], p.span.start),
+    )
+    diagnostics = tuple(problem.diagnostic() for problem in problems)
+    return Loaded(checked.spec, diagnostics, sources)

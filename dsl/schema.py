@@ -9,10 +9,13 @@ To add a field, add one `row`; to add a component, add one `@entry` to the union
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import types
+import typing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Generic, TypeVar, dataclass_transform, overload
+from functools import cache
+from typing import Final, Generic, TypeVar, cast, dataclass_transform, overload
 
 T = TypeVar("T")
 
@@ -139,13 +142,130 @@ def row(
     return dataclasses.field(default=default, metadata=metadata, kw_only=True)
 
 
+ENTRY_NAME: Final = "entry_name"
+
+
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(row,))
 def entry(name: str) -> Callable[[type[T]], type[T]]:
     """Register a frozen dataclass as the schema entry written `name` in a spec."""
 
     def wrap(cls: type[T]) -> type[T]:
         made = dataclass(frozen=True, kw_only=True)(cls)
-        made.entry_name = name
+        setattr(made, ENTRY_NAME, name)
         return made
 
     return wrap
+
+
+def is_entry(cls: object) -> bool:
+    return isinstance(cls, type) and ENTRY_NAME in vars(cls)
+
+
+def entry_name(cls: type) -> str:
+    """What the entry is called in a spec."""
+    return cast(str, vars(cls)[ENTRY_NAME])
+
+
+class NoDefault(Enum):
+    """A row without a default, apart from every value a default may have."""
+
+    NO_DEFAULT = "no default"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a row's annotation allows, read once from its type."""
+
+    scalars: frozenset[type] = frozenset()  # of int, float, bool, str
+    words: tuple[str, ...] = ()  # members of a Literal
+    entries: tuple[type, ...] = ()
+    none: bool = False
+    auto: bool = False
+    count: bool = False
+    items: Shape | None = None  # of a tuple
+    pattern: type | None = None  # the entry a Pattern is made of
+    named: type | None = None  # the entry that labelled blocks are
+
+
+@dataclass(frozen=True)
+class Field:
+    """A row with its name, what its type allows and its default."""
+
+    name: str
+    row: Row
+    shape: Shape
+    default: object
+
+
+@cache
+def fields_of(cls: type) -> Mapping[str, Field]:
+    """The rows of an entry by name, inherited ones included, in the order declared."""
+    hints = typing.get_type_hints(cls)
+    made: dict[str, Field] = {}
+    for field in dataclasses.fields(cls):
+        default: object = field.default
+        if default is dataclasses.MISSING:
+            default = NoDefault.NO_DEFAULT
+        row = cast(Row, field.metadata["row"])
+        made[field.name] = Field(field.name, row, shape_of(hints[field.name]), default)
+    return made
+
+
+def shape_of(annotation: object) -> Shape:
+    """The shape of one annotation; TypeError for a type that a row cannot have."""
+    origin = typing.get_origin(annotation)
+    arguments = typing.get_args(annotation)
+    if origin is typing.Union or origin is types.UnionType:
+        return _union([shape_of(argument) for argument in arguments])
+    if origin is typing.Literal:
+        return Shape(words=arguments)
+    if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
+        return Shape(items=shape_of(arguments[0]))
+    if origin is Pattern:
+        return Shape(pattern=arguments[0])
+    if origin is Named:
+        return Shape(named=arguments[0])
+    if annotation is type(None):
+        return Shape(none=True)
+    if annotation is Auto:
+        return Shape(auto=True)
+    if annotation is Count:
+        return Shape(count=True)
+    if annotation is int or annotation is float or annotation is bool or annotation is str:
+        return Shape(scalars=frozenset({cast(type, annotation)}))
+    if isinstance(annotation, type) and is_entry(annotation):
+        return Shape(entries=(annotation,))
+    raise TypeError(f"a row cannot have the type {annotation}")
+
+
+def _union(shapes: list[Shape]) -> Shape:
+    return Shape(
+        scalars=frozenset[type]().union(*(s.scalars for s in shapes)),
+        words=tuple(word for s in shapes for word in s.words),
+        entries=tuple(entry for s in shapes for entry in s.entries),
+        none=any(s.none for s in shapes),
+        auto=any(s.auto for s in shapes),
+        count=any(s.count for s in shapes),
+        items=next((s.items for s in shapes if s.items is not None), None),
+        pattern=next((s.pattern for s in shapes if s.pattern is not None), None),
+        named=next((s.named for s in shapes if s.named is not None), None),
+    )
+
+
+@cache
+def entries_under(cls: type) -> frozenset[type]:
+    """An entry and every entry its rows can hold."""
+    found: set[type] = set()
+    waiting = [cls]
+    while waiting:
+        entry_class = waiting.pop()
+        if entry_class in found:
+            continue
+        found.add(entry_class)
+        for field in fields_of(entry_class).values():
+            shape: Shape | None = field.shape
+            while shape is not None:
+                waiting += [*shape.entries]
+                waiting += [one for one in (shape.pattern, shape.named) if one is not None]
+                shape = shape.items
+    return frozenset(found)

@@ -16,6 +16,7 @@ from compiler.schema import PlanSpec
 from dsl.diagnostics import Diagnostic
 from dsl.frontend import Loaded
 from dsl.source import Source
+from dsl.spec import Origins
 from llamac.files import LIBRARY, SUFFIX, lookup_in, project_root
 
 Overrides = Sequence[tuple[str, str]]
@@ -41,6 +42,10 @@ class Planned:
         return self.loaded.sources
 
     @property
+    def origins(self) -> Origins:
+        return Origins() if self.loaded.spec is None else self.loaded.spec.origins
+
+    @property
     def ok(self) -> bool:
         return not any(diagnostic.is_error for diagnostic in self.diagnostics)
 
@@ -64,9 +69,10 @@ def load(path: str | Path, overrides: Overrides = ()) -> Loaded:
     name = os.fspath(path)
     if name.startswith(LIBRARY):
         spelled = name if name.endswith(SUFFIX) else name + SUFFIX
-        return read(spelled, lookup_in(Path.cwd()), overrides)
-    spelled = Path(name).as_posix()
-    return read(spelled, lookup_in(project_root(Path(name))), overrides)
+        return read(spelled, lookup_in(Path.cwd(), spelled), overrides)
+    root, spelled = project_root(Path(name)), os.path.normpath(name)
+    shown = root if Path(name).is_absolute() else Path(os.path.relpath(root))
+    return read(spelled, lookup_in(root, spelled), overrides, shown.as_posix())
 
 
 def plan(path: str | Path, overrides: Overrides = ()) -> Planned:

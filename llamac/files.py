@@ -7,26 +7,26 @@ import os
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from dsl.frontend import Lookup, Missing, Unreadable
+from dsl.files import Lookup, Missing, Unreadable
+from dsl.syntax import MAXIMUM_BYTES
 
 LIBRARY = "std/"
 SUFFIX = ".llama"
-# A spec has a few thousand characters. What is far larger is none, and the front end refuses it by
-# its own limit; reading stops a byte beyond what that needs to see.
-LARGEST_READ = 4 * 2**20 + 1
+LARGEST_READ = MAXIMUM_BYTES + 1  # enough for the front end to see that it is too much
 
 
-def lookup_in(root: Path) -> Lookup:
+def lookup_in(root: Path, named: str) -> Lookup:
     """A lookup that reads `std/` from the package and everything else from the disk.
 
-    root  the folder that no import leaves, links included
+    root   the folder that no import leaves, links included
+    named  the file that the user named, which may lie anywhere
     """
     boundary = root.resolve()
 
     def lookup(path: str) -> bytes | str | Missing | Unreadable:
         if path.startswith(LIBRARY):
             return _read_library(path)
-        if not Path(path).resolve().is_relative_to(boundary):
+        if path != named and not Path(path).resolve().is_relative_to(boundary):
             return Unreadable(f"it leads out of {root}")
         return read(Path(path))
 

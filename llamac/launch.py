@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from compiler.plan import Plan
 from compiler.schema.cluster import CpuNode, GpuNode
@@ -60,7 +61,12 @@ def start(program: Path, arguments: Sequence[str]) -> int:
     environment = {**os.environ, "PYTHON": sys.executable}
     script = program / "launch" / "local.sh"
     with subprocess.Popen(["bash", os.fspath(script), *arguments], env=environment) as process:
-        signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
-        signal.signal(signal.SIGINT, lambda *_: None)
+
+        def pass_on(number: int, _frame: FrameType | None) -> None:
+            if number == signal.SIGTERM:
+                process.send_signal(number)
+
+        signal.signal(signal.SIGTERM, pass_on)
+        signal.signal(signal.SIGINT, pass_on)
         code = process.wait()
     return code if code >= 0 else 128 - code

@@ -20,7 +20,7 @@ from llamac.cli.exits import FINE, FOUND
     default="text",
     help="How diagnostics are written to stdout.",
 )
-def check(files: tuple[str, ...], overrides: options.Overrides, form: str) -> None:
+def check(files: tuple[str, ...], overrides: options.Overrides, form: options.Format) -> None:
     """All diagnostics of all files and their plans."""
     from llamac import api
     from llamac.cli.report import Report

@@ -28,11 +28,11 @@ def compile_(
 
     A file that was edited since is never written over: this shows the difference and exits with 1.
     """
-    from llamac.cli.report import compiled_plan, written
+    from llamac.cli.report import compiled_plan, write_program
 
-    compiled = compiled_plan(file, plan, overrides)
+    _, compiled = compiled_plan(file, plan, overrides)
     target = output or Path("out", compiled.plan.name)
-    result = written(compiled, target, torch=torch, force=force)
+    result = write_program(compiled, target, torch=torch, force=force)
     state = "written" if result.changed else "unchanged"
     click.echo(f"{target}: {state}", err=True)
     sys.exit(FINE)

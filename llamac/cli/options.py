@@ -10,6 +10,7 @@ import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Overrides = tuple[tuple[str, str], ...]
+Format = Literal["text", "json", "sarif", "github"]
 Torch = Literal["2.11", "2.13"]
 
 

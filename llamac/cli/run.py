@@ -33,16 +33,16 @@ def run(
     Refuses a plan whose processes do not fit this machine. The exit code is the program's own: 0
     trained to the end, 75 stopped with a checkpoint, 78 wrong data or configuration.
     """
-    from llamac.cli.report import planned_plan, show, written
+    from llamac.cli.report import compiled_plan, show, write_program
     from llamac.launch import start, why_not_here
 
-    planned, compiled = planned_plan(file, plan, overrides)
+    planned, compiled = compiled_plan(file, plan, overrides)
     problem = why_not_here(compiled.plan, planned.origins)
     if problem is not None:
         show((problem,), planned.sources)
         sys.exit(FOUND)
     target = output or Path("out", compiled.plan.name)
-    written(compiled, target)
+    write_program(compiled, target)
     click.echo(f"{target}: compiled; starting {compiled.plan.main.mesh.world} processes", err=True)
     given = {"--steps": steps, "--run": folder, "--resume": resume, "--data": data}
     arguments = [

@@ -31,7 +31,7 @@ class Reading:
 def write_corpus(data: Data, reading: Reading, folder: Path) -> None:
     """Files under `folder` in the format that `data` names."""
     separator = data.separator if isinstance(data, TokenData) else 0
-    tokens = _tokens(reading, separator)
+    tokens = _tokens(reading, separator, 256 if isinstance(data, TextData) else reading.vocab)
     match data:
         case TextData():
             _write_text(tokens, folder)
@@ -42,13 +42,13 @@ def write_corpus(data: Data, reading: Reading, folder: Path) -> None:
             _write(folder / "second.bin", words[middle:])
 
 
-def _tokens(reading: Reading, separator: int) -> list[int]:
+def _tokens(reading: Reading, separator: int, values: int) -> list[int]:
     """A little less data than the steps read, so that the last one begins the second epoch."""
     draw = random.Random(20)
     batch, seq_len = reading.global_batch, reading.seq_len
     total = batch * reading.steps - max(1, batch // 2)
     empty = _empty_sequences(reading, total)
-    ordinary = [token for token in range(reading.vocab) if token != separator]
+    ordinary = [token for token in range(values) if token != separator]
     tokens: list[int] = []
     for sequence in range(total):
         often = 1.0 if sequence in empty else draw.choice((0.0, 0.05, 0.15, 0.4))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import importlib.util
 import multiprocessing
 import time
+from collections.abc import Mapping
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
 from pathlib import Path
@@ -22,7 +26,7 @@ GRACE = 3.0
 def execute(task: Task, patience: float) -> tuple[list[Record], list[Stopped]]:
     """Records of all ranks, or who stopped and why; no process outlives the call.
 
-    patience  seconds after which a run that has not ended counts as hanging
+    patience  seconds without a sign of life from any rank, after which they count as hanging
     """
     context = multiprocessing.get_context("fork")
     processes = [
@@ -32,7 +36,7 @@ def execute(task: Task, patience: float) -> tuple[list[Record], list[Stopped]]:
     for process in processes:
         process.start()
     try:
-        _await(processes, patience)
+        _await(processes, task, patience)
         hanging = [rank for rank, process in enumerate(processes) if process.is_alive()]
     finally:
         for process in processes:
@@ -43,9 +47,25 @@ def execute(task: Task, patience: float) -> tuple[list[Record], list[Stopped]]:
         rank for rank, process in enumerate(processes) if process.exitcode and rank not in hanging
     ]
     stopped = _crashes(task, crashed) or [
-        Stopped(rank, f"did not end within {patience:.0f} s") for rank in hanging
+        Stopped(rank, f"no progress for {patience:.0f} s") for rank in hanging
     ]
     return ([] if stopped else [_load(task.output, rank) for rank in range(task.world)]), stopped
+
+
+def import_ahead(files: Mapping[str, str]) -> None:
+    """Import here what the program imports of torch, so that no rank has to: seconds each."""
+    for text in files.values():
+        for statement in ast.walk(ast.parse(text)):
+            match statement:
+                case ast.Import(names=names):
+                    modules = [name.name for name in names]
+                case ast.ImportFrom(module=str(module)):
+                    modules = [module]
+                case _:
+                    modules = []
+            for module in modules:
+                if module.split(".")[0] == "torch" and importlib.util.find_spec(module):
+                    importlib.import_module(module)
 
 
 def store_for(world: int) -> TCPStore:
@@ -53,15 +73,22 @@ def store_for(world: int) -> TCPStore:
     return TCPStore("127.0.0.1", 0, world, is_master=True, wait_for_workers=False)
 
 
-def _await(processes: list[ForkProcess], patience: float) -> None:
+def _await(processes: list[ForkProcess], task: Task, patience: float) -> None:
+    """Returns when all have ended, or none has written to its log for `patience` seconds."""
+    logs = [log_path(task.output, rank) for rank in range(task.world)]
     deadline = time.monotonic() + patience
+    written = 0
     while alive := [process for process in processes if process.is_alive()]:
         left = deadline - time.monotonic()
         if left <= 0:
             return
-        wait([process.sentinel for process in alive], timeout=left)
+        wait([process.sentinel for process in alive], timeout=min(left, 1.0))
         if any(process.exitcode for process in processes):
             deadline = min(deadline, time.monotonic() + GRACE)
+            patience = 0.0
+        now = sum(log.stat().st_size for log in logs if log.exists())
+        if now > written:
+            written, deadline = now, max(deadline, time.monotonic() + patience)
 
 
 def _crashes(task: Task, ranks: list[int]) -> list[Stopped]:

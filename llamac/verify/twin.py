@@ -16,12 +16,12 @@ from compiler.twin import STEPS
 from dsl.schema import Auto, Count
 from llamac.verify.compare import compare
 from llamac.verify.corpus import Reading, write_corpus
-from llamac.verify.execute import execute, store_for
+from llamac.verify.execute import execute, import_ahead, store_for
 from llamac.verify.result import TwinResult
 from llamac.verify.worker import Task
 
 PATIENCE = 60.0
-"""Seconds until a twin that has not ended counts as hanging."""
+"""Seconds without progress after which a twin counts as hanging."""
 
 
 def reading_of(twin: PlanSpec) -> Reading:
@@ -94,6 +94,7 @@ def run_twin(
         (program / name).write_text(text, encoding="utf-8")
     write_corpus(twin.train.data, reading_of(twin), corpus)
 
+    import_ahead({name: text for name, text in files.items() if name.endswith(".py")})
     world = reading_of(twin).dp * twin.tp
     store = store_for(world)
     task = Task(

@@ -77,14 +77,21 @@ def run_rank(rank: int, task: Task) -> None:
     os._exit(0)  # without the interpreter's exit: groups need no farewell from a process that ends
 
 
+def _alive(at: str) -> None:
+    """A line in the log is the sign of life that the parent watches for."""
+    print(at, flush=True)
+
+
 def _observe(rank: int, task: Task) -> Record:
     modules = _import_program(rank, task)
+    _alive("imported")
     train, parallel, data, config = (
         modules[name] for name in ("train", "parallel", "data", "config")
     )
     device = torch.device(task.device)
     parallel.connect(device)
     model, optimizer = train.build(device)
+    _alive("built")
     named: dict[str, Tensor] = dict(model.named_parameters())
     layout = model.layout
     slices = {name: parallel.local_slices(layout[name]) for name in named}
@@ -107,6 +114,7 @@ def _observe(rank: int, task: Task) -> Record:
     for step in range(task.steps):
         batches = data.step_batches(corpus, step * config.GLOBAL_BATCH, device)
         result = train.train_step(model, optimizer, batches, step)
+        _alive(f"step {step}")
         steps.append(
             StepRecord(
                 loss=float(result.loss),

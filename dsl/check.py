@@ -1,0 +1,264 @@
+"""The tree against the schema: a `Spec`, or what is wrong, never both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from dsl.diagnostics import Problem, Severity
+from dsl.evaluate import EvaluationFailed
+from dsl.frames import BROKEN, Context, Frame, Written
+from dsl.parser import parse
+from dsl.problems import Duplicate, Misplaced, NotBuilt, UnknownBlock
+from dsl.resolve import Module, Resolved, lineage
+from dsl.schema import entries_under, entry_name, fields_of
+from dsl.show import expression_text
+from dsl.source import Source, Span
+from dsl.spec import Assert, Objective, Origin, OriginKind, Origins, Spec
+from dsl.suggest import closest
+from dsl.syntax import Unexpected
+from dsl.tree import (
+    Assertion,
+    Block,
+    Component,
+    Condition,
+    Expression,
+    Goal,
+    Hole,
+    Let,
+    ListValue,
+    Membership,
+    Negation,
+    Operation,
+    Path,
+    Refine,
+    Replace,
+    Value,
+    Vary,
+)
+
+PLAN = "plan"
+SWEEP = "sweep"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """`spec` is None exactly when one of `problems` is an error."""
+
+    spec: Spec | None
+    problems: tuple[Problem, ...]
+    sources: Mapping[str, Source]  # the texts of overrides
+
+
+def check(
+    resolved: Resolved, schema: Mapping[str, type], overrides: Sequence[tuple[str, str]] = ()
+) -> Checked:
+    """Check every block of the root file; `overrides` are set in every plan."""
+    checker = _Checker(schema)
+    checker.override(overrides)
+    if resolved.root is not None:
+        checker.file(resolved.root)
+    problems = tuple(dict.fromkeys((*resolved.problems, *checker.problems)))
+    failed = any(problem.severity is Severity.ERROR for problem in problems)
+    return Checked(None if failed else checker.spec(), problems, checker.sources)
+
+
+@dataclass
+class _Checker:
+    schema: Mapping[str, type]
+    problems: list[Problem] = field(default_factory=list[Problem])
+    origins: dict[tuple[str, str], Origin] = field(default_factory=dict[tuple[str, str], Origin])
+    blocks: dict[str, dict[str, object]] = field(default_factory=dict[str, dict[str, object]])
+    asserts: dict[str, tuple[Assert, ...]] = field(default_factory=dict[str, tuple[Assert, ...]])
+    objectives: dict[str, Objective] = field(default_factory=dict[str, Objective])
+    overrides: list[Replace] = field(default_factory=list[Replace])
+    sources: dict[str, Source] = field(default_factory=dict[str, Source])
+
+    def report(self, problem: Problem) -> None:
+        self.problems.append(problem)
+
+    def spec(self) -> Spec:
+        return Spec(self.blocks, self.asserts, self.objectives, Origins(self.origins))
+
+    def override(self, overrides: Sequence[tuple[str, str]]) -> None:
+        """`--set tp=4` as a clause; its text is a source of its own, so errors can point at it."""
+        for path, value in overrides:
+            source = Source(f"--set {path}", f"{path} = {value}")
+            self.sources[source.path] = source
+            parsed = parse(source)
+            self.problems += parsed.problems
+            clauses = parsed.tree.clauses
+            if len(clauses) == 1 and isinstance(clauses[0], Replace):
+                self.overrides.append(clauses[0])
+            elif not parsed.problems:
+                span = Span(source.path, 0, len(source.text))
+                expected = "one `path = value`"
+                self.report(Unexpected(span=span, expected=expected, found="something else"))
+
+    def file(self, module: Module) -> None:
+        extended = self.extended(module)
+        for clause in module.tree.clauses:
+            match clause:
+                case Block():
+                    self.block(clause, module, id(clause) in extended)
+                case Let():
+                    self.let(clause, module)
+                case Replace(path, _, span) | Refine(path, _, _, span):
+                    remark = "fields stand in a block: `model NAME { ... }`"
+                    what = f"the field `{path.text}`"
+                    self.misplaced(path.span, what, remark)
+                case Assertion(_, span):
+                    self.misplaced(span, "an assert", "asserts stand in a plan")
+                case Goal(_, _, span):
+                    self.misplaced(span, "an objective", "the objective stands in a plan")
+                case Vary(_, _, span) | Condition(_, span):
+                    self.misplaced(span, "this line", "it belongs in a sweep")
+                case _:
+                    pass
+
+    def misplaced(self, span: Span, what: str, remark: str) -> None:
+        where = "at the top of a file"
+        self.report(Misplaced(span=span, what=what, where=where, remark=remark))
+
+    def extended(self, module: Module) -> set[int]:
+        """Blocks of the file that others of it extend: they may lack fields."""
+        found: set[int] = set()
+        for block in module.blocks:
+            chain = lineage(block, module, lambda problem: None)
+            found |= {id(ancestor) for ancestor, _ in (chain or ())[:-1]}
+        return found
+
+    def block(self, block: Block, module: Module, partial: bool) -> None:
+        kind = block.kind.text
+        entry = self.schema.get(kind)
+        if kind == SWEEP:
+            self.report(NotBuilt(span=block.head, what="`sweep`"))
+            return
+        if entry is None:
+            known = (*self.schema, SWEEP)
+            self.report(
+                UnknownBlock(
+                    span=block.kind.span,
+                    name=kind,
+                    suggestion=closest(kind, known),
+                    known=known,
+                )
+            )
+            return
+        if block.relation == "of":
+            self.report(Misplaced(span=block.head, what="`of`", where=f"after a {kind}", remark=""))
+            return
+        chain = lineage(block, module, self.report)
+        if chain is None:
+            return
+        context = Context(block.name.text, self.schema, self.report, self.origins, partial)
+        written = [
+            Written(
+                clause,
+                home,
+                OriginKind.WRITTEN if ancestor is block else OriginKind.INHERITED,
+            )
+            for ancestor, home in chain
+            for clause in ancestor.body
+        ]
+        requirements = [w for w in written if isinstance(w.clause, Assertion | Goal)]
+        if kind == PLAN:
+            written = [w for w in written if not isinstance(w.clause, Assertion | Goal)]
+            written += [Written(w, module, OriginKind.OVERRIDDEN) for w in self.overrides]
+        self.origins[(block.name.text, "")] = Origin(OriginKind.WRITTEN, block.head)
+        frame = Frame(entry, written, context=context, path="", span=block.head)
+        made = frame.build()
+        if kind == PLAN:
+            self.require(block.name.text, frame, requirements)
+        if made is not BROKEN:
+            self.blocks.setdefault(kind, {})[block.name.text] = made
+
+    def require(self, plan: str, frame: Frame, requirements: Sequence[Written]) -> None:
+        """The plan's asserts and its objective."""
+        asserts: list[Assert] = []
+        goals: dict[int, Goal] = {}
+        for written in requirements:
+            clause = written.clause
+            if not isinstance(clause, Assertion | Goal):
+                continue
+            text = expression_text(clause.expression)
+            closed = self.close(clause.expression, frame, written.module, 0)
+            if isinstance(clause, Goal):
+                first = goals.setdefault(id(written.module) ^ hash(written.kind), clause)
+                if first is not clause:
+                    name = "the objective"
+                    self.report(
+                        Duplicate(span=clause.span, name=name, verb="given", first=first.span)
+                    )
+                minimize = clause.direction == "minimize"
+                self.objectives[plan] = Objective(minimize, closed, clause.span, text)
+            else:
+                asserts.append(Assert(closed, clause.expression.span, text))
+        self.asserts[plan] = tuple(asserts)
+
+    def close(self, expression: Expression, frame: Frame, module: Module, depth: int) -> Expression:
+        """The expression with `let` names replaced by what they stand for."""
+        match expression:
+            case Path(names, _):
+                first = names[0].text
+                if frame.sees(first) or (first not in module.names and first not in module.imports):
+                    return expression
+                return self.let_expression(expression, frame, module, depth)
+            case Negation():
+                return replace(
+                    expression, operand=self.close(expression.operand, frame, module, depth)
+                )
+            case Operation():
+                left = self.close(expression.left, frame, module, depth)
+                right = self.close(expression.right, frame, module, depth)
+                return replace(expression, left=left, right=right)
+            case Membership():
+                element = self.close(expression.element, frame, module, depth)
+                collection = self.close(expression.collection, frame, module, depth)
+                return replace(expression, element=element, collection=collection)
+            case ListValue(items, span):
+                return ListValue(tuple(self.item(i, frame, module, depth) for i in items), span)
+            case _:
+                return expression
+
+    def item(self, value: Value, frame: Frame, module: Module, depth: int) -> Value:
+        if isinstance(value, Path | Negation | Operation | Membership | ListValue):
+            return self.close(value, frame, module, depth)
+        return value
+
+    def let_expression(self, path: Path, frame: Frame, module: Module, depth: int) -> Expression:
+        """A `let` in an assert: its value, which must be plain, as a literal where it stands."""
+        try:
+            frame.let_atom(path, module)
+        except EvaluationFailed as failed:
+            if failed.problem is not None:
+                self.report(failed.problem)
+            return Hole(path.span)
+        from dsl.resolve import find
+
+        target = find(module, path, self.report)
+        assert target is not None and isinstance(target[0], Let), "it has just been evaluated"
+        value = target[0].value
+        assert isinstance(value, Expression), "what is evaluated is an expression"
+        return self.close(value, frame, target[1], depth + 1)
+
+    def let(self, let: Let, module: Module) -> None:
+        """A `let` of a component is checked where it stands, so that a library file is."""
+        value = let.value
+        if not isinstance(value, Component) or len(value.head.names) != 1:
+            return
+        entries = sorted(
+            {e for kind in self.schema.values() for e in entries_under(kind)}, key=entry_name
+        )
+        named = [entry for entry in entries if entry_name(entry) == value.head.text]
+        if value.head.text in module.names and value.head.text != let.name.text:
+            return  # refines another `let`: checked where it is used
+        if len(named) != 1:
+            return
+        context = Context(let.name.text, self.schema, self.report, self.origins)
+        clauses = [Written(clause, module, OriginKind.WRITTEN) for clause in value.body]
+        if not value.positional:
+            Frame(named[0], clauses, context=context, path="", span=value.head.span).build()
+
+
+__all__ = ["Checked", "check", "fields_of"]

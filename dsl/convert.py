@@ -1,0 +1,190 @@
+"""Evaluated values to the types of rows: dimensions, counting words, whole numbers, bounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dsl.diagnostics import Problem
+from dsl.evaluate import Atom, describe
+from dsl.problems import (
+    BigB,
+    DecimalSuffix,
+    NotWhole,
+    OutOfRange,
+    WrongCountingWord,
+    WrongType,
+    WrongUnit,
+)
+from dsl.schema import Count, Field, Shape, entry_name
+from dsl.source import Span
+from dsl.tree import Number, Value
+from dsl.units import DIMENSIONS, NONE, Dimensions, Quantity, expected_units, name_of, show
+
+BYTES: Final = Dimensions(bytes=1)
+RATE: Final = Dimensions(bytes=1, seconds=-1)
+LARGEST_INT: Final = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value on its way into a field: what was written, where, and how it was computed."""
+
+    field: Field
+    value: Value | None  # None: the schema's own formula
+    span: Span
+    arithmetic: str  # `d_model / heads = 32 / 5 = 6.4`; the value alone for a literal
+
+
+def expected(field: Field, shape: Shape) -> str:
+    """What a field takes, in words."""
+    parts: list[str] = []
+    words = field.row.words
+    dimension = field.row.dimension
+    if shape.count or (words and int in shape.scalars):
+        parts.append("a number of " + " or ".join(words))
+    elif dimension is not None and DIMENSIONS[dimension] != NONE:
+        parts.append(name_of(DIMENSIONS[dimension]))
+    elif int in shape.scalars:
+        parts.append("a whole number")
+    elif float in shape.scalars:
+        parts.append("a number")
+    if bool in shape.scalars:
+        parts.append("true or false")
+    if str in shape.scalars:
+        parts.append("a text")
+    parts += [f"`{word}`" for word in shape.words]
+    parts += [f"`{entry_name(entry)}`" for entry in shape.entries]
+    if shape.items is not None:
+        parts.append("a list")
+    if shape.auto:
+        parts.append("`auto`")
+    if shape.none and "none" not in shape.words:
+        parts.append("`none`")
+    if len(parts) < 2 or parts == ["true or false"]:
+        return "".join(parts)
+    return ", ".join(parts[:-1]) + " or " + parts[-1]
+
+
+def wrong_type(given: Given, shape: Shape, found: str) -> Problem:
+    return WrongType(
+        span=given.span,
+        field=given.field.name,
+        expected=expected(given.field, shape),
+        found=found,
+    )
+
+
+def coerce(atom: Atom, shape: Shape, given: Given) -> object | Problem:
+    """The field's value for an evaluated expression."""
+    if isinstance(atom, Quantity):
+        if shape.count or int in shape.scalars or float in shape.scalars:
+            return _number(atom, shape, given)
+    elif atom is None:
+        if shape.none:
+            return None
+    elif (isinstance(atom, bool) and bool in shape.scalars) or (
+        isinstance(atom, str) and str in shape.scalars
+    ):
+        return atom
+    return wrong_type(given, shape, describe(atom))
+
+
+def _number(quantity: Quantity, shape: Shape, given: Given) -> object | Problem:
+    row = given.field.row
+    wanted = NONE if row.dimension is None else DIMENSIONS[row.dimension]
+    if quantity.dimensions != wanted:
+        return _wrong_unit(quantity, wanted, given)
+    word = _word(quantity, shape, given)
+    if isinstance(word, Problem):
+        return word
+    number = quantity.number
+    if row.minimum is not None and number < row.minimum:
+        return _out_of_range(given, f"at least {row.minimum:,g}", show(quantity))
+    if not shape.count and int not in shape.scalars:
+        made = float(number)
+        return made if math.isfinite(made) else _out_of_range(given, "finite", "infinite")
+    if not float(number).is_integer() and isinstance(number, float):
+        return NotWhole(span=given.span, field=given.field.name, arithmetic=given.arithmetic)
+    whole = int(number)
+    if abs(whole) > LARGEST_INT:
+        return _out_of_range(given, "below 2**63", show(quantity))
+    return Count(whole, word) if shape.count and word is not None else whole
+
+
+def _out_of_range(given: Given, bound: str, found: str) -> Problem:
+    arithmetic = "" if given.arithmetic == found else given.arithmetic
+    return OutOfRange(
+        span=given.span, field=given.field.name, bound=bound, found=found, arithmetic=arithmetic
+    )
+
+
+def _word(quantity: Quantity, shape: Shape, given: Given) -> str | Problem | None:
+    """The counting word the value ends up with."""
+    words, word = given.field.row.words, quantity.word
+    if word in words:
+        return word
+    if word is None and (len(words) < 2 or not shape.count):
+        return words[0] if words else None
+    text = f"{show(Quantity(quantity.number))}"
+    if word is None:
+        found, remark = "", " or ".join(f"write `{text} {allowed}`" for allowed in words)
+    elif words:
+        found, remark = f", not {word}", f"expected {' or '.join(words)}"
+    else:
+        found, remark = f", not {word}", "a number without a word"
+    counted = " or ".join(words) or "nothing by name"
+    return WrongCountingWord(
+        span=given.span, field=given.field.name, words=counted, found=found, remark=remark
+    )
+
+
+def _wrong_unit(quantity: Quantity, wanted: Dimensions, given: Given) -> Problem:
+    number = given.value if isinstance(given.value, Number) else None
+    text = show(quantity) if number is None else number.text
+    if wanted == NONE and quantity.dimensions == BYTES and text.endswith("B"):
+        return BigB(span=given.span, field=given.field.name, text=text)
+    replacement, meaning = None, ""
+    if number is not None and wanted == RATE and quantity.dimensions == BYTES:
+        if text[-2:] in ("GB", "MB", "TB"):
+            replacement = text[:-1] + "bps"
+            rate = Quantity(quantity.number / 8, RATE)
+            meaning = f"  ({show(rate)})"
+        else:
+            replacement = text + "/s"
+    elif number is not None and quantity.dimensions == NONE and wanted == BYTES:
+        replacement = text + "B" if text[-1:] in "kMGTPi" else None
+    return WrongUnit(
+        span=given.span,
+        field=given.field.name,
+        expected=name_of(wanted),
+        text=text,
+        found=name_of(quantity.dimensions),
+        units=expected_units(wanted),
+        replacement=replacement,
+        meaning=meaning,
+    )
+
+
+def warnings(value: Value, field: Field) -> Sequence[Problem]:
+    """`seq_len = 8k`: a power of two with a decimal suffix, where powers of two are usual."""
+    row = field.row
+    if not isinstance(value, Number) or row.dimension is not None or row.words == ("steps",):
+        return ()
+    if not (field.shape.count or int in field.shape.scalars):
+        return ()
+    digits = value.text[:-1]
+    if not value.text.endswith("k") or not digits.isdecimal() or int(digits).bit_count() != 1:
+        return ()
+    number = int(digits)
+    return (
+        DecimalSuffix(
+            span=Span(value.span.path, value.span.start, value.span.start + len(value.text)),
+            text=value.text,
+            better=f"{digits}Ki",
+            decimal=f"{number * 1000:,}",
+            binary=f"{number * 1024:,}",
+        ),
+    )

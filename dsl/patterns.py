@@ -1,0 +1,77 @@
+"""Layer patterns: which clauses a layer gets, and so which kinds of layers there are."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dsl.convert import Given, wrong_type
+from dsl.evaluate import Atom, EvaluationFailed, describe
+from dsl.frames import BROKEN, Frame, Setting
+from dsl.problems import NotACondition
+from dsl.schema import Field, Pattern
+from dsl.syntax import Limit
+from dsl.units import Quantity
+
+MAXIMUM_LAYERS: Final = 100_000
+MAXIMUM_CONDITIONS: Final = 200_000
+"""Layers times clauses with a condition: what bounds the time."""
+
+
+def pattern(frame: Frame, row: Field, entry: type, setting: Setting) -> object:
+    """The kinds of layers and which one each layer is; the row `layers` says how many."""
+    if setting.assigned is not None:
+        given = Given(row, setting.assigned.value, setting.assigned.value.span, "")
+        frame.context.report(wrong_type(given, row.shape, "a value: write `layer { ... }`"))
+        return BROKEN
+    count = frame.value(f"{row.name}s")
+    if not isinstance(count, int):
+        count = 1  # its error is told; check what the layers are made of all the same
+        broken = True
+    else:
+        broken = False
+    conditions = sum(predicate is not None for predicate, _, _ in setting.variants)
+    if count > MAXIMUM_LAYERS or count * conditions > MAXIMUM_CONDITIONS:
+        origin = frame.settings.get(f"{row.name}s")
+        span = frame.span if origin is None else origin.span
+        frame.context.report(
+            Limit(span=span, what=f"{count:,} layers are too many", limit=f"{MAXIMUM_LAYERS:,}")
+        )
+        return BROKEN
+    masks = _masks(frame, setting, count)
+    if masks is None:
+        return BROKEN
+    made: dict[tuple[bool, ...], object] = {}
+    for mask in masks:
+        if mask not in made:
+            chosen = [v for v, used in zip(setting.variants, mask, strict=True) if used]
+            clauses = [clause for _, body, _ in chosen for clause in body]
+            made[mask] = frame.child(entry, clauses, row.name, setting.span)
+    if broken or any(kind is BROKEN for kind in made.values()):
+        return BROKEN
+    kinds = tuple(dict.fromkeys(made.values()))
+    place = {mask: kinds.index(kind) for mask, kind in made.items()}
+    return Pattern(kinds, tuple(place[mask] for mask in masks))
+
+
+def _masks(frame: Frame, setting: Setting, count: int) -> list[tuple[bool, ...]] | None:
+    """For each layer, which clauses apply; None where a condition has no value."""
+    columns: list[list[bool]] = []
+    for predicate, _, module in setting.variants:
+        if predicate is None:
+            columns.append([True] * count)
+            continue
+        column: list[bool] = []
+        for index in range(count):
+            names: dict[str, Atom] = {"i": Quantity(index), "last": Quantity(count - 1)}
+            try:
+                held = frame.atom(predicate, module, names)
+            except EvaluationFailed as failed:
+                if failed.problem is not None:
+                    frame.context.report(failed.problem)
+                return None
+            if not isinstance(held, bool):
+                frame.context.report(NotACondition(span=predicate.span, found=describe(held)))
+                return None
+            column.append(held)
+        columns.append(column)
+    return list(zip(*columns, strict=True))

@@ -1,0 +1,126 @@
+"""What verbs say: diagnostics in every format, and the ways in which a verb ends early."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TextIO, assert_never
+
+import click
+
+from compiler.pipeline import Compiled
+from dsl import render
+from dsl.diagnostics import Diagnostic
+from dsl.source import Source
+from llamac import api
+from llamac.cli.exits import FAULT, FOUND
+from llamac.cli.options import Format, Torch
+from llamac.cli.terminal import wants_colour
+from llamac.output import Edited, Refused, Written
+
+
+class Report:
+    """Diagnostics of several files, each once, in the order found."""
+
+    def __init__(self) -> None:
+        self._diagnostics: dict[Diagnostic, None] = {}
+        self._sources: dict[str, Source] = {}
+
+    def add(self, diagnostics: Sequence[Diagnostic], sources: Mapping[str, Source]) -> None:
+        self._diagnostics |= dict.fromkeys(diagnostics)
+        self._sources |= sources
+
+    @property
+    def errors(self) -> int:
+        return sum(diagnostic.is_error for diagnostic in self._diagnostics)
+
+    def summary(self) -> str:
+        """`2 errors, 1 warning`, or `no errors`."""
+        warnings = len(self._diagnostics) - self.errors
+        parts = [
+            f"{number} {noun}{'' if number == 1 else 's'}"
+            for number, noun in ((self.errors, "error"), (warnings, "warning"))
+            if number
+        ]
+        return ", ".join(parts) or "no errors"
+
+    def rendered(self, form: Format, stream: TextIO) -> str:
+        return rendered(tuple(self._diagnostics), self._sources, form, wants_colour(stream))
+
+
+def rendered(
+    diagnostics: Sequence[Diagnostic],
+    sources: Mapping[str, Source],
+    form: Format = "text",
+    colour: bool = False,
+) -> str:
+    match form:
+        case "text":
+            return render.render(diagnostics, sources, colour)
+        case "json":
+            found = diagnostics_json(diagnostics, sources)
+            return json.dumps({"diagnostics": found}, indent=2) + "\n"
+        case "sarif":
+            return json.dumps(render.to_sarif(diagnostics, sources), indent=2) + "\n"
+        case "github":
+            return render.to_github(diagnostics, sources)
+        case _:
+            assert_never(form)
+
+
+def diagnostics_json(
+    diagnostics: Sequence[Diagnostic], sources: Mapping[str, Source]
+) -> list[dict[str, object]]:
+    """`diagnostics[]` of every `--json`."""
+    return render.to_json(diagnostics, sources)
+
+
+def show(diagnostics: Sequence[Diagnostic], sources: Mapping[str, Source]) -> None:
+    """Diagnostics as talk: beside a verb's own output, on stderr."""
+    text = rendered(diagnostics, sources, colour=wants_colour(sys.stderr))
+    sys.stderr.write(text)
+
+
+def one_plan(file: str, name: str | None, overrides: api.Overrides) -> api.Planned:
+    """The plan called `name`, or the only one; where there is no such plan, exit."""
+    planned = api.plan_one(file, name, overrides)
+    if isinstance(planned, api.NoSuchPlan):
+        show((planned.diagnostic,), {})
+        sys.exit(FAULT)
+    return planned
+
+
+def compiled_plan(
+    file: str, name: str | None, overrides: api.Overrides
+) -> tuple[api.Planned, Compiled]:
+    """A plan without errors, its warnings shown; where it has errors, show them and exit."""
+    planned = one_plan(file, name, overrides)
+    show(planned.diagnostics, planned.sources)
+    found = [result.compiled for result in planned.results.values()]
+    if not found or found[0] is None:
+        sys.exit(FOUND)
+    return planned, found[0]
+
+
+def write_program(
+    compiled: Compiled, target: Path, *, torch: Torch = "2.13", force: bool = False
+) -> Written:
+    """Write the program of a plan; where its place holds edits or is none, say so and exit."""
+    result = api.write(compiled, target, torch=torch, force=force)
+    match result:
+        case Written():
+            return result
+        case Edited(files=files):
+            for file in files:
+                sys.stdout.write(file.diff)
+            names = ", ".join(file.name for file in files)
+            click.echo(f"error: {target}: edited since it was written: {names}", err=True)
+            click.echo("nothing was written; --force keeps each as NAME.orig", err=True)
+            sys.exit(FOUND)
+        case Refused(reason=reason):
+            click.echo(f"error: {target}: {reason}", err=True)
+            sys.exit(FAULT)
+        case _:
+            assert_never(result)

@@ -1,0 +1,69 @@
+"""The twin keeps the structure of its plan and changes sizes only, for every valid plan."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from hypothesis import given, settings
+
+from compiler.pipeline import Compiled, compile_plan
+from compiler.schema import PlanSpec
+from compiler.twin import twins_of
+from tests.strategies import plan_specs
+
+
+def compiled(spec: PlanSpec) -> Compiled:
+    result = compile_plan("plan", spec)
+    assert result.compiled is not None, result.diagnostics
+    return result.compiled
+
+
+@settings(max_examples=80, deadline=None)
+@given(spec=plan_specs())
+def test_structure_is_kept(spec: PlanSpec) -> None:
+    plan = compiled(spec)
+    for twin in twins_of(spec, plan.plan.main):
+        small = compiled(twin)
+        mesh, own = plan.plan.main.mesh, small.plan.main.mesh
+        assert own.world <= 72
+        assert [atom.name for atom in own.atoms] == [atom.name for atom in mesh.atoms]
+        assert (small.plan.main.microbatches > 1) == (plan.plan.main.microbatches > 1)
+        assert small.plan.main.microbatch > 1
+        assert twin.model.head == spec.model.head
+        assert len(twin.model.layer.kinds) == len(spec.model.layer.kinds)
+        assert set(twin.model.layer.indices) == set(range(len(twin.model.layer.kinds)))
+        assert type(twin.train.lr_schedule) is type(spec.train.lr_schedule)
+        assert (twin.train.clip is None) == (spec.train.clip is None)
+        for kind, before in zip(twin.model.layer.kinds, spec.model.layer.kinds, strict=True):
+            now, then = kind.attention, before.attention
+            assert type(now) is type(then)
+            assert (now.qk_norm, now.rope is None) == (then.qk_norm, then.rope is None)
+            assert (now.kv_heads > twin.tp) == (then.kv_heads > spec.tp)
+            assert (now.kv_heads < twin.tp) == (then.kv_heads < spec.tp)
+            assert (now.heads == now.kv_heads) == (then.heads == then.kv_heads)
+
+
+@settings(max_examples=80, deadline=None)
+@given(spec=plan_specs())
+def test_every_two_atoms_differ_in_some_twin(spec: PlanSpec) -> None:
+    twins = twins_of(spec, compiled(spec).plan.main)
+    meshes = [{atom.name: atom.size for atom in compiled(t).plan.main.mesh.atoms} for t in twins]
+    for one, other in combinations(meshes[0], 2):
+        assert any(sizes[one] != sizes[other] for sizes in meshes), (one, other, meshes)
+
+
+@settings(max_examples=40, deadline=None)
+@given(spec=plan_specs())
+def test_a_twin_is_its_own_size(spec: PlanSpec) -> None:
+    """Dimensions of a layer differ pairwise, so that no two can be mixed up unseen."""
+    for twin in twins_of(spec, compiled(spec).plan.main):
+        layer = twin.model.layer.kinds[0]
+        sizes = [
+            twin.train.seq_len,
+            twin.model.d_model,
+            twin.model.vocab,
+            layer.attention.head_dim,
+            layer.ffn.d_ff,
+            layer.attention.heads,
+        ]
+        assert len(set(sizes)) == len(sizes), sizes
