@@ -47,6 +47,7 @@ class PhasePlan:
     microbatches: int
     loss_chunks: int
     sharding: Literal["none", "zero1", "zero2", "zero3"]
+    recompute: Literal["none", "full"]
     schedule: ScheduleKind
     stages: tuple[int, ...]
     cuts: tuple[tuple[str, tuple[str, ...]], ...]

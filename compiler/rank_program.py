@@ -148,10 +148,10 @@ class Fsdp:
 @dataclass(frozen=True)
 class Checkpoint:
     """Contract: the backward of `block` finds what its program calls saved and computes the rest,
-    collectives included only where their output is re-gathered."""
+    collectives included: those that gather again, or all of them where everything is recomputed."""
 
     block: str
-    policy: Literal["regather"]
+    policy: Literal["regather", "full"]
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,9 @@ def lower_block(block: Block, phase: PhasePlan) -> BlockProgram:
     output = block.outputs[0]
     if not block.losses:
         output = walk.bring(output, _cut(phase, walk.dims[output]))
-    statements = keep(tuple(walk.statements), {value.name for value in inputs})
+    statements, inputs = keep(
+        tuple(walk.statements), inputs, phase.recompute == "full" and not _is_end(block)
+    )
     return BlockProgram(
         block.name,
         inputs,
@@ -75,6 +77,11 @@ def _input(walk: Walk, value: Value) -> LocalValue:
         data = {atom for axis in axes for atom in walk.mesh.axis(axis)}
         where = Layout(tuple(entry for entry in where.entries if entry[0] in data))
     return walk.define(value.name, value.dims, where)
+
+
+def _is_end(block: Block) -> bool:
+    """Embedding and head are not recomputed: their values are small, or chunked already."""
+    return bool(block.losses) or all("d_model" not in value.dims for value in block.inputs)
 
 
 def _expanded(walk: Walk, node: Node) -> tuple[Node, ...]:

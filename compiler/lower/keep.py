@@ -2,7 +2,8 @@
 
 An operator says which inputs (and whether its output) its backward reads. A gathered activation
 that only matrix products and attention read is gathered again; a region's values are computed
-again; all else that is read is saved, the input of a repeated gather included.
+again; all else that is read is saved, the input of a repeated gather included. A block that is
+recomputed keeps its input only.
 """
 
 from __future__ import annotations
@@ -11,14 +12,21 @@ from dataclasses import replace
 
 from compiler.lower.walk import Line
 from compiler.operators import Attention, Linear
-from compiler.rank_program import Collective, Compute, Kept, Region, Statement
+from compiler.rank_program import Collective, Compute, Kept, LocalValue, Region, Statement
 
 
-def keep(statements: tuple[Statement, ...], inputs: set[str]) -> tuple[Statement, ...]:
-    """The same statements, with `kept` of every output filled in."""
+def keep(
+    statements: tuple[Statement, ...], inputs: tuple[LocalValue, ...], recompute: bool
+) -> tuple[tuple[Statement, ...], tuple[LocalValue, ...]]:
+    """The same statements and inputs, with `kept` filled in. Data is never counted as saved."""
     needed = _needed(statements)
-    return tuple(
-        _marked(statement, needed, _gathered_for_products(statements)) for statement in statements
+    regathered = _gathered_for_products(statements)
+    if recompute:
+        needed, regathered = {value.name for value in inputs}, set[str]()
+    marked = tuple(_marked(statement, needed, regathered) for statement in statements)
+    stream = {value.name for value in inputs if "d_model" in value.dims} & needed
+    return marked, tuple(
+        replace(value, kept=Kept.SAVED) if value.name in stream else value for value in inputs
     )
 
 

@@ -117,7 +117,11 @@ def _delegated(phase: PhasePlan, blocks: tuple[BlockProgram, ...]) -> tuple[Dele
         when="every microbatch" if phase.sharding == "zero3" else "last microbatch",
     )
     pipeline = (Pipeline(phase.schedule, phase.stages, phase.microbatches),)
-    checkpoints = tuple(Checkpoint(b.name, "regather") for b in blocks if _regathers(b))
+    layers = blocks[1:-1] if phase.recompute == "full" else ()
+    checkpoints = (
+        *(Checkpoint(block.name, "full") for block in layers),
+        *(Checkpoint(b.name, "regather") for b in blocks if b not in layers and _regathers(b)),
+    )
     return (fsdp, *(pipeline if phase.mesh.axis("pp") else ()), *checkpoints)
 
 

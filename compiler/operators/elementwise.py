@@ -62,9 +62,12 @@ class Gate:
 
     activation: Literal["silu", "gelu"]
 
-    name: ClassVar[str] = "gate"
     keeps_inputs: ClassVar[tuple[int, ...]] = (0, 1)
     keeps_output: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        return {"silu": "swiglu", "gelu": "geglu"}[self.activation]
 
     def infer(self, inputs: tuple[Dims, ...]) -> Dims:
         return inputs[0]

@@ -1,0 +1,153 @@
+"""Memory of one rank of each pipeline stage, by what the rank program holds and saves.
+
+State: fp32 parameters, gradients and both AdamW moments, cut over the ranks of one copy; beside
+them what FSDP gathers and has not yet reduced. Activations: the saved set of the block programs,
+times the microbatches in flight by the schedule's own table. Library, allocator and communicator
+overheads are the cost model's and are not in here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from compiler.estimates import Estimate
+from compiler.lower.program import shard_atoms
+from compiler.operators import Attention
+from compiler.plan import PhasePlan
+from compiler.rank_program import (
+    BlockProgram,
+    Compute,
+    Kept,
+    LocalValue,
+    RankProgram,
+    Region,
+)
+from compiler.schedules import actions
+
+MASTER = 4
+"""Bytes of an fp32 parameter, a gradient or a moment."""
+LOG_SUM_EXP = 4
+"""Bytes that attention keeps for each query and head beside its output."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The blocks of one pipeline rank: all its virtual stages together."""
+
+    rank: int
+    virtual: tuple[int, ...]
+    blocks: tuple[tuple[BlockProgram, ...], ...]
+
+
+def memory(phase: PhasePlan, program: RankProgram, compute_bytes: int) -> Estimate:
+    """One child a pipeline rank; the value is the largest."""
+    parts = tuple(_stage(phase, stage, compute_bytes) for stage in stages(phase, program))
+    largest = max(part.value for part in parts)
+    formula = "the largest stage" if len(parts) > 1 else "its parts"
+    return Estimate("memory", largest, "B", formula, "the rank program", parts)
+
+
+def stages(phase: PhasePlan, program: RankProgram) -> tuple[Stage, ...]:
+    """Which blocks stand on which pipeline rank; without a pipeline, all on one."""
+    pp = phase.mesh.axis_size("pp")
+    starts = [sum(phase.stages[:s]) for s in range(len(phase.stages))]
+    last = len(phase.stages) - 1
+
+    def blocks(s: int) -> tuple[BlockProgram, ...]:
+        kinds = program.layers[starts[s] : starts[s] + phase.stages[s]]
+        layers = tuple(program.kinds[kind] for kind in kinds)
+        first = (program.embedding,) if s == 0 else ()
+        return (*first, *layers, *((program.head,) if s == last else ()))
+
+    return tuple(
+        Stage(rank, virtual, tuple(blocks(s) for s in virtual))
+        for rank in range(pp)
+        for virtual in [tuple(range(rank, len(phase.stages), pp))]
+    )
+
+
+def in_flight(phase: PhasePlan, rank: int) -> dict[int, int]:
+    """For each virtual stage of a rank, the most microbatches whose backward is still to come,
+    counted where their sum over the rank's stages is largest."""
+    pp = phase.mesh.axis_size("pp")
+    if pp == 1:
+        return {0: 1}
+    table = actions(phase.schedule, pp, len(phase.stages) // pp, phase.microbatches)[rank]
+    live = dict.fromkeys(range(rank, len(phase.stages), pp), 0)
+    largest = dict(live)
+    for action in table:
+        live[action.stage] += 1 if action.kind == "F" else -1
+        if sum(live.values()) > sum(largest.values()):
+            largest = dict(live)
+    return largest
+
+
+def saved_bytes(block: BlockProgram, phase: PhasePlan, compute_bytes: int) -> int:
+    """Bytes that one microbatch's forward of a block leaves for the backward."""
+    total = sum(elements(value, block, phase) * compute_bytes for value in _saved(block))
+    for statement in block.statements:
+        if isinstance(statement, Compute) and isinstance(statement.operator, Attention):
+            head_dim = block.size("head_dim")
+            total += elements(statement.output, block, phase) // head_dim * LOG_SUM_EXP
+    return total
+
+
+def _saved(block: BlockProgram) -> list[LocalValue]:
+    outputs = [s.output for s in block.statements if not isinstance(s, Region)]
+    return [value for value in (*block.inputs, *outputs) if value.kept is Kept.SAVED]
+
+
+def elements(value: LocalValue, block: BlockProgram, phase: PhasePlan) -> int:
+    """Elements of a value on one rank; a microbatch is a rank's own, so batch is not cut again."""
+    sizes = dict(block.sizes) | {"seq": phase.seq_len, "batch": phase.microbatch}
+    batch_cut = set(phase.mesh.axis("dp"))
+    cuts = (
+        math.prod(
+            phase.mesh.atom_size(atom) for atom in value.layout.cuts(dim) if atom not in batch_cut
+        )
+        for dim in value.dims
+    )
+    return math.prod(sizes[dim] // cut for dim, cut in zip(value.dims, cuts, strict=True))
+
+
+def _stage(phase: PhasePlan, stage: Stage, compute_bytes: int) -> Estimate:
+    blocks = [block for virtual in stage.blocks for block in virtual]
+    held = sum(math.prod(p.shape) for block in blocks for p in block.parameters if not p.tied_to)
+    copy = phase.mesh.size(shard_atoms(phase))
+    live = in_flight(phase, stage.rank)
+    activations = sum(
+        live[s] * saved_bytes(block, phase, compute_bytes)
+        for s, virtual in zip(stage.virtual, stage.blocks, strict=True)
+        for block in virtual
+    )
+    flight = " + ".join(f"{live[s]} of stage {s}" for s in stage.virtual if stage.blocks)
+    cut = f"{held:,} parameters / {copy} ranks of a copy"
+    parts = (
+        _term("parameters", MASTER * held / copy, f"{MASTER} B x {cut}"),
+        _term("gradients", MASTER * held / copy, f"{MASTER} B x {cut}"),
+        _term("optimizer", 2 * MASTER * held / copy, f"2 x {MASTER} B x {cut}"),
+        _gathered(phase, blocks, held, compute_bytes),
+        _term("activations", activations, f"saved set x microbatches in flight: {flight}"),
+    )
+    total = sum(part.value for part in parts)
+    names = " + ".join(part.name for part in parts)
+    return Estimate(f"stage_{stage.rank}", total, "B", names, "the rank program", parts)
+
+
+def _gathered(
+    phase: PhasePlan, blocks: list[BlockProgram], held: int, compute_bytes: int
+) -> Estimate:
+    """What FSDP holds whole: two units at a time where it reshards after the forward; everything,
+    and the gradients it has not reduced yet, where it gathers once a step."""
+    if phase.sharding == "zero3":
+        units = sorted(
+            (sum(math.prod(p.shape) for p in b.parameters) for b in blocks), reverse=True
+        )
+        return _term("gathered", compute_bytes * sum(units[:2]), "the two largest units")
+    formula = f"({compute_bytes} gathered + {MASTER} unreduced gradients) B x {held:,}"
+    return _term("gathered", (compute_bytes + MASTER) * held, formula)
+
+
+def _term(name: str, value: float, formula: str) -> Estimate:
+    return Estimate(name, value, "B", formula, "the rank program")
