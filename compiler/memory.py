@@ -88,8 +88,9 @@ def saved_bytes(block: BlockProgram, phase: PhasePlan, compute_bytes: int) -> in
     total = sum(elements(value, block, phase) * compute_bytes for value in _saved(block))
     for statement in block.statements:
         if isinstance(statement, Compute) and isinstance(statement.operator, Attention):
-            head_dim = block.size("head_dim")
-            total += elements(statement.output, block, phase) // head_dim * LOG_SUM_EXP
+            output = statement.output
+            rows = elements(output, block, phase) // block.size("head_dim")
+            total += rows * LOG_SUM_EXP if output.kept is Kept.SAVED else 0
     return total
 
 
