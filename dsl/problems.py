@@ -237,6 +237,10 @@ class OutOfRange(Problem):
     bound: str
     found: str
     arithmetic: str = ""
+    others: tuple[Label, ...] = ()
+
+    def secondary(self) -> tuple[Label, ...]:
+        return self.others
 
 
 @dataclass(frozen=True, kw_only=True)
