@@ -19,9 +19,9 @@ that of a query which sees one key."""
 def differences(case: Case, program: RankProgram) -> dict[str, float]:
     """Error of every observable that breaks the law: `loss`, `norm`, gradients by full name."""
     whole = graph.step(case.graph, case.parameters, case.batch)
-    shards = step.shard_parameters(case.program, case.parameters)
+    shards = step.shard_parameters(program, case.parameters)
     found = step.step(program, shards, case.batch)
-    wanted = step.shard_parameters(case.program, whole.gradients)
+    wanted = step.shard_parameters(program, whole.gradients)
     largest = max(float(gradient.abs().max()) for gradient in whole.gradients.values())
     errors = {
         "loss": _error(found.loss, whole.loss.expand_as(found.loss), 0.0),
