@@ -27,7 +27,7 @@ from dsl.schema import (
 
 T = TypeVar("T")
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 IS: Final = "is"
 MAXIMUM_RUN: Final = 1_000_000
@@ -92,8 +92,8 @@ def _entry(value: object, entries: Sequence[type], at: str) -> object:
         names = " or ".join(entry_name(one) for one in entries)
         raise _fail(at, f"`{IS}` to be {names}", data.get(IS))
     rows = fields_of(entry)
-    if data.keys() != {IS, *rows}:
-        odd = sorted(str(key) for key in data.keys() ^ {IS, *rows})
+    odd = sorted(str(key) for key in data.keys() ^ {IS, *rows})
+    if odd:
         raise _fail(at, f"the fields of {entry_name(entry)}", ", ".join(odd))
     return entry(**{name: _row(data[name], row, f"{at}.{name}") for name, row in rows.items()})
 
@@ -164,13 +164,13 @@ def _tagged(value: Mapping[str, object], shape: Shape, at: str) -> object:
 def _pattern(value: Mapping[str, object], entry: type, at: str) -> object:
     kinds, runs = value["kinds"], value["runs"]
     if not isinstance(kinds, list) or not isinstance(runs, list):
-        raise _fail(at, "lists of kinds and runs", dict(value))
+        raise _fail(at, "lists of kinds and runs", value)
     made = tuple(
         _entry(kind, (entry,), f"{at}.kinds[{n}]")
         for n, kind in enumerate(cast(list[object], kinds))
     )
     indices: list[int] = []
-    for run in cast(list[object], runs):
+    for run in cast(list[list[object]], runs):
         match run:
             case [int() as kind, int() as length] if 0 <= kind < len(made) and length > 0:
                 if len(indices) + length > MAXIMUM_RUN:
@@ -179,7 +179,7 @@ def _pattern(value: Mapping[str, object], entry: type, at: str) -> object:
             case _:
                 raise _fail(f"{at}.runs", "[kind, length]", run)
     if list(dict.fromkeys(indices)) != list(range(len(made))):
-        raise _fail(f"{at}.runs", "kinds numbered by first use", runs)
+        raise _fail(f"{at}.runs", "kinds numbered by first use", indices[:9])
     return Pattern(made, tuple(indices))
 
 
@@ -187,7 +187,7 @@ def _named(items: object, entry: type, at: str) -> object:
     if not isinstance(items, list):
         raise _fail(at, "a list of items", items)
     made: list[tuple[str, object]] = []
-    for item in cast(list[object], items):
+    for item in cast(list[list[object]], items):
         match item:
             case [str() as name, body]:
                 made.append((name, _entry(body, (entry,), f"{at}.{name}")))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dsl.diagnostics import Problem, Severity
 from dsl.evaluate import EvaluationFailed
-from dsl.frames import BROKEN, Context, Frame, Written
+from dsl.frames import Context, Frame
 from dsl.parser import parse
 from dsl.problems import Duplicate, Misplaced, NotBuilt, UnknownBlock
-from dsl.resolve import Module, Resolved, lineage
+from dsl.resolve import Module, Resolved, find, lineage
 from dsl.schema import entries_under, entry_name, fields_of
+from dsl.scope import BROKEN, let_value
+from dsl.settings import Written
 from dsl.show import expression_text
 from dsl.source import Source, Span
 from dsl.spec import Assert, Objective, Origin, OriginKind, Origins, Spec
@@ -19,6 +21,7 @@ from dsl.suggest import closest
 from dsl.syntax import Unexpected
 from dsl.tree import (
     Assertion,
+    Automatic,
     Block,
     Component,
     Condition,
@@ -33,7 +36,6 @@ from dsl.tree import (
     Path,
     Refine,
     Replace,
-    Value,
     Vary,
 )
 
@@ -169,78 +171,31 @@ class _Checker:
         frame = Frame(entry, written, context=context, path="", span=block.head)
         made = frame.build()
         if kind == PLAN:
-            self.require(block.name.text, frame, requirements)
+            self.require(block.name.text, requirements)
         if made is not BROKEN:
             self.blocks.setdefault(kind, {})[block.name.text] = made
 
-    def require(self, plan: str, frame: Frame, requirements: Sequence[Written]) -> None:
+    def require(self, plan: str, requirements: Sequence[Written]) -> None:
         """The plan's asserts and its objective."""
         asserts: list[Assert] = []
-        goals: dict[int, Goal] = {}
+        goals: list[tuple[Goal, OriginKind]] = []
         for written in requirements:
             clause = written.clause
             if not isinstance(clause, Assertion | Goal):
                 continue
             text = expression_text(clause.expression)
-            closed = self.close(clause.expression, frame, written.module, 0)
+            closed = close(clause.expression, self.schema[PLAN], written.module, self.report)
             if isinstance(clause, Goal):
-                first = goals.setdefault(id(written.module) ^ hash(written.kind), clause)
-                if first is not clause:
-                    name = "the objective"
-                    self.report(
-                        Duplicate(span=clause.span, name=name, verb="given", first=first.span)
-                    )
+                first = next((goal for goal, kind in goals if kind is written.kind), None)
+                if first is not None:
+                    name, verb = "the objective", "given"
+                    self.report(Duplicate(span=clause.span, name=name, verb=verb, first=first.span))
+                goals.append((clause, written.kind))
                 minimize = clause.direction == "minimize"
                 self.objectives[plan] = Objective(minimize, closed, clause.span, text)
             else:
                 asserts.append(Assert(closed, clause.expression.span, text))
         self.asserts[plan] = tuple(asserts)
-
-    def close(self, expression: Expression, frame: Frame, module: Module, depth: int) -> Expression:
-        """The expression with `let` names replaced by what they stand for."""
-        match expression:
-            case Path(names, _):
-                first = names[0].text
-                if frame.sees(first) or (first not in module.names and first not in module.imports):
-                    return expression
-                return self.let_expression(expression, frame, module, depth)
-            case Negation():
-                return replace(
-                    expression, operand=self.close(expression.operand, frame, module, depth)
-                )
-            case Operation():
-                left = self.close(expression.left, frame, module, depth)
-                right = self.close(expression.right, frame, module, depth)
-                return replace(expression, left=left, right=right)
-            case Membership():
-                element = self.close(expression.element, frame, module, depth)
-                collection = self.close(expression.collection, frame, module, depth)
-                return replace(expression, element=element, collection=collection)
-            case ListValue(items, span):
-                return ListValue(tuple(self.item(i, frame, module, depth) for i in items), span)
-            case _:
-                return expression
-
-    def item(self, value: Value, frame: Frame, module: Module, depth: int) -> Value:
-        if isinstance(value, Path | Negation | Operation | Membership | ListValue):
-            return self.close(value, frame, module, depth)
-        return value
-
-    def let_expression(self, path: Path, frame: Frame, module: Module, depth: int) -> Expression:
-        """A `let` in an assert: its value, which must be plain, as a literal where it stands."""
-        try:
-            frame.let_atom(path, module)
-        except EvaluationFailed as failed:
-            if failed.problem is not None:
-                self.report(failed.problem)
-            return Hole(path.span)
-        from dsl.resolve import find
-
-        target = find(module, path, self.report)
-        assert target is not None and isinstance(target[0], Let), "it has just been evaluated"
-        value = target[0].value
-        assert isinstance(value, Expression), "what is evaluated is an expression"
-        return self.close(value, frame, target[1], depth + 1)
 
     def let(self, let: Let, module: Module) -> None:
         """A `let` of a component is checked where it stands, so that a library file is."""
@@ -261,4 +216,42 @@ class _Checker:
             Frame(named[0], clauses, context=context, path="", span=value.head.span).build()
 
 
-__all__ = ["Checked", "check", "fields_of"]
+def close(
+    expression: Expression, entry: type, module: Module, report: Callable[[Problem], None]
+) -> Expression:
+    """The expression with `let` names replaced by what they stand for; rows of `entry` win."""
+
+    def visit(part: Expression, home: Module) -> Expression:
+        match part:
+            case Path(names, _):
+                first = names[0].text
+                known = first in home.names or first in home.imports
+                return let(part, home) if known and first not in fields_of(entry) else part
+            case Negation():
+                return replace(part, operand=visit(part.operand, home))
+            case Operation():
+                return replace(part, left=visit(part.left, home), right=visit(part.right, home))
+            case Membership():
+                element, collection = visit(part.element, home), visit(part.collection, home)
+                return replace(part, element=element, collection=collection)
+            case ListValue(items, span):
+                return ListValue(
+                    tuple(i if isinstance(i, Automatic) else visit(i, home) for i in items), span
+                )
+            case _:
+                return part
+
+    def let(path: Path, home: Module) -> Expression:
+        try:
+            let_value(path, home, [])  # an error in its value is told here, once
+        except EvaluationFailed as failed:
+            if failed.problem is not None:
+                report(failed.problem)
+            return Hole(path.span)
+        target = find(home, path, report)
+        if target is None or not isinstance(target[0], Let):
+            return Hole(path.span)
+        value = target[0].value
+        return Hole(path.span) if isinstance(value, Automatic) else visit(value, target[1])
+
+    return visit(expression, module)

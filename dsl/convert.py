@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dsl.diagnostics import Problem
+from dsl.diagnostics import Label, Problem
 from dsl.evaluate import Atom, describe
 from dsl.problems import (
     BigB,
@@ -36,6 +36,7 @@ class Given:
     value: Value | None  # None: the schema's own formula
     span: Span
     arithmetic: str  # `d_model / heads = 32 / 5 = 6.4`; the value alone for a literal
+    others: tuple[Label, ...] = ()  # where the numbers in it come from
 
 
 def expected(field: Field, shape: Shape) -> str:
@@ -59,6 +60,8 @@ def expected(field: Field, shape: Shape) -> str:
     parts += [f"`{entry_name(entry)}`" for entry in shape.entries]
     if shape.items is not None:
         parts.append("a list")
+    if shape.pattern is not None or shape.named is not None:
+        parts.append("a body, not a value")
     if shape.auto:
         parts.append("`auto`")
     if shape.none and "none" not in shape.words:
@@ -107,7 +110,12 @@ def _number(quantity: Quantity, shape: Shape, given: Given) -> object | Problem:
         made = float(number)
         return made if math.isfinite(made) else _out_of_range(given, "finite", "infinite")
     if not float(number).is_integer() and isinstance(number, float):
-        return NotWhole(span=given.span, field=given.field.name, arithmetic=given.arithmetic)
+        return NotWhole(
+            span=given.span,
+            field=given.field.name,
+            arithmetic=given.arithmetic,
+            others=given.others,
+        )
     whole = int(number)
     if abs(whole) > LARGEST_INT:
         return _out_of_range(given, "below 2**63", show(quantity))
@@ -117,7 +125,12 @@ def _number(quantity: Quantity, shape: Shape, given: Given) -> object | Problem:
 def _out_of_range(given: Given, bound: str, found: str) -> Problem:
     arithmetic = "" if given.arithmetic == found else given.arithmetic
     return OutOfRange(
-        span=given.span, field=given.field.name, bound=bound, found=found, arithmetic=arithmetic
+        span=given.span,
+        field=given.field.name,
+        bound=bound,
+        found=found,
+        arithmetic=arithmetic,
+        others=given.others,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from dsl.automaton import Stuck, run
+from dsl.automaton import TABLE, Stuck, run
 from dsl.build import builders
 from dsl.diagnostics import Problem
 from dsl.layout import Line, cut, lines_of
@@ -290,28 +290,6 @@ def _hint(tokens: Sequence[Token], index: int) -> str | None:
         return "write one `=` for a field, `==` in a comparison"
     if found.kind == "COMPARISON":
         return "a comparison has two sides: write `a < b and b < c`"
-    if found.kind in TABLE_WORDS:
+    if found.text in TABLE.keywords:
         return f"`{found.text}` is a word of the language and cannot name a field"
     return None
-
-
-TABLE_WORDS: Final = frozenset(
-    [
-        "AND",
-        "AS",
-        "AUTO",
-        "EXTENDS",
-        "FALSE",
-        "IMPORT",
-        "IN",
-        "LET",
-        "MAXIMIZE",
-        "MINIMIZE",
-        "NONE",
-        "NOT",
-        "OF",
-        "OR",
-        "TRUE",
-        "VARY",
-    ]
-)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dsl.convert import Given, wrong_type
 from dsl.evaluate import Atom, EvaluationFailed, describe
-from dsl.frames import BROKEN, Frame, Setting
 from dsl.problems import NotACondition
 from dsl.schema import Field, Pattern
+from dsl.scope import BROKEN, atom
+from dsl.settings import Setting
 from dsl.syntax import Limit
 from dsl.units import Quantity
+
+if TYPE_CHECKING:
+    from dsl.frames import Frame
 
 MAXIMUM_LAYERS: Final = 100_000
 MAXIMUM_CONDITIONS: Final = 200_000
@@ -24,14 +28,12 @@ def pattern(frame: Frame, row: Field, entry: type, setting: Setting) -> object:
         frame.context.report(wrong_type(given, row.shape, "a value: write `layer { ... }`"))
         return BROKEN
     count = frame.value(f"{row.name}s")
+    broken = not isinstance(count, int)
     if not isinstance(count, int):
         count = 1  # its error is told; check what the layers are made of all the same
-        broken = True
-    else:
-        broken = False
-    conditions = sum(predicate is not None for predicate, _, _ in setting.variants)
+    conditions = sum(variant.predicate is not None for variant in setting.variants)
     if count > MAXIMUM_LAYERS or count * conditions > MAXIMUM_CONDITIONS:
-        origin = frame.settings.get(f"{row.name}s")
+        origin = frame.folded.settings.get(f"{row.name}s")
         span = frame.span if origin is None else origin.span
         frame.context.report(
             Limit(span=span, what=f"{count:,} layers are too many", limit=f"{MAXIMUM_LAYERS:,}")
@@ -44,7 +46,7 @@ def pattern(frame: Frame, row: Field, entry: type, setting: Setting) -> object:
     for mask in masks:
         if mask not in made:
             chosen = [v for v, used in zip(setting.variants, mask, strict=True) if used]
-            clauses = [clause for _, body, _ in chosen for clause in body]
+            clauses = [clause for variant in chosen for clause in variant.clauses]
             made[mask] = frame.child(entry, clauses, row.name, setting.span)
     if broken or any(kind is BROKEN for kind in made.values()):
         return BROKEN
@@ -56,7 +58,8 @@ def pattern(frame: Frame, row: Field, entry: type, setting: Setting) -> object:
 def _masks(frame: Frame, setting: Setting, count: int) -> list[tuple[bool, ...]] | None:
     """For each layer, which clauses apply; None where a condition has no value."""
     columns: list[list[bool]] = []
-    for predicate, _, module in setting.variants:
+    for variant in setting.variants:
+        predicate = variant.predicate
         if predicate is None:
             columns.append([True] * count)
             continue
@@ -64,7 +67,7 @@ def _masks(frame: Frame, setting: Setting, count: int) -> list[tuple[bool, ...]]
         for index in range(count):
             names: dict[str, Atom] = {"i": Quantity(index), "last": Quantity(count - 1)}
             try:
-                held = frame.atom(predicate, module, names)
+                held = atom(predicate, frame, variant.module, names)
             except EvaluationFailed as failed:
                 if failed.problem is not None:
                     frame.context.report(failed.problem)

@@ -190,7 +190,8 @@ class BigB(Problem):
     def fixes(self) -> tuple[Fix, ...]:
         if self.span is None or not self.text.endswith("B"):
             return ()
-        better = self.text[:-1] + "G"
+        number = self.text[:-1]  # `16GB` has its suffix already
+        better = number if number[-1:].isalpha() else number + "G"
         return (Fix(f"replace by `{better}`", (Edit(self.span, better),), safe=False),)
 
 
@@ -236,6 +237,10 @@ class OutOfRange(Problem):
     bound: str
     found: str
     arithmetic: str = ""
+    others: tuple[Label, ...] = ()
+
+    def secondary(self) -> tuple[Label, ...]:
+        return self.others
 
 
 @dataclass(frozen=True, kw_only=True)

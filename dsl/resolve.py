@@ -24,7 +24,7 @@ from dsl.problems import (
     UnknownImport,
     UnknownName,
 )
-from dsl.source import Source
+from dsl.source import Source, Span
 from dsl.suggest import closest
 from dsl.syntax import Limit
 from dsl.tree import Block, Clause, Component, File, Hole, Import, Let, Path, Refine, Replace
@@ -212,7 +212,7 @@ def duplicates(clauses: Sequence[Clause]) -> list[Problem]:
     return problems
 
 
-def _named_span(clause: Clause):
+def _named_span(clause: Clause) -> Span:
     match clause:
         case Replace(path, _, _):
             return path.span
@@ -267,7 +267,7 @@ def find(module: Module, path: Path, report: Report) -> tuple[Definition, Module
 def lineage(
     block: Block, module: Module, report: Report
 ) -> tuple[tuple[Block, Module], ...] | None:
-    """The block and all it extends, oldest first. None, with the reason told, where it is broken."""
+    """The block and all it extends, oldest first; None, with the reason told, where broken."""
     found = [(block, module)]
     while (parent := found[-1][0].parent) is not None and found[-1][0].relation == "extends":
         target = find(found[-1][1], parent, report)

@@ -174,20 +174,8 @@ _SYMBOLS: Final[Mapping[str, str]] = {
     "$END": "the end of the file",
 }
 _OPERATORS: Final = frozenset(
-    [
-        "COMPARISON",
-        "POWER",
-        "FLOOR",
-        "PLUS",
-        "MINUS",
-        "TIMES",
-        "OVER",
-        "MODULO",
-        "OR",
-        "AND",
-        "DOT",
-        "LPAR",
-    ]
+    {"COMPARISON", "POWER", "FLOOR", "PLUS", "MINUS", "TIMES", "OVER", "MODULO"}
+    | {"OR", "AND", "IN", "DOT", "LPAR"}
 )
 
 

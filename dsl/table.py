@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict, cast
 
 FOLDER = Path(__file__).parent
 GRAMMAR = FOLDER / "grammar.lark"
@@ -49,8 +50,11 @@ def build(grammar: str) -> TableData:
     lark = Lark(
         grammar, start=list(STARTS), parser="lalr", lexer="basic", strict=False, cache=False
     )
-    # Lark keeps its table in the parser it made; there is no public door to it.
-    parse_table = lark.parser.parser._parse_table  # pyright: ignore
+    # Lark keeps its table in the parser it made; there is no public door to it, and no types.
+    made = cast(Any, lark.parser).parser._parse_table
+    actions = cast(Mapping[int, Mapping[str, tuple[object, Any]]], made.states)
+    first = cast(Mapping[str, int], made.start_states)
+    last = cast(Mapping[str, int], made.end_states)
     rules: list[Rule] = sorted(
         lark.rules, key=lambda r: (r.origin.name, [s.name for s in r.expansion], r.alias or "")
     )
@@ -80,18 +84,18 @@ def build(grammar: str) -> TableData:
 
     # Lark numbers states by chance; walking from the starts numbers them the same each time.
     order: list[int] = []
-    waiting = [parse_table.start_states[start] for start in STARTS]
+    waiting = [first[start] for start in STARTS]
     while waiting:
         state = waiting.pop(0)
         if state not in order:
             order.append(state)
-            actions = sorted(parse_table.states[state].items())
-            waiting += [target for _, (action, target) in actions if action is Shift]
+            steps = sorted(actions[state].items())
+            waiting += [target for _, (action, target) in steps if action is Shift]
     place = {state: index for index, state in enumerate(order)}
     states = [
         {
             symbol: place[argument] if action is Shift else -number[argument] - 1
-            for symbol, (action, argument) in sorted(parse_table.states[state].items())
+            for symbol, (action, argument) in sorted(actions[state].items())
         }
         for state in order
     ]
@@ -102,8 +106,8 @@ def build(grammar: str) -> TableData:
         "literals": {name: value for value, name in sorted((words | signs).items())},
         "rules": [rule_data(rule) for rule in rules],
         "states": states,
-        "starts": {start: place[parse_table.start_states[start]] for start in STARTS},
-        "ends": {start: place[parse_table.end_states[start]] for start in STARTS},
+        "starts": {start: place[first[start]] for start in STARTS},
+        "ends": {start: place[last[start]] for start in STARTS},
     }
 
 

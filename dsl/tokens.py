@@ -17,22 +17,8 @@ OPENING: Final = {"LBRACE": "RBRACE", "LPAR": "RPAR", "LSQB": "RSQB"}
 CLOSING: Final = frozenset(OPENING.values())
 
 CONTINUES: Final = frozenset(
-    [
-        "EQUAL",
-        "COMMA",
-        "COMPARISON",
-        "POWER",
-        "FLOOR",
-        "PLUS",
-        "MINUS",
-        "TIMES",
-        "OVER",
-        "MODULO",
-        "OR",
-        "AND",
-        "NOT",
-        "IN",
-    ]
+    {"EQUAL", "COMMA", "COMPARISON", "POWER", "FLOOR", "PLUS", "MINUS", "TIMES", "OVER", "MODULO"}
+    | {"OR", "AND", "NOT", "IN"}
 )
 """A newline after one of these is a blank."""
 

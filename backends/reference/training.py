@@ -19,16 +19,6 @@ from compiler.schema.train import AdamW, Constant, Cosine, LrSchedule, TrainSpec
 
 
 @dataclass(frozen=True)
-class Step:
-    """What one step shows. Gradients are as they come, before clipping."""
-
-    loss: Tensor
-    gradients: dict[str, Tensor]
-    grad_norm: Tensor
-    lr: float
-
-
-@dataclass(frozen=True)
 class State:
     """Parameters and optimizer state after some number of steps."""
 
@@ -39,9 +29,14 @@ class State:
 
 
 @dataclass(frozen=True)
-class Run:
-    steps: tuple[Step, ...]
-    final: State
+class Step:
+    """What one step shows. Gradients are as they come, before clipping; `after` is the state."""
+
+    loss: Tensor
+    gradients: dict[str, Tensor]
+    grad_norm: Tensor
+    lr: float
+    after: State
 
 
 def train(
@@ -50,7 +45,7 @@ def train(
     total_steps: int,
     initial: Mapping[str, Tensor],
     batches: tuple[Batch, ...],
-) -> Run:
+) -> tuple[Step, ...]:
     """One step a batch, from step 0 of a run of `total_steps`."""
     state = State(
         parameters=dict(initial),
@@ -64,11 +59,11 @@ def train(
         squares = torch.stack([(gradient * gradient).sum() for gradient in gradients.values()])
         norm = squares.sum().sqrt()
         lr = learning_rate(spec.lr_schedule, spec.optimizer.lr, total_steps, state.steps + 1)
-        steps.append(Step(loss, gradients, norm, lr))
         factor = clip_factor(norm, spec.clip)
         clipped = {name: gradient * factor for name, gradient in gradients.items()}
         state = adamw(spec.optimizer, lr, state, clipped)
-    return Run(tuple(steps), state)
+        steps.append(Step(loss, gradients, norm, lr, state))
+    return tuple(steps)
 
 
 def loss_and_gradients(

@@ -32,22 +32,24 @@ class Observable:
 
 @dataclass(frozen=True)
 class Difference:
-    """A tensor out of bound: `axis` names the mesh atoms along which ranks disagree with the
-    reference differently, '' where all ranks are wrong alike."""
+    """A tensor out of bound. `axis` is the mesh axis that it points to, '' if none stands out;
+    `why` says how."""
 
     observable: str
     tensor: str
     axis: str
+    why: str
     step: int
     rank: int
     error: float
     bound: float
 
     def text(self) -> str:
-        axis = f", differs along {self.axis}" if self.axis else ""
+        name = self.tensor if self.tensor == self.observable else f"{self.observable} {self.tensor}"
+        why = f": {self.why}" if self.why else ""
         return (
-            f"{self.observable} {self.tensor}: step {self.step}, rank {self.rank}{axis}: "
-            f"error {self.error:.1e}, bound {self.bound:.0e}"
+            f"{name}, step {self.step}, rank {self.rank}: "
+            f"error {self.error:.1e}, bound {self.bound:.0e}{why}"
         )
 
 
@@ -144,6 +146,7 @@ def as_json(result: Verification) -> dict[str, object]:
                 "observable": difference.observable,
                 "tensor": difference.tensor,
                 "axis": difference.axis,
+                "why": difference.why,
                 "step": difference.step,
                 "rank": difference.rank,
                 "error": difference.error,

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from backends.reference.data import batch, read_corpus
-from backends.reference.training import Run, train
+from backends.reference.training import Step, train
 from backends.reference.weights import initial_weights
 from compiler.schema.plan import PlanSpec
 from compiler.twin import STEPS
@@ -45,7 +45,7 @@ def _sequences(count: Count, seq_len: int) -> int:
     return count.value // seq_len if count.word == "tokens" else count.value
 
 
-def expected(twin: PlanSpec, corpus: Path) -> Run:
+def expected(twin: PlanSpec, corpus: Path) -> tuple[Step, ...]:
     """What the reference does with the same weights and data."""
     reading = reading_of(twin)
     tokens = read_corpus(twin.train.data, corpus)

@@ -37,24 +37,26 @@ class Task:
 
 
 class StepRecord(TypedDict):
+    """One step: gradients before clipping, the rest after it. Tensors are this rank's parts."""
+
     loss: float
     grad_norm: float
     lr: float
     gradients: dict[str, Tensor]
+    parameters: dict[str, Tensor]
+    exp_avg: dict[str, Tensor]
+    exp_avg_sq: dict[str, Tensor]
+    adam_steps: dict[str, float]
 
 
 class Record(TypedDict):
-    """What a rank leaves: local tensors, and where in the full tensor each lies."""
+    """What a rank leaves, and where in the full tensors its parts lie."""
 
     coordinates: dict[str, int]
     shapes: dict[str, list[int]]
     slices: dict[str, list[list[int]]]
     initial: dict[str, Tensor]
     steps: list[StepRecord]
-    parameters: dict[str, Tensor]
-    exp_avg: dict[str, Tensor]
-    exp_avg_sq: dict[str, Tensor]
-    adam_steps: dict[str, float]
 
 
 def record_path(output: Path, rank: int) -> Path:
@@ -114,16 +116,20 @@ def _observe(rank: int, task: Task) -> Record:
     for step in range(task.steps):
         batches = data.step_batches(corpus, step * config.GLOBAL_BATCH, device)
         result = train.train_step(model, optimizer, batches, step)
-        _alive(f"step {step}")
+        moments = {name: optimizer.state[p] for name, p in named.items()}
         steps.append(
             StepRecord(
                 loss=float(result.loss),
                 grad_norm=float(result.grad_norm),
                 lr=float(result.lr),
                 gradients=gradients.pop() if gradients else {},
+                parameters=_local(named),
+                exp_avg=_local({name: at.get("exp_avg") for name, at in moments.items()}),
+                exp_avg_sq=_local({name: at.get("exp_avg_sq") for name, at in moments.items()}),
+                adam_steps={name: float(at.get("step", 0)) for name, at in moments.items()},
             )
         )
-    moments = {name: optimizer.state[p] for name, p in named.items()}
+        _alive(f"step {step}")
     return Record(
         coordinates={axis: int(parallel.coordinate(axis)) for axis in parallel.AXES},
         shapes={name: [int(size) for size in layout[name].shape] for name in named},
@@ -133,10 +139,6 @@ def _observe(rank: int, task: Task) -> Record:
         },
         initial=initial,
         steps=steps,
-        parameters=_local(named),
-        exp_avg=_local({name: state.get("exp_avg") for name, state in moments.items()}),
-        exp_avg_sq=_local({name: state.get("exp_avg_sq") for name, state in moments.items()}),
-        adam_steps={name: float(state.get("step", 0)) for name, state in moments.items()},
     )
 
 

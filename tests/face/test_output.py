@@ -364,7 +364,7 @@ names = st.sampled_from(["a.py", "b.py", "d/a.py", "d/b.py", "a.py.orig"])
 trees = st.dictionaries(names, st.sampled_from(["1\n", "2\n", ""]), min_size=1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(first=trees, second=trees, edits=trees, force=st.booleans())
 def test_nothing_that_somebody_wrote_is_lost(
     first: dict[str, str], second: dict[str, str], edits: dict[str, str], force: bool

@@ -1,0 +1,72 @@
+"""A ModelGraph, interpreted: full parameters and a global batch -> loss, gradients, norm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from backends.interpreter.batch import Batch
+from backends.interpreter.meaning import apply
+from compiler.graph import Block, ModelGraph
+
+Parameters = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One step before clipping. Gradients by full name, of the mean loss over valid tokens."""
+
+    loss: Tensor
+    gradients: dict[str, Tensor]
+    norm: Tensor
+
+
+def parameter_shapes(graph: ModelGraph) -> dict[str, tuple[int, ...]]:
+    """Full name -> full shape of everything that has storage of its own."""
+    return {
+        instance.full_name(parameter): tuple(instance.block.size(dim) for dim in parameter.dims)
+        for instance in graph.instances()
+        for parameter in instance.block.parameters
+        if not parameter.tied_to
+    }
+
+
+def step(graph: ModelGraph, parameters: Parameters, batch: Batch) -> Outcome:
+    watched = {name: value.detach().requires_grad_() for name, value in parameters.items()}
+    loss = loss_sum(graph, watched, batch) / (batch.targets >= 0).sum()
+    found = torch.autograd.grad(loss, list(watched.values()))
+    squares = torch.stack([gradient.square().sum() for gradient in found])
+    return Outcome(loss.detach(), dict(zip(watched, found, strict=True)), squares.sum().sqrt())
+
+
+def loss_sum(graph: ModelGraph, parameters: Parameters, batch: Batch) -> Tensor:
+    """The sum of every block's loss terms over the batch; a scalar."""
+    side = batch.named()
+    stream = batch.tokens
+    total = torch.zeros((), dtype=torch.float64)
+    for instance in graph.instances():
+        block = instance.block
+        inputs = {value.name: side[value.name] for value in block.inputs[1:]}
+        inputs[block.inputs[0].name] = stream
+        weights = {p.name: parameters[instance.full_name(p)] for p in block.parameters}
+        values = _run(block, inputs | weights)
+        stream = values[block.outputs[0]]
+        total = total + sum(values[term.value] for term in block.losses)
+    return total
+
+
+def _run(block: Block, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Every value of the block, as one rank of one."""
+    dims = {name: value.dims for name, value in block.values().items()}
+    values = {name: value.unsqueeze(0) for name, value in inputs.items()}
+    first = torch.zeros(1, dtype=torch.long)
+    for node in block.nodes:
+        read = tuple(values[name] for name in node.inputs)
+        (output,) = node.outputs
+        values[output.name] = apply(
+            node.operator, tuple(dims[name] for name in node.inputs), read, first
+        )
+    return {name: value.squeeze(0) for name, value in values.items()}

@@ -1,0 +1,172 @@
+"""The step program, interpreted: parameters as the ranks hold them -> loss, gradients, norm.
+
+The delegated nodes mean what their contracts say, no more: gradients of a unit that no `Fsdp` names
+are not reduced, a norm group that leaves out an atom leaves those squares out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from backends.interpreter.batch import Batch
+from backends.interpreter.groups import cut, groups_over, sum_over
+from backends.interpreter.ranks import run_block
+from compiler.mesh import Mesh
+from compiler.placement import Partial
+from compiler.rank_program import BlockProgram, Fsdp, LocalParameter, RankProgram
+
+Shards = Mapping[str, Tensor]
+"""By full name: [ranks, ...local shape], cut over tensor atoms, whole on data atoms."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What every rank has after the reductions and before clipping.
+
+    loss, norm  [ranks]
+    gradients   like the parameters; FSDP keeps of them the rows of `own_rows`
+    """
+
+    loss: Tensor
+    gradients: dict[str, Tensor]
+    norm: Tensor
+
+
+@dataclass(frozen=True)
+class Use:
+    """One use of a block in the model."""
+
+    block: BlockProgram
+    prefix: str
+
+    def full_name(self, parameter: LocalParameter) -> str:
+        return parameter.tied_to or self.prefix + parameter.name
+
+
+def uses(program: RankProgram) -> Iterator[Use]:
+    """embedding, each layer, head; names as in the model graph."""
+    yield Use(program.embedding, "embedding.")
+    for index, kind in enumerate(program.layers):
+        yield Use(program.kinds[kind], f"layers.{index}.")
+    yield Use(program.head, "")
+
+
+def owners(program: RankProgram) -> Iterator[tuple[str, str, Use, LocalParameter]]:
+    """(full name, `block/local name`, use, parameter) of everything with storage of its own."""
+    for use in uses(program):
+        for parameter in use.block.parameters:
+            if not parameter.tied_to:
+                entry = f"{use.block.name}/{parameter.name}"
+                yield use.full_name(parameter), entry, use, parameter
+
+
+def shard_parameters(program: RankProgram, full: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name: cut(program.mesh, parameter.layout, parameter.dims, full[name])
+        for name, _, _, parameter in owners(program)
+    }
+
+
+def step(program: RankProgram, parameters: Shards, batch: Batch) -> Outcome:
+    mesh, plan = program.mesh, program.step
+    watched = {name: value.detach().requires_grad_() for name, value in parameters.items()}
+    parts = [batch.microbatch(index, plan.microbatches) for index in range(plan.microbatches)]
+    valid = torch.stack([_valid(program, part) for part in parts]).sum(0)
+    gradients = {name: torch.zeros_like(value) for name, value in watched.items()}
+    loss = torch.zeros(mesh.world, dtype=torch.float64)
+    for part in parts:
+        own = forward(program, watched, part) / valid
+        # every rank differentiates its own loss; collectives carry gradients between ranks
+        found = torch.autograd.grad(own.sum(), list(watched.values()), materialize_grads=True)
+        loss = loss + own.detach()
+        for name, gradient in zip(watched, found, strict=True):
+            gradients[name] += gradient
+    gradients = _reduced(program, gradients)
+    return Outcome(_reported(program, loss), gradients, _norm(program, gradients))
+
+
+def forward(program: RankProgram, parameters: Shards, part: Batch) -> Tensor:
+    """[ranks]: the loss sum of each rank over one microbatch."""
+    mesh, side = program.mesh, part.named()
+    rows, seq = part.tokens.shape
+    total = torch.zeros(mesh.world, dtype=torch.float64)
+    stream: Tensor | None = None
+    for use in uses(program):
+        block = use.block
+        inputs = {
+            value.name: cut(mesh, value.layout, value.dims, side[value.name])
+            for value in block.inputs
+            if value.name in side
+        }
+        if stream is not None:
+            inputs[block.inputs[0].name] = stream
+        weights = {p.name: parameters[use.full_name(p)] for p in block.parameters}
+        values = run_block(mesh, block, {"batch": rows, "seq": seq}, inputs, weights)
+        stream = values[block.output.name]
+        total = total + sum(values[term.value] for term in block.losses)
+    return total
+
+
+def _valid(program: RankProgram, part: Batch) -> Tensor:
+    """[ranks]: valid targets of the microbatch, as far as `count_over` counts them."""
+    where = next(value for value in program.head.inputs if value.name == "targets")
+    targets = cut(program.mesh, where.layout, where.dims, part.targets)
+    return sum_over(program.mesh, program.step.count_over, (targets >= 0).flatten(1).sum(1))
+
+
+def _reported(program: RankProgram, loss: Tensor) -> Tensor:
+    """The loss is pending over the atoms that its layout calls partial."""
+    where = program.head.output.layout
+    pending = tuple(a.name for a in program.mesh.atoms if isinstance(where.on(a.name), Partial))
+    return sum_over(program.mesh, pending, loss)
+
+
+def _reduced(program: RankProgram, gradients: Shards) -> dict[str, Tensor]:
+    """The contract of FSDP, then the gradient sums."""
+    reduced = dict(gradients)
+    for name, entry, use, _ in owners(program):
+        for unit in _fsdp(program, use.block):
+            reduced[name] = sum_over(program.mesh, unit.replicate + unit.shard, reduced[name])
+        for owed in program.step.gradient_sums:
+            if entry in owed.parameters:
+                reduced[name] = sum_over(program.mesh, owed.atoms, reduced[name])
+    return reduced
+
+
+def _fsdp(program: RankProgram, block: BlockProgram) -> tuple[Fsdp, ...]:
+    found = (node for node in program.delegated if isinstance(node, Fsdp))
+    return tuple(node for node in found if block.name in node.units)
+
+
+def own_rows(mesh: Mesh, shard: tuple[str, ...], rows: int) -> Tensor:
+    """[ranks, rows]: the rows (first dimension) that FSDP leaves on each rank, by equal chunks
+    rounded up, the last ones shorter or empty."""
+    if not shard:
+        return torch.ones(mesh.world, rows, dtype=torch.bool)
+    groups = groups_over(mesh, shard)
+    chunk = -(-rows // groups.size)
+    return (torch.arange(rows) // chunk) == groups.position[:, None]
+
+
+def shard_atoms(program: RankProgram, block: BlockProgram) -> tuple[str, ...]:
+    """Atoms over which FSDP cuts the first dimension of a block's parameters."""
+    return tuple(atom for unit in _fsdp(program, block) for atom in unit.shard)
+
+
+def _norm(program: RankProgram, gradients: Shards) -> Tensor:
+    """[ranks]: root of the local squares, each summed over the atoms of its norm group."""
+    mesh = program.mesh
+    total = torch.zeros(mesh.world, dtype=torch.float64)
+    for name, entry, use, _ in owners(program):
+        gradient = gradients[name]
+        rows = own_rows(mesh, shard_atoms(program, use.block), gradient.shape[1])
+        squares = gradient.square().flatten(2).sum(2) if gradient.dim() > 2 else gradient.square()
+        local = (squares * rows).sum(1)
+        for group in program.step.norm:
+            if entry in group.parameters:
+                total = total + sum_over(mesh, group.atoms, local)
+    return total.sqrt()

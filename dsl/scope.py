@@ -1,0 +1,189 @@
+"""What names in expressions stand for: rows of the frame and of those around it, then the file.
+
+A row binds late, against the finished block, whatever the order of lines. A `let` sees only the
+names of its own file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final, Protocol, cast
+
+from dsl.diagnostics import Problem
+from dsl.evaluate import Atom, EvaluationFailed, Listed, compute
+from dsl.problems import UnknownField, UnknownName, ValueCycle, WrongType
+from dsl.resolve import Module, find
+from dsl.schema import Auto, Count, Field, Named, Pattern, entry_name, fields_of, is_entry
+from dsl.suggest import closest
+from dsl.tree import Automatic, Block, Let, Path, Value
+from dsl.units import Quantity
+
+
+class Broken(Enum):
+    """A value that has an error, told already; whatever depends on it keeps silent."""
+
+    BROKEN = "broken"
+
+
+BROKEN: Final = Broken.BROKEN
+
+
+class Rows(Protocol):
+    """What a frame is to its expressions."""
+
+    @property
+    def fields(self) -> Mapping[str, Field]: ...
+    @property
+    def active(self) -> list[str]: ...
+    @property
+    def parent(self) -> Rows | None: ...
+    @property
+    def lets(self) -> list[Let]: ...
+    def value(self, name: str) -> object: ...
+
+
+def look(path: Path, rows: Rows | None, module: Module | None) -> Atom:
+    """The value of a name; raises EvaluationFailed."""
+    first = path.names[0]
+    frame = holder(first.text, rows, module)
+    if frame is not None:
+        return _row(frame, path)
+    if module is None:
+        raise EvaluationFailed(None)  # a formula of the schema, around which nothing is written
+    if first.text in module.names or first.text in module.imports:
+        return let_value(path, module, [] if rows is None else rows.lets)
+    if not module.whole:
+        raise EvaluationFailed(None)
+    known = sorted({*module.names, *module.imports})
+    raise EvaluationFailed(
+        UnknownName(
+            span=first.span,
+            name=first.text,
+            suggestion=closest(first.text, [*visible(rows), *known]),
+            known=tuple(known),
+        )
+    )
+
+
+def holder(name: str, rows: Rows | None, module: Module | None) -> Rows | None:
+    """The nearest frame with such a row. In `d_model = d_model` the second is the one outside."""
+    while rows is not None:
+        if name in rows.fields and not (module is not None and rows.active[-1:] == [name]):
+            return rows
+        rows = rows.parent
+    return None
+
+
+def visible(rows: Rows | None) -> list[str]:
+    """Every row an expression may name."""
+    names: list[str] = []
+    while rows is not None:
+        names += rows.fields
+        rows = rows.parent
+    return names
+
+
+def let_value(path: Path, module: Module, active: list[Let]) -> Atom:
+    """The value of a `let`, here or in an imported file."""
+    problems: list[Problem] = []
+    target = find(module, path, problems.append)
+    if target is None:
+        raise EvaluationFailed(problems[0] if problems else None)
+    definition, home = target
+    if isinstance(definition, Block):
+        found = f"the {definition.kind.text} `{definition.name.text}`"
+        raise EvaluationFailed(
+            WrongType(span=path.span, field=path.text, expected="a value", found=found)
+        )
+    enter(definition, active)
+    try:
+        if isinstance(definition.value, Automatic):
+            raise EvaluationFailed(
+                WrongType(span=path.span, field=path.text, expected="a value", found="`auto`")
+            )
+        return compute(definition.value, lambda inner: _outside(inner, home, active))
+    finally:
+        active.pop()
+
+
+def enter(let: Let, active: list[Let]) -> None:
+    """Note that a `let` is being followed; its caller takes it off again."""
+    if any(let is known for known in active):
+        names = [known.name.text for known in active] + [let.name.text]
+        chain = " -> ".join(names[names.index(let.name.text) :])
+        raise EvaluationFailed(ValueCycle(span=let.name.span, name=let.name.text, chain=chain))
+    active.append(let)
+
+
+def _outside(path: Path, home: Module, active: list[Let]) -> Atom:
+    first = path.names[0].text
+    if first in home.names or first in home.imports:
+        return let_value(path, home, active)
+    return look(path, None, home)
+
+
+def _row(frame: Rows, path: Path) -> Atom:
+    """A row's value as an operand; `rope.theta` reads inside."""
+    value = frame.value(path.names[0].text)
+    row = frame.fields[path.names[0].text]
+    for name in path.names[1:]:
+        if value is BROKEN:
+            break
+        inner: Mapping[str, Field] = {}
+        entry = row.name
+        kind = cast(type, type(value))
+        if is_entry(kind):
+            inner, entry = fields_of(kind), entry_name(kind)
+        if name.text not in inner:
+            suggestion = closest(name.text, inner)
+            raise EvaluationFailed(
+                UnknownField(span=name.span, entry=entry, name=name.text, suggestion=suggestion)
+            )
+        row, value = inner[name.text], getattr(value, name.text)
+    if value is BROKEN:
+        raise EvaluationFailed(None)
+    return _operand(value, row, path)
+
+
+def _operand(value: object, row: Field, path: Path) -> Atom:
+    match value:
+        case None | bool() | str():
+            return value
+        case int() | float():
+            quantity = Quantity.of(value, row.row.dimension)
+            word = row.row.words[0] if len(row.row.words) == 1 else None
+            return Quantity(quantity.number, quantity.dimensions, word)
+        case Count(number, word):
+            return Quantity(number, word=word)
+        case tuple():
+            items = cast(tuple[object, ...], value)
+            return Listed(tuple(_operand(item, row, path) for item in items))
+        case _:
+            found = _kind(value)
+            expected = "a value to compute with"
+            raise EvaluationFailed(
+                WrongType(span=path.span, field=path.text, expected=expected, found=found)
+            )
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, Auto):
+        return "`auto`: known only after planning"
+    if isinstance(value, Pattern | Named):
+        return "a group of blocks"
+    return f"the component `{entry_name(type(value))}`"
+
+
+def atom(
+    value: Value,
+    rows: Rows | None,
+    module: Module | None,
+    extra: Mapping[str, Atom] | None = None,
+) -> Atom:
+    """An expression's value; `extra` are names that only it sees."""
+    more = extra or {}
+    return compute(
+        value,
+        lambda path: more[path.text] if path.text in more else look(path, rows, module),
+    )

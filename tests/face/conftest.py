@@ -1,0 +1,24 @@
+"""How the tests of the face call it in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from llamac.cli.main import cli
+from tests.face.calling import Invoke
+
+
+@pytest.fixture
+def llamac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
+    """`llamac("check", "a.llama")` in an empty directory; colour as for a pipe."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, arguments, catch_exceptions=False)
+
+    return invoke
