@@ -105,7 +105,9 @@ class _Checker:
                     self.block(clause, module, id(clause) in extended)
                 case Let():
                     self.let(clause, module)
-                case Replace(path, _, span) | Refine(path, _, _, span):
+                case Replace() | Refine() if not module.clean:
+                    pass  # likely lost its block to an error that the parser told
+                case Replace(path, _, _) | Refine(path, _, _, _):
                     remark = "fields stand in a block: `model NAME { ... }`"
                     what = f"the field `{path.text}`"
                     self.misplaced(path.span, what, remark)

@@ -60,8 +60,10 @@ def expected(field: Field, shape: Shape) -> str:
     parts += [f"`{entry_name(entry)}`" for entry in shape.entries]
     if shape.items is not None:
         parts.append("a list")
-    if shape.pattern is not None or shape.named is not None:
-        parts.append("a body, not a value")
+    if shape.pattern is not None:
+        parts.append(f"a body: `{field.name} {{ ... }}`")
+    if shape.named is not None:
+        parts.append(f"a body with a name: `{field.name} NAME {{ ... }}`")
     if shape.auto:
         parts.append("`auto`")
     if shape.none and "none" not in shape.words:

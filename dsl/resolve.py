@@ -47,6 +47,7 @@ class Module:
     names: Mapping[str, Definition]
     imports: Mapping[str, Module | None]  # None: the import failed
     whole: bool
+    clean: bool  # no line of the file is wrong
 
     @property
     def blocks(self) -> list[Block]:
@@ -103,8 +104,10 @@ class _Loader:
             for clause in parsed.tree.clauses
             if isinstance(clause, Block | Let)
         }
-        whole = not any(isinstance(clause, Hole) for clause in parsed.tree.clauses)
-        self.modules[path] = Module(path, parsed.tree, names, imports, whole)
+        # A hole, or a field where only blocks can stand, may be what should define a name.
+        whole = not any(isinstance(c, Hole | Replace | Refine) for c in parsed.tree.clauses)
+        clean = not parsed.problems
+        self.modules[path] = Module(path, parsed.tree, names, imports, whole, clean)
         return self.modules[path]
 
     def read(self, path: str, by: Import | None) -> Source | None:
@@ -187,6 +190,8 @@ def duplicates(clauses: Sequence[Clause]) -> list[Problem]:
     seen: dict[str, Clause] = {}
     for clause in clauses:
         match clause:
+            case Replace(_, Hole(), _):
+                continue
             case Replace(path, value, _):
                 key, name, verb, body = path.text, path, "set", ()
                 if isinstance(value, Component):

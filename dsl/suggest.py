@@ -17,7 +17,8 @@ def closest(word: str, candidates: Iterable[str]) -> str | None:
     best: tuple[float, str] | None = None
     for candidate in candidates:
         distance = 0.5 if candidate.lower() == word.lower() else _distance(word, candidate)
-        if distance <= max(1, len(max(word, candidate, key=len)) / 3):
+        longest = max(len(word), len(candidate))
+        if distance < longest and distance <= max(1, longest / 3):
             best = min(best or (distance, candidate), (distance, candidate))
     return best[1] if best else None
 
