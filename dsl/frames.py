@@ -98,7 +98,7 @@ class Frame:
         made = self.written(row, setting)
         if row.row.pending and made is not BROKEN and made != self.default_of(row):
             what = f"`{row.name}` with this value"
-            remark = f"only the default is: `{_spelled(self.default_of(row))}`"
+            remark = f"only the default `{_spelled(self.default_of(row))}` is"
             self.context.report(NotBuilt(span=span, what=what, remark=remark))
             return BROKEN
         return made

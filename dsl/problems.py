@@ -279,10 +279,10 @@ class Duplicate(Problem):
     """
 
     slug: ClassVar[str] = "duplicate"
-    title: ClassVar[str] = "`{name}` is {verb} twice here"
+    title: ClassVar[str] = "{what} is {verb} twice here"
     label: ClassVar[str] = "again here"
 
-    name: str
+    what: str
     verb: str
     first: Span
 
