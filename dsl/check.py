@@ -190,8 +190,8 @@ class _Checker:
             if isinstance(clause, Goal):
                 first = next((goal for goal, kind in goals if kind is written.kind), None)
                 if first is not None:
-                    name, verb = "the objective", "given"
-                    self.report(Duplicate(span=clause.span, name=name, verb=verb, first=first.span))
+                    what, verb = "an objective", "given"
+                    self.report(Duplicate(span=clause.span, what=what, verb=verb, first=first.span))
                 goals.append((clause, written.kind))
                 minimize = clause.direction == "minimize"
                 self.objectives[plan] = Objective(minimize, closed, clause.span, text)

@@ -272,7 +272,10 @@ class _Reader:
                 for word, after in itertools.pairwise(words):
                     if word.kind == "NAME" and after.kind in ("EQUAL", "LBRACE"):
                         fields.setdefault(word.text, word)
-                return [self.field_hole(word, hole) for word in fields.values()]
+                holes = [self.field_hole(word, hole) for word in fields.values()]
+                # With letters amiss the names are not to be trusted.
+                odd = any(word.kind in (JUNK, OPEN_TEXT) for word in words)
+                return [*holes, hole] if odd else holes
             case _:
                 return [hole]
 
@@ -318,17 +321,15 @@ def _describe_junk(text: str) -> str:
 def _hint(tokens: Sequence[Token], index: int) -> str | None:
     """What people of other languages type."""
     found = tokens[index] if index < len(tokens) else None
-    if found is None or index == 0:
+    if found is None:
         return None
-    before = tokens[index - 1]
-    if found.kind == "LBRACE" and before.kind == "EQUAL":
+    if found.text in TABLE.keywords:
+        return f"`{found.text}` is a word of the language and cannot name a field"
+    before = tokens[index - 1].kind if index else None
+    if found.kind == "LBRACE" and before == "EQUAL":
         return "a body follows the name of what it describes: `optimizer = adamw { ... }`"
-    if found.kind == "EQUAL" and before.kind == "EQUAL":
-        return "write one `=` for a field, `==` in a comparison"
-    if found.text == "==":
+    if (found.kind == "EQUAL" and before == "EQUAL") or found.text == "==":
         return "write one `=` for a field, `==` in a comparison"
     if found.kind == "COMPARISON":
         return "a comparison has two sides: write `a < b and b < c`"
-    if found.text in TABLE.keywords:
-        return f"`{found.text}` is a word of the language and cannot name a field"
     return None
