@@ -105,7 +105,9 @@ class _Checker:
                     self.block(clause, module, id(clause) in extended)
                 case Let():
                     self.let(clause, module)
-                case Replace(path, _, span) | Refine(path, _, _, span):
+                case Replace() | Refine() if not module.clean:
+                    pass  # likely lost its block to an error that the parser told
+                case Replace(path, _, _) | Refine(path, _, _, _):
                     remark = "fields stand in a block: `model NAME { ... }`"
                     what = f"the field `{path.text}`"
                     self.misplaced(path.span, what, remark)
@@ -188,8 +190,8 @@ class _Checker:
             if isinstance(clause, Goal):
                 first = next((goal for goal, kind in goals if kind is written.kind), None)
                 if first is not None:
-                    name, verb = "the objective", "given"
-                    self.report(Duplicate(span=clause.span, name=name, verb=verb, first=first.span))
+                    what, verb = "an objective", "given"
+                    self.report(Duplicate(span=clause.span, what=what, verb=verb, first=first.span))
                 goals.append((clause, written.kind))
                 minimize = clause.direction == "minimize"
                 self.objectives[plan] = Objective(minimize, closed, clause.span, text)

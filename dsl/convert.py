@@ -25,6 +25,8 @@ from dsl.units import DIMENSIONS, NONE, Dimensions, Quantity, expected_units, na
 
 BYTES: Final = Dimensions(bytes=1)
 RATE: Final = Dimensions(bytes=1, seconds=-1)
+CARDS: Final = frozenset(["10", "25", "40", "50", "100", "200", "400", "800", "1600"])
+"""Rates in Gb/s that network cards are named by."""
 LARGEST_INT: Final = 2**63 - 1
 
 
@@ -60,8 +62,10 @@ def expected(field: Field, shape: Shape) -> str:
     parts += [f"`{entry_name(entry)}`" for entry in shape.entries]
     if shape.items is not None:
         parts.append("a list")
-    if shape.pattern is not None or shape.named is not None:
-        parts.append("a body, not a value")
+    if shape.pattern is not None:
+        parts.append(f"a body: `{field.name} {{ ... }}`")
+    if shape.named is not None:
+        parts.append(f"a body with a name: `{field.name} NAME {{ ... }}`")
     if shape.auto:
         parts.append("`auto`")
     if shape.none and "none" not in shape.words:
@@ -164,7 +168,8 @@ def _wrong_unit(quantity: Quantity, wanted: Dimensions, given: Given) -> Problem
         if text[-2:] in ("GB", "MB", "TB"):
             replacement = text[:-1] + "bps"
             rate = Quantity(quantity.number / 8, RATE)
-            meaning = f"  ({show(rate)})"
+            card = f", the rate of a {text[:-1]} NIC" if text[:-2] in CARDS else ""
+            meaning = f"  ({show(rate)}{card})"
         else:
             replacement = text + "/s"
     elif number is not None and quantity.dimensions == NONE and wanted == BYTES:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from dsl.convert import Given, wrong_type
 from dsl.diagnostics import Problem
 from dsl.parser import parse_value
 from dsl.patterns import pattern
 from dsl.problems import MissingField, NotBuilt, NothingToRefine, ValueCycle
-from dsl.schema import Field, Named, NoDefault, entry_name, fields_of, is_entry
+from dsl.schema import Auto, Field, Named, NoDefault, entry_name, fields_of, is_entry
 from dsl.scope import BROKEN
 from dsl.settings import Setting, Written, fold
 from dsl.show import expression_text
@@ -97,7 +98,8 @@ class Frame:
         made = self.written(row, setting)
         if row.row.pending and made is not BROKEN and made != self.default_of(row):
             what = f"`{row.name}` with this value"
-            self.context.report(NotBuilt(span=span, what=what))
+            remark = f"only the default `{_spelled(self.default_of(row))}` is"
+            self.context.report(NotBuilt(span=span, what=what, remark=remark))
             return BROKEN
         return made
 
@@ -179,6 +181,22 @@ class Frame:
             default=default,
         )
         return frame.build()
+
+
+def _spelled(default: object) -> str:
+    """A default as one would write it."""
+    match default:
+        case None:
+            return "none"
+        case bool():
+            return "true" if default else "false"
+        case Auto():
+            return "auto"
+        case Named():
+            return "no such block"
+        case _:
+            kind = cast(type, type(default))
+            return entry_name(kind) if is_entry(kind) else f"{default}"
 
 
 def formula(text: str) -> Value:

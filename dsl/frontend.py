@@ -51,7 +51,7 @@ def load(
     order = {name: place for place, name in enumerate(sources)}
     problems = sorted(
         checked.problems,
-        key=lambda p: (-1, 0) if p.span is None else (order[p.span.path], p.span.start),
+        key=lambda p: (-1, 0) if p.span is None else (order.get(p.span.path, 0), p.span.start),
     )
     diagnostics = tuple(problem.diagnostic() for problem in problems)
     return Loaded(checked.spec, diagnostics, sources)

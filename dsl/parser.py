@@ -7,6 +7,7 @@ that cannot be split is one error and a hole. So a missing bracket costs its own
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -121,14 +122,40 @@ class _Reader:
         head, inner = lines[0], list(lines[1:])
         opened, unopened = head.balance()
         if unopened is not None:
-            self.report(Unopened(span=self.span(unopened), bracket=unopened.text))
-            rest = [token for token in head.tokens if token is not unopened]
-            return self.units([replace(head, tokens=rest), *inner]) if rest else self.units(inner)
+            return [*self.extra(head, unopened), *self.units(inner)]
+        if opened and not inner:
+            return self.unclosed(head, opened)
         if inner and len(opened) == 1 and opened[0] is head.words[-1] and head.opens_body():
             return self.body(head, inner, stuck)
         if inner and not opened:
             return self.unopened_body(head, inner, stuck)
-        return [self.broken(lines)]
+        return self.broken(lines)
+
+    def extra(self, head: Line, bracket: Token) -> list[Clause]:
+        """A line with a closing bracket too many."""
+        rest = [token for token in head.tokens if token is not bracket]
+        made = self.attempt([replace(head, tokens=rest)])
+        if isinstance(made, Stuck):
+            return self.broken([head])
+        self.report(Unopened(span=self.span(bracket), bracket=bracket.text))
+        return made
+
+    def unclosed(self, head: Line, opened: list[Token]) -> list[Clause]:
+        """A line that lacks its last closing brackets."""
+        end = head.words[-1].end
+        closing = [
+            Token(OPENING[token.kind], SIGNS[OPENING[token.kind]], end, end)
+            for token in reversed(opened)
+        ]
+        made = self.attempt([replace(head, tokens=[*head.words, *closing])])
+        if isinstance(made, Stuck):
+            return self.broken([head])
+        self.report_unclosed(opened[-1])
+        return made
+
+    def report_unclosed(self, bracket: Token) -> None:
+        closing = SIGNS[OPENING[bracket.kind]]
+        self.report(Unclosed(span=self.span(bracket), bracket=bracket.text, closing=closing))
 
     def body(self, head: Line, inner: list[Line], stuck: int) -> list[Clause]:
         """A head that ends with `{` and the lines of its body."""
@@ -139,14 +166,14 @@ class _Reader:
         made = self.attempt([replace(head, tokens=[*head.words, closing])])
         if isinstance(made, Stuck):
             self.explain(list(head.words), made)
-            return [self.hole(head)]
+            return self.hole(head)
         return [_with_body(made[0], tuple(clauses))]
 
     def close(self, head: Line, inner: list[Line], brace: Token | None) -> list[Line]:
         """Drop the line that closes the body; report what closes it never or twice."""
         closers = [line for line in inner if line.indent <= head.indent]
         if not closers and brace is not None:
-            self.report(Unclosed(span=self.span(brace), bracket="{", closing="}"))
+            self.report_unclosed(brace)
         for line in closers if brace is None else closers[1:]:
             bracket = line.words[0]
             self.report(Unopened(span=self.span(bracket), bracket=bracket.text))
@@ -160,18 +187,22 @@ class _Reader:
         alone = self.attempt([head])
         brace = Token("LBRACE", "{", head.words[-1].end, head.words[-1].end)
         opened = replace(head, tokens=[*head.words, brace, brace._replace(kind="RBRACE")])
-        made = self.attempt([opened])
+        made = self.attempt([opened], strictly=True)
+        if isinstance(made, Stuck) and closes:
+            # The line that opens this body is missing: the body has no place to go.
+            self.close(head, inner, None)
+            return [*(alone if not isinstance(alone, Stuck) else self.hole(head)), self.gap(inner)]
         if not isinstance(made, Stuck) and (closes or isinstance(alone, Stuck)):
             self.report(MissingBrace(span=self.span(head.words[0], head.words[-1])))
             inner = [line for line in inner if line.indent > head.indent]
             return [_with_body(made[0], tuple(self.units(inner)))]
         if isinstance(alone, Stuck):
             self.explain(list(head.words), alone)
-            alone = [self.hole(head)]
+            alone = self.hole(head)
         return [*alone, *self.units(self.close(head, inner, None), stuck)]
 
-    def attempt(self, lines: Sequence[Line]) -> list[Clause] | Stuck:
-        """Parse lines as one clause or several with commas between."""
+    def attempt(self, lines: Sequence[Line], strictly: bool = False) -> list[Clause] | Stuck:
+        """Parse lines as clauses. `strictly`: complaints of the builders are failures too."""
         tokens = join_lines([token for line in lines for token in line.tokens])
         while tokens and tokens[-1].kind in (NEWLINE, "COMMA"):
             tokens.pop()
@@ -179,10 +210,12 @@ class _Reader:
         made = run("file", tokens, builders(self.path, complaints))
         if isinstance(made, Stuck):
             return made
+        if strictly and complaints:
+            return Stuck(0, frozenset())
         self.problems += complaints
         return list(made[0].clauses)
 
-    def broken(self, lines: Sequence[Line]) -> Clause:
+    def broken(self, lines: Sequence[Line]) -> list[Clause]:
         tokens = [token for line in lines for token in line.tokens]
         joined = join_lines(tokens)
         made = run("file", joined, builders(self.path, []))
@@ -196,52 +229,59 @@ class _Reader:
 
     def explain(self, tokens: Sequence[Token], stuck: Stuck) -> None:
         """One problem for where the automaton is stuck."""
-        last = tokens[-1]
-        token = (
-            tokens[stuck.index] if stuck.index < len(tokens) else Token(END, "", last.end, last.end)
-        )
+        before = tokens[: stuck.index]
+        if stuck.index < len(tokens):
+            token = tokens[stuck.index]
+        else:
+            token = Token(END, "", tokens[-1].end, tokens[-1].end)
         span = self.span(token)
+        opened = _opened(before)
+        ends = token.kind in (END, NEWLINE)
         if stuck.too_deep:
             self.report(Limit(span=span, what="this is nested too deep", limit="100 operations"))
         elif token.kind == JUNK:
             self.report(UnknownCharacter(span=span, description=_describe_junk(token.text)))
         elif token.kind == OPEN_TEXT:
             self.report(UnclosedText(span=span))
+        elif ends and opened and OPENING[opened[-1].kind] in stuck.expected:
+            self.report_unclosed(opened[-1])
         else:
-            opened = _opened(tokens[: stuck.index])
-            if token.kind in (END, NEWLINE) and opened and opened[-1].kind in ("LPAR", "LSQB"):
-                bracket = opened[-1]
-                closing = SIGNS[OPENING[bracket.kind]]
-                self.report(
-                    Unclosed(span=self.span(bracket), bracket=bracket.text, closing=closing)
-                )
-                return
-            if token.kind in (END, NEWLINE) and last.kind != NEWLINE:
-                span = Span(self.path, last.end, last.end)
-            found = "the end of the line" if token.kind == END else None
-            self.report(
-                Unexpected(
-                    span=span,
-                    expected=describe_expected(stuck.expected),
-                    found=found or describe_found(token.kind, token.text),
-                    hint=_hint(tokens, stuck.index),
-                )
-            )
+            words = [word for word in before if word.kind != NEWLINE]
+            if ends and words:
+                span = Span(self.path, words[-1].end, words[-1].end)
+            found = "the end of the line" if ends else describe_found(token.kind, token.text)
+            expected = describe_expected(stuck.expected, opened[-1].kind if opened else None)
+            hint = _hint(tokens, stuck.index)
+            self.report(Unexpected(span=span, expected=expected, found=found, hint=hint))
 
-    def hole(self, line: Line) -> Clause:
-        """A hole that keeps the name it would have had, so that nobody misses the field."""
+    def gap(self, lines: Sequence[Line]) -> Hole:
+        return Hole(self.span(lines[0].words[0], lines[-1].words[-1]))
+
+    def hole(self, line: Line) -> list[Clause]:
+        """Holes with the names the line would have had, so that nobody misses the fields."""
         words = line.words
-        span = self.span(words[0], words[-1])
-        hole = Hole(span)
-        kinds = [word.kind for word in words[:2]]
+        hole = self.gap([line])
         names = [Name(word.text, self.span(word)) for word in words[:2]]
-        if kinds == ["NAME", "NAME"]:
-            return Block(names[0], names[1], None, None, (hole,), span)
-        if kinds == ["LET", "NAME"]:
-            return Let(names[1], hole, span)
-        if kinds[0] == "NAME":
-            return Replace(Path((names[0],), names[0].span), hole, span)
-        return hole
+        match [word.kind for word in words[:2]]:
+            case ["NAME", "NAME"]:
+                return [Block(names[0], names[1], None, None, (hole,), hole.span)]
+            case ["LET", "NAME"]:
+                return [Let(names[1], hole, hole.span)]
+            case ["NAME", *_]:
+                fields = {words[0].text: words[0]}
+                for word, after in itertools.pairwise(words):
+                    if word.kind == "NAME" and after.kind in ("EQUAL", "LBRACE"):
+                        fields.setdefault(word.text, word)
+                holes = [self.field_hole(word, hole) for word in fields.values()]
+                # With letters amiss the names are not to be trusted.
+                odd = any(word.kind in (JUNK, OPEN_TEXT) for word in words)
+                return [*holes, hole] if odd else holes
+            case _:
+                return [hole]
+
+    def field_hole(self, word: Token, hole: Hole) -> Clause:
+        name = Name(word.text, self.span(word))
+        return Replace(Path((name,), name.span), hole, hole.span)
 
     def span(self, first: Token, last: Token | None = None) -> Span:
         return Span(self.path, first.start, (last or first).end)
@@ -281,15 +321,15 @@ def _describe_junk(text: str) -> str:
 def _hint(tokens: Sequence[Token], index: int) -> str | None:
     """What people of other languages type."""
     found = tokens[index] if index < len(tokens) else None
-    if found is None or index == 0:
+    if found is None:
         return None
-    before = tokens[index - 1]
-    if found.kind == "LBRACE" and before.kind == "EQUAL":
+    if found.text in TABLE.keywords:
+        return f"`{found.text}` is a word of the language and cannot name a field"
+    before = tokens[index - 1].kind if index else None
+    if found.kind == "LBRACE" and before == "EQUAL":
         return "a body follows the name of what it describes: `optimizer = adamw { ... }`"
-    if found.kind == "EQUAL" and before.kind == "EQUAL":
+    if (found.kind == "EQUAL" and before == "EQUAL") or found.text == "==":
         return "write one `=` for a field, `==` in a comparison"
     if found.kind == "COMPARISON":
         return "a comparison has two sides: write `a < b and b < c`"
-    if found.text in TABLE.keywords:
-        return f"`{found.text}` is a word of the language and cannot name a field"
     return None

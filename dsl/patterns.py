@@ -25,7 +25,7 @@ def pattern(frame: Frame, row: Field, entry: type, setting: Setting) -> object:
     """The kinds of layers and which one each layer is; the row `layers` says how many."""
     if setting.assigned is not None:
         given = Given(row, setting.assigned.value, setting.assigned.value.span, "")
-        frame.context.report(wrong_type(given, row.shape, "a value: write `layer { ... }`"))
+        frame.context.report(wrong_type(given, row.shape, "a value"))
         return BROKEN
     count = frame.value(f"{row.name}s")
     broken = not isinstance(count, int)
@@ -34,7 +34,8 @@ def pattern(frame: Frame, row: Field, entry: type, setting: Setting) -> object:
     conditions = sum(variant.predicate is not None for variant in setting.variants)
     if count > MAXIMUM_LAYERS or count * conditions > MAXIMUM_CONDITIONS:
         origin = frame.folded.settings.get(f"{row.name}s")
-        span = frame.span if origin is None else origin.span
+        assigned = None if origin is None else origin.assigned
+        span = frame.span if assigned is None else assigned.value.span
         frame.context.report(
             Limit(span=span, what=f"{count:,} layers are too many", limit=f"{MAXIMUM_LAYERS:,}")
         )

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from dsl.diagnostics import Edit, Fix, Label, Problem, Severity
 from dsl.source import Span
+
+SURE: Final = 4
 
 
 def _rename(span: Span | None, found: str, suggestion: str | None) -> tuple[Fix, ...]:
     if span is None or suggestion is None:
         return ()
     title = f"replace `{found}` by `{suggestion}`"
-    return (Fix(title, (Edit(span, suggestion),), safe=True),)
+    safe = len(found) >= SURE  # among short names many are close
+    return (Fix(title, (Edit(span, suggestion),), safe),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,10 +279,10 @@ class Duplicate(Problem):
     """
 
     slug: ClassVar[str] = "duplicate"
-    title: ClassVar[str] = "`{name}` is {verb} twice here"
+    title: ClassVar[str] = "{what} is {verb} twice here"
     label: ClassVar[str] = "again here"
 
-    name: str
+    what: str
     verb: str
     first: Span
 

@@ -58,7 +58,6 @@ def render_one(
     groups = _by_file(diagnostic, sources)
     numbers = [_line_number(label, sources) for group in groups for label in group]
     margin = len(str(max(numbers, default=0)))
-    bar = f"{palette.quiet}{' ' * margin} |{palette.reset}"
     for place, group in enumerate(groups):
         lines += _file(group, diagnostic, sources, palette, margin, first=place == 0)
     equals = f"{palette.quiet}{' ' * margin} ={palette.reset}" if groups else " ="
@@ -66,7 +65,6 @@ def render_one(
     lines += [f"{equals} help: {clean(text)}" for text in diagnostic.helps]
     for fix in diagnostic.fixes:
         lines.append(f"{equals} fix: {clean(fix.title)}  [{'safe' if fix.safe else 'unsafe'}]")
-    del bar
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 

@@ -47,6 +47,7 @@ class Module:
     names: Mapping[str, Definition]
     imports: Mapping[str, Module | None]  # None: the import failed
     whole: bool
+    clean: bool  # no line of the file is wrong
 
     @property
     def blocks(self) -> list[Block]:
@@ -103,8 +104,10 @@ class _Loader:
             for clause in parsed.tree.clauses
             if isinstance(clause, Block | Let)
         }
-        whole = not any(isinstance(clause, Hole) for clause in parsed.tree.clauses)
-        self.modules[path] = Module(path, parsed.tree, names, imports, whole)
+        # A hole, or a field where only blocks can stand, may be what should define a name.
+        whole = not any(isinstance(c, Hole | Replace | Refine) for c in parsed.tree.clauses)
+        clean = not parsed.problems
+        self.modules[path] = Module(path, parsed.tree, names, imports, whole, clean)
         return self.modules[path]
 
     def read(self, path: str, by: Import | None) -> Source | None:
@@ -187,6 +190,8 @@ def duplicates(clauses: Sequence[Clause]) -> list[Problem]:
     seen: dict[str, Clause] = {}
     for clause in clauses:
         match clause:
+            case Replace(_, Hole(), _):
+                continue
             case Replace(path, value, _):
                 key, name, verb, body = path.text, path, "set", ()
                 if isinstance(value, Component):
@@ -207,7 +212,7 @@ def duplicates(clauses: Sequence[Clause]) -> list[Problem]:
         first = seen.setdefault(key, clause)
         if first is not clause:
             problems.append(
-                Duplicate(span=name.span, name=key, verb=verb, first=_named_span(first))
+                Duplicate(span=name.span, what=f"`{key}`", verb=verb, first=_named_span(first))
             )
     return problems
 
@@ -281,9 +286,7 @@ def lineage(
             )
             return None
         if any(definition is known for known, _ in found):
-            names = [known.name.text for known, _ in found]
-            chain = " -> ".join([*names[names.index(definition.name.text) :], definition.name.text])
-            report(ExtendsCycle(span=parent.span, name=definition.name.text, chain=chain))
+            report(_extends_cycle([known for known, _ in found], definition))
             return None
         if len(found) >= MAXIMUM_DEPTH:
             limit = f"{MAXIMUM_DEPTH} blocks deep"
@@ -291,3 +294,14 @@ def lineage(
             return None
         found.append((definition, home))
     return tuple(reversed(found))
+
+
+def _extends_cycle(found: list[Block], again: Block) -> Problem:
+    """Told once, from the first name by alphabet, wherever the circle is entered."""
+    cycle = found[next(n for n, block in enumerate(found) if block is again) :]
+    start = min(range(len(cycle)), key=lambda n: cycle[n].name.text)
+    cycle = [*cycle[start:], *cycle[: start + 1]]
+    chain = " -> ".join(block.name.text for block in cycle)
+    parent = cycle[0].parent
+    span = cycle[0].head if parent is None else parent.span
+    return ExtendsCycle(span=span, name=cycle[0].name.text, chain=chain)

@@ -53,6 +53,9 @@ def look(path: Path, rows: Rows | None, module: Module | None) -> Atom:
         raise EvaluationFailed(None)  # a formula of the schema, around which nothing is written
     if first.text in module.names or first.text in module.imports:
         return let_value(path, module, [] if rows is None else rows.lets)
+    if holder(first.text, rows, None) is not None:
+        chain = f"{first.text} -> {first.text}"
+        raise EvaluationFailed(ValueCycle(span=first.span, name=first.text, chain=chain))
     if not module.whole:
         raise EvaluationFailed(None)
     known = sorted({*module.names, *module.imports})
@@ -110,9 +113,12 @@ def let_value(path: Path, module: Module, active: list[Let]) -> Atom:
 def enter(let: Let, active: list[Let]) -> None:
     """Note that a `let` is being followed; its caller takes it off again."""
     if any(let is known for known in active):
-        names = [known.name.text for known in active] + [let.name.text]
-        chain = " -> ".join(names[names.index(let.name.text) :])
-        raise EvaluationFailed(ValueCycle(span=let.name.span, name=let.name.text, chain=chain))
+        cycle = active[next(n for n, known in enumerate(active) if known is let) :]
+        # Told once, from the first name by alphabet, wherever the circle is entered.
+        start = min(range(len(cycle)), key=lambda n: cycle[n].name.text)
+        cycle = [*cycle[start:], *cycle[: start + 1]]
+        first, chain = cycle[0].name, " -> ".join(one.name.text for one in cycle)
+        raise EvaluationFailed(ValueCycle(span=first.span, name=first.text, chain=chain))
     active.append(let)
 
 

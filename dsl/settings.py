@@ -119,10 +119,10 @@ class _Folder:
                 raise AssertionError("a path has at least one name")
 
     def assign(self, name: Name, value: Value, by: Written) -> None:
-        if self.field(name) is None:
-            return
         if isinstance(value, Hole):
             self.holes.add(name.text)
+            return
+        if self.field(name) is None:
             return
         assigned = Assigned(value, by.module, by.kind)
         self.settings[name.text] = Setting(name.span, by.kind, assigned)
@@ -167,12 +167,15 @@ class _Folder:
     def field(self, name: Name) -> Field | None:
         found = self.fields.get(name.text)
         if found is None:
+            suggestion = closest(name.text, self.fields)
+            if suggestion is not None:  # what is surely meant is not missing as well
+                self.holes.add(suggestion)
             self.report(
                 UnknownField(
                     span=name.span,
                     entry=entry_name(self.entry),
                     name=name.text,
-                    suggestion=closest(name.text, self.fields),
+                    suggestion=suggestion,
                     known=tuple(self.fields),
                 )
             )

@@ -8,18 +8,21 @@ MAXIMUM_LENGTH = 64
 
 
 def closest(word: str, candidates: Iterable[str]) -> str | None:
-    """The candidate closest to `word` by edits, if it is close; ties go to the first by name.
+    """The candidate closest to `word` by edits, if it is close.
 
     At most a third of the letters may differ. A change of case alone always counts as close.
     """
     if len(word) > MAXIMUM_LENGTH:
         return None
-    best: tuple[float, str] | None = None
+    best: tuple[float, int, str] | None = None
     for candidate in candidates:
         distance = 0.5 if candidate.lower() == word.lower() else _distance(word, candidate)
-        if distance <= max(1, len(max(word, candidate, key=len)) / 3):
-            best = min(best or (distance, candidate), (distance, candidate))
-    return best[1] if best else None
+        longest = max(len(word), len(candidate))
+        if distance < longest and distance <= max(1, longest / 3):
+            # Of two as close the longer one: letters are left out more often than added.
+            found = (distance, -len(candidate), candidate)
+            best = min(best or found, found)
+    return best[2] if best else None
 
 
 def _distance(a: str, b: str) -> int:

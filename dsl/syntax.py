@@ -179,8 +179,16 @@ _OPERATORS: Final = frozenset(
 )
 
 
-def describe_expected(symbols: frozenset[str]) -> str:
-    """What could stand there, in a person's words."""
+_ENDS: Final[Mapping[str | None, str]] = {
+    "LPAR": "`,` or `)`",
+    "LSQB": "`,` or `]`",
+    "LBRACE": "a comma or the end of the line",
+    None: "the end of the line",
+}
+
+
+def describe_expected(symbols: frozenset[str], inside: str | None) -> str:
+    """What could stand there, in a person's words; `inside` is the innermost open bracket."""
     terminals = {symbol for symbol in symbols if symbol.isupper() or symbol == "$END"}
     if terminals >= _VALUE:
         return "a value" if "AUTO" in terminals else "an expression"
@@ -188,8 +196,10 @@ def describe_expected(symbols: frozenset[str]) -> str:
         return "a field or a block"
     if "EQUAL" in terminals and "LBRACE" in terminals:
         return "`=` or `{`"
-    if "NEWLINE" in terminals or "$END" in terminals:
-        return "`]`" if "RSQB" in terminals else "the end of the line"
+    if {"EXTENDS", "LBRACE"} <= terminals:
+        return "`{`"
+    if terminals & {"NEWLINE", "COMMA", "$END"}:
+        return _ENDS[inside]
     names = [
         _SYMBOLS.get(symbol) or f"`{TABLE.literals.get(symbol, symbol.lower())}`"
         for symbol in sorted(terminals - _OPERATORS or terminals)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from dsl.convert import Given, coerce, expected, warnings, wrong_type
 from dsl.diagnostics import Label, Problem
 from dsl.evaluate import Atom, EvaluationFailed, show_atom
-from dsl.problems import NotAuto, NotBuilt, UnknownComponent, WrongArguments, WrongWord
+from dsl.problems import NotAuto, NotBuilt, UnknownComponent, WrongArguments, WrongType, WrongWord
 from dsl.resolve import Definition, Module, find, lineage
 from dsl.schema import AUTO, Field, Shape, entry_name, fields_of
 from dsl.scope import BROKEN, atom, enter, holder, look
@@ -155,12 +155,13 @@ def _unknown_component(name: str, span: Span, at: At, suggestion: str | None = N
     kinds = {kind for kind in known if kind in at.frame.context.kinds}
     if kinds:  # a plan's model: the models of the file
         known = [block.name.text for block in at.module.blocks if block.kind.text in kinds]
+    lets = [let for let, made in at.module.names.items() if isinstance(made, Let)]
     return at.report(
         UnknownComponent(
             span=span,
             field=at.row.name,
             name=name,
-            suggestion=suggestion or closest(name, known),
+            suggestion=suggestion or closest(name, [*known, *lets]),
             known=tuple(known),
         )
     )
@@ -225,7 +226,12 @@ def _block(block: Block, home: Module, value: Path | Component, at: At) -> objec
     if entry is None:
         return BROKEN  # told where the block stands
     if entry not in at.shape.entries:
-        return at.wrong_type(value, f"the {block.kind.text} `{block.name.text}`")
+        names = [entry_name(kind) for kind in at.shape.entries]
+        wanted = "a " + " or ".join(names) if names else expected(at.row, at.shape)
+        found = f"the {block.kind.text} `{block.name.text}`"
+        return at.report(
+            WrongType(span=value.span, field=at.row.name, expected=wanted, found=found)
+        )
     chain = lineage(block, home, at.frame.context.report)
     if chain is None:
         return BROKEN
@@ -253,7 +259,9 @@ def evaluate(
         computed = atom(value, scope, module)
     except EvaluationFailed as failed:
         if failed.problem is not None:
-            frame.context.report(failed.problem)
+            # The schema's own text is nobody's to edit: point at what it is computed for.
+            span = failed.problem.span if module else frame.span
+            frame.context.report(replace(failed.problem, span=span))
         return BROKEN
     labels = _labels(value, frame, module) if rows else ()
     span, others = value.span, labels

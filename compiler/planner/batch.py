@@ -120,7 +120,7 @@ def _sequences(context: Context, path: str, count: Count, seq_len: int) -> int:
                 other=f"{seq_len:,} tokens a sequence",
             )
         )
-        return max(1, count.value // seq_len)
+        raise Refused  # sequences that are not whole would be refused again as microbatches
     sequences = count.value // seq_len
     context.decide(
         path,

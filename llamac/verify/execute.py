@@ -66,6 +66,9 @@ def import_ahead(files: Mapping[str, str]) -> None:
             for module in modules:
                 if module.split(".")[0] == "torch" and importlib.util.find_spec(module):
                     importlib.import_module(module)
+    if any("torch.compile(" in text for text in files.values()):
+        for module in ("torch._dynamo", "torch._inductor.compile_fx"):  # what the call loads
+            importlib.import_module(module)
 
 
 def store_for(world: int) -> TCPStore:

@@ -80,11 +80,10 @@ COLLECTIVES = (
         "one column-parallel input, the feed-forward's, is gathered without a summed backward",
         ("tp",),
         "model.py",
-        "        h = rms_norm(x, self.ffn_norm.weight, NORM_EPS)\n"
-        '        h = all_gather(h, "tp", 1)\n',
-        "        h = rms_norm(x, self.ffn_norm.weight, NORM_EPS)\n"
-        '        h = all_gather(h, "tp", 1)\n'
-        "        h = h.detach() + (h - h.detach()) / TP\n",
+        "        gate = F.linear(ffn_in_gathered, self.ffn.w_gate)",
+        "        whole = ffn_in_gathered\n"
+        "        ffn_in_gathered = whole / TP + (1 - 1 / TP) * whole.detach()\n"
+        "        gate = F.linear(ffn_in_gathered, self.ffn.w_gate)",
     ),
     Fault(
         "kv-copies-unsummed",
@@ -115,8 +114,8 @@ COLLECTIVES = (
         "the vocabulary-parallel loss subtracts each rank's own maximum",
         ("tp",),
         "model.py",
-        'largest = all_reduce(logits.detach().amax(-1), "tp", "max")',
-        "largest = logits.detach().amax(-1)",
+        'largest_reduced = all_reduce(largest, "tp", "max")',
+        "largest_reduced = largest",
     ),
 )
 

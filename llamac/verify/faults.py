@@ -10,20 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from llamac.verify.errors import CannotVerify
 from llamac.verify.fault_catalogue import FAULTS, Fault
 
 
-class NotApplicable(Exception):
-    """The program has no such text: its plan lacks the feature, or the emitter has changed."""
-
-
 def seeded(files: Mapping[str, str], fault: Fault) -> dict[str, str]:
-    """The program with the fault in it."""
+    """The program with the fault in it; the fault's text must be there."""
     text = files[fault.file]
     found = text.count(fault.old)
     if found != fault.times:
         needs = ", ".join(fault.needs) or "nothing special"
-        raise NotApplicable(
+        raise CannotVerify(
             f"fault {fault.name}: its text stands {found} times in {fault.file}, not "
             f"{fault.times}; the plan needs: {needs}"
         )
@@ -34,4 +31,4 @@ def by_name(name: str) -> Fault | None:
     return next((fault for fault in FAULTS if fault.name == name), None)
 
 
-__all__ = ["FAULTS", "Fault", "NotApplicable", "by_name", "seeded"]
+__all__ = ["FAULTS", "Fault", "by_name", "seeded"]

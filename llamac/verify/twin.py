@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from backends.reference.data import batch, read_corpus
+from backends.reference.data import Batch, batch, read_corpus
 from backends.reference.training import Step, train
 from backends.reference.weights import initial_weights
 from compiler.schema.plan import PlanSpec
@@ -45,26 +45,34 @@ def _sequences(count: Count, seq_len: int) -> int:
     return count.value // seq_len if count.word == "tokens" else count.value
 
 
-def expected(twin: PlanSpec, corpus: Path) -> tuple[Step, ...]:
+def expected(twin: PlanSpec, folder: Path) -> tuple[Step, ...]:
     """What the reference does with the same weights and data."""
-    reading = reading_of(twin)
-    tokens = read_corpus(twin.train.data, corpus)
-    batches = tuple(
-        batch(
-            tokens,
-            twin.train.data,
-            reading.seed,
-            reading.seq_len,
-            reading.global_batch,
-            step * reading.global_batch,
-        )
-        for step in range(STEPS)
-    )
-    initial = initial_weights(twin.model, twin.train.seed) | vectors_of(twin)
     total = twin.train.steps
     if total is None:
         raise ValueError("a twin counts its steps")
-    return train(twin.model, twin.train, total, initial, batches)
+    batches = tuple(_batch(twin, folder, step) for step in range(STEPS))
+    return train(twin.model, twin.train, total, start_weights(twin), batches)
+
+
+def first_batch(twin: PlanSpec, folder: Path) -> Batch:
+    return _batch(twin, folder, 0)
+
+
+def _batch(twin: PlanSpec, folder: Path, step: int) -> Batch:
+    reading = reading_of(twin)
+    return batch(
+        read_corpus(twin.train.data, corpus_folder(folder)),
+        twin.train.data,
+        reading.seed,
+        reading.seq_len,
+        reading.global_batch,
+        step * reading.global_batch,
+    )
+
+
+def start_weights(twin: PlanSpec) -> dict[str, torch.Tensor]:
+    """The reference's initial weights, with the norms' replaced."""
+    return initial_weights(twin.model, twin.train.seed) | vectors_of(twin)
 
 
 def vectors_of(twin: PlanSpec) -> dict[str, torch.Tensor]:
@@ -86,7 +94,6 @@ def run_twin(
     `files` must read its data from `corpus_folder(folder)`.
     """
     started = time.monotonic()
-    torch.set_num_threads(1)  # a thread pool does not survive a fork
     program, output, corpus = folder / "program", folder / "output", corpus_folder(folder)
     for path in (program, output, corpus):
         path.mkdir(parents=True, exist_ok=True)
@@ -106,9 +113,12 @@ def run_twin(
         device="cpu",
         vectors=vectors_of(twin),
     )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a pool of threads does not survive a fork
     records, stopped = execute(task, patience)
+    torch.set_num_threads(threads)
     observables, differences = (
-        compare(records, initial_weights(twin.model, twin.train.seed), expected(twin, corpus))
+        compare(records, initial_weights(twin.model, twin.train.seed), expected(twin, folder))
         if not stopped
         else ((), ())
     )

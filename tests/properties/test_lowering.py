@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -16,24 +17,62 @@ from tests.properties.cases import Case, cases
 from tests.properties.law import TOLERANCE, differences
 
 SHARE_WITH_THREE_ATOMS = 0.4
+SHARE_OF_EVERY_FEATURE = 0.05
 
 
 @pytest.mark.parametrize("count", [500, pytest.param(5000, marks=pytest.mark.long)])
 def test_rank_program_means_what_the_graph_means(count: int) -> None:
-    atoms: list[int] = []
+    seen: Counter[str] = Counter()
 
-    @settings(max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=count, suppress_health_check=[HealthCheck.too_slow])
     @given(cases())
     def law(case: Case) -> None:
-        atoms.append(len(case.program.mesh.atoms))
+        seen.update({name: int(present) for name, present in features(case).items()})
+        seen["all"] += 1
         assert differences(case, case.program) == {}
 
     law()
-    assert len(atoms) >= count
-    assert sum(count >= 3 for count in atoms) / len(atoms) >= SHARE_WITH_THREE_ATOMS
+    assert seen["all"] >= count
+    assert seen["three atoms"] >= SHARE_WITH_THREE_ATOMS * seen["all"]
+    rare = {name: n for name, n in seen.items() if n < SHARE_OF_EVERY_FEATURE * seen["all"]}
+    assert rare == {}
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def features(case: Case) -> dict[str, bool]:
+    """What a case exercises; the law's cases must not leave any of it to chance."""
+    atoms = {atom.name for atom in case.program.mesh.atoms}
+    kinds = case.spec.model.layer.kinds
+    ropes = [kind.attention.rope for kind in kinds]
+    return {
+        "three atoms": len(atoms) >= 3,
+        "replicas": "replicate" in atoms,
+        "key/value heads and copies": {"kv", "kv_copy"} <= atoms,
+        "one key/value head": "kv_copy" in atoms and "kv" not in atoms,
+        "a rank without valid targets": starved(case),
+        "accumulation": case.phase.microbatches > 1,
+        "loss in pieces": case.loss_chunks > 1,
+        "tied head": case.spec.model.head.tied,
+        "several kinds of layer": len(kinds) > 1,
+        "qk-norm": any(kind.attention.qk_norm for kind in kinds),
+        "no RoPE": None in ropes,
+        "interleaved pairs": any(rope and rope.pairs == "interleaved" for rope in ropes),
+        "half pairs": any(rope and rope.pairs == "half" for rope in ropes),
+        "RoPE scaling": any(rope and rope.scaling for rope in ropes),
+        "no tensor ranks": case.spec.tp == 1,
+    }
+
+
+def starved(case: Case) -> bool:
+    """Whether some rank has no valid target in any of its microbatches."""
+    where = next(value for value in case.program.head.inputs if value.name == "targets")
+    count = case.phase.microbatches
+    parts = [case.batch.microbatch(index, count).targets for index in range(count)]
+    held = [cut(case.program.mesh, where.layout, where.dims, part) for part in parts]
+    valid = (torch.stack(held, 1) >= 0).flatten(1).sum(1)
+    return bool((valid == 0).any())
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
 def test_shards_partition_every_parameter(case: Case) -> None:
     """Every element lies on as many ranks as there are copies, and on no rank twice."""
@@ -51,7 +90,7 @@ def test_shards_partition_every_parameter(case: Case) -> None:
         assert torch.equal(counts, torch.full_like(counts, copies))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
 def test_graph_means_what_the_spec_means(case: Case) -> None:
     """Against the forward pass written by hand from the spec, which knows no graph.

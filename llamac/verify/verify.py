@@ -1,0 +1,130 @@
+"""All layers of a plan's check, cheapest first: lowering, proof, text, twin."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from compiler.pipeline import Compiled, compile_plan
+from compiler.schema.plan import PlanSpec
+from compiler.twin import LOSS_CHUNK, twins_of
+from llamac.verify.errors import CannotVerify
+from llamac.verify.faults import Fault, seeded
+from llamac.verify.lowering import lowering
+from llamac.verify.result import Layer, TwinResult, Verification
+from llamac.verify.settings import DTYPES, edits, settings, with_settings
+from llamac.verify.twin import PATIENCE, corpus_folder, first_batch, run_twin, start_weights
+
+Files = Mapping[str, str]
+Emit = Callable[[Compiled], Files]
+"""A compiled plan -> its program, path -> text."""
+
+CONFIG = "config.py"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is checked beside the plan's own text.
+
+    program   the files of an output directory, edits included
+    fault     seeded into the text before it runs
+    compiled  torch.compile the layers, as the plan may say
+    """
+
+    program: Files | None = None
+    fault: Fault | None = None
+    compiled: bool = False
+    patience: float = PATIENCE
+
+
+def verify(plan: Compiled, emit: Emit, asked: Asked | None = None) -> Verification:
+    """Runs every twin of the plan here, on CPU processes."""
+    asked = asked or Asked()
+    emitted = emit(plan)
+    run = modules(asked.program or emitted)
+    if asked.fault is not None:
+        run = seeded(run, asked.fault)
+    layers: list[Layer] = []
+    results: list[TwinResult] = []
+    name, spec = plan.plan.name, plan.plan.spec
+    for twin in twins_of(spec, plan.plan.main):
+        twin = replace(twin, compile=asked.compiled)
+        small = compile_twin(name, twin)
+        with tempfile.TemporaryDirectory(prefix="llamac-verify-") as scratch:
+            folder = Path(scratch)
+            text = emit(small)
+            layers.append(_same_text(emitted, text))
+            files = {**run, CONFIG: twin_config(text[CONFIG], corpus_folder(folder))}
+            result = run_twin(files, twin, folder, asked.patience)
+            layers.append(lowering(small, start_weights(twin), first_batch(twin, folder)))
+            results.append(result)
+    return Verification(
+        layers=(
+            _worst("lowering", layers),
+            Layer("proof", "not built", "the placement proof comes later"),
+            _worst("text", layers),
+            _twin_layer(results),
+        ),
+        twins=tuple(results),
+        edited=edited(emitted, asked.program) if asked.program is not None else (),
+    )
+
+
+def compile_twin(name: str, twin: PlanSpec) -> Compiled:
+    small = compile_plan(name, twin)
+    if small.compiled is None:
+        problems = "; ".join(diagnostic.title for diagnostic in small.diagnostics)
+        raise CannotVerify(f"the twin does not compile: {problems}")
+    return small.compiled
+
+
+def modules(files: Files) -> dict[str, str]:
+    """The Python of a program: what a rank imports."""
+    return {name: text for name, text in files.items() if name.endswith(".py") and "/" not in name}
+
+
+def twin_config(text: str, corpus: Path) -> str:
+    """The twin's config.py: float64 throughout, a loss in several chunks, the corpus's place."""
+    present = settings(text)
+    changed: dict[str, object] = dict.fromkeys(DTYPES, "float64")
+    changed |= {"LOSS_CHUNK": LOSS_CHUNK, "TRAIN_DATA": str(corpus), "VALIDATION_DATA": str(corpus)}
+    optional = {"VALIDATION_DATA"}
+    return with_settings(
+        text, {k: v for k, v in changed.items() if k in present or k not in optional}
+    )
+
+
+def edited(emitted: Files, program: Files) -> tuple[str, ...]:
+    """How the Python of an output directory differs from what its spec compiles to."""
+    found = [
+        f"{name}: edited; the edited text is what was run"
+        for name, text in modules(emitted).items()
+        if name != CONFIG and program.get(name) != text
+    ]
+    return (*found, *edits(emitted[CONFIG], program[CONFIG]))
+
+
+def _same_text(emitted: Files, twin: Files) -> Layer:
+    """The twin is the emitted program itself: every module but config.py is the same text."""
+    before, after = modules(emitted), modules(twin)
+    unlike = [
+        name for name in sorted({*before, *after} - {CONFIG}) if before.get(name) != after.get(name)
+    ]
+    if unlike:
+        return Layer("text", "different", f"the twin's text differs in {', '.join(unlike)}")
+    return Layer("text", "verified", f"{len(before) - 1} modules, the same for plan and twin")
+
+
+def _worst(name: str, layers: list[Layer]) -> Layer:
+    own = [layer for layer in layers if layer.name == name]
+    return next((layer for layer in own if layer.status == "different"), own[0])
+
+
+def _twin_layer(results: list[TwinResult]) -> Layer:
+    bad = sum(len(result.differences) + len(result.stopped) for result in results)
+    ran = f"{len(results)} twin{'s' if len(results) > 1 else ''}, float64, gloo"
+    if bad:
+        return Layer("twin", "different", f"{ran}: {bad} differences")
+    return Layer("twin", "verified", f"{ran}: every observable within its bound")

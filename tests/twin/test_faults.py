@@ -1,0 +1,76 @@
+"""Every fault of the catalogue shows as a number out of bound, in the tensor it spoils first."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from llamac.verify.fault_catalogue import FAULTS, Fault
+from llamac.verify.verify import Asked, verify
+from tests.twin.layouts import Spread, llama, plan
+from tests.twin.programs import compiled, emitted
+
+PLANS = {
+    "replicate": plan(llama(12), Spread(dp=6, fsdp=3)),
+    "kv_copy": plan(llama(1), Spread(tp=2)),
+    "tied": plan(llama(12, tied=True), Spread(tp=3)),
+    "tp": plan(llama(12), Spread(tp=2)),
+    "dp": plan(llama(12), Spread(dp=2, fsdp=2, microbatches=3)),
+}
+
+# fault -> (observable, tensor) of the first difference, and the axis that it must point to
+FIRST: dict[str, tuple[str, str, str]] = {
+    "norm-gradients-unreduced": ("gradient", "layers.0.attention_norm.weight", "tp"),
+    "norm-gradients-reduced-twice": ("gradient", "layers.0.attention_norm.weight", "tp"),
+    "final-norm-unreduced": ("gradient", "final_norm.weight", "tp"),
+    "gather-backward-slices": ("gradient", "embedding.weight", ""),
+    "scatter-takes-a-slice": ("loss", "loss", ""),
+    "ffn-input-gradient-unreduced": ("gradient", "embedding.weight", ""),
+    "kv-copies-unsummed": ("gradient", "layers.0.attention.wk", "kv_copy"),
+    "group-without-replicas": ("gradient", "embedding.weight", "replicate"),
+    "embedding-keeps-foreign-rows": ("loss", "loss", ""),
+    "softmax-maximum-local": ("loss", "loss", "tp"),
+    "mean-of-rank-means": ("loss", "loss", ""),
+    "mean-of-microbatch-means": ("loss", "loss", ""),
+    "divided-by-dp": ("gradient", "embedding.weight", "fsdp"),
+    "tied-gradient-doubled": ("gradient", "embedding.weight", ""),
+    "lr-times-microbatches": ("lr", "lr", ""),
+    "only-last-microbatch": ("gradient", "embedding.weight", ""),
+    "norm-counts-copies": ("grad_norm", "grad_norm", ""),
+    "norm-counts-replicas": ("grad_norm", "grad_norm", ""),
+    "norm-of-own-shard": ("grad_norm", "grad_norm", "fsdp"),
+    "clip-not-applied": ("exp_avg", "embedding.weight", ""),
+    "decay-on-norms": ("parameter", "layers.0.attention_norm.weight", ""),
+    "decay-coupled": ("exp_avg", "embedding.weight", ""),
+    "adam-steps-differ": ("adam_step", "embedding.weight", "fsdp"),
+    "a-rank-skips-the-step": ("exp_avg", "embedding.weight", ""),
+    "schedule-off-by-one": ("lr", "lr", ""),
+    "loss-across-documents": ("loss", "loss", ""),
+    "attention-across-documents": ("loss", "loss", ""),
+    "vocab-target-off-by-one": ("loss", "loss", ""),
+    "two-ranks-read-the-same": ("loss", "loss", ""),
+    "replica-perturbed": ("initial", "embedding.weight", "replicate"),
+}
+
+
+def test_every_fault_has_an_expectation() -> None:
+    assert set(FIRST) == {fault.name for fault in FAULTS}
+
+
+def plan_for(fault: Fault) -> str:
+    return next((name for name in PLANS if name in fault.needs), "dp")
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_fault(fault: Fault) -> None:
+    plan = compiled(replace(PLANS[plan_for(fault)]))
+    result = verify(plan, emitted, Asked(fault=fault))
+    assert not result.ok
+    (twin,) = result.twins
+    assert twin.stopped == (), "a fault must show as a number, not as a crash"
+    first = twin.differences[0]
+    assert (first.observable, first.tensor, first.axis) == FIRST[fault.name]
+    assert first.error > 1e3 * first.bound
+    assert math.isfinite(first.error)

@@ -1,0 +1,100 @@
+"""What is said of a program that stops, of an edited config.py, and of what cannot be run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from llamac.verify.directory import read_plan, read_program, write_evidence
+from llamac.verify.errors import CannotVerify
+from llamac.verify.faults import by_name, seeded
+from llamac.verify.result import as_json, as_text
+from llamac.verify.settings import edits, settings, with_settings
+from llamac.verify.verify import Asked, verify
+from tests.twin.layouts import Spread, llama, plan
+from tests.twin.programs import compiled, emitted
+
+PLAN = plan(llama(12), Spread(dp=2, fsdp=2))
+STEP = "    lr = learning_rate(step)\n"
+
+
+def with_line(line: str) -> Asked:
+    files = dict(emitted(compiled(PLAN)))
+    assert STEP in files["train.py"]
+    files["train.py"] = files["train.py"].replace(STEP, STEP + line)
+    return Asked(program=files, patience=5.0)
+
+
+def test_a_crash_names_rank_and_line() -> None:
+    asked = with_line(
+        '    if dist.get_rank() == 1 and step == 1:\n        raise OSError("planted")\n'
+    )
+    (twin,) = verify(compiled(PLAN), emitted, asked).twins
+    first = twin.stopped[0]
+    assert first.rank == 1
+    assert "OSError: planted" in first.message
+    assert 'File "train.py"' in first.message
+    assert not twin.ok
+
+
+def test_a_hang_is_a_difference() -> None:
+    asked = with_line("    while dist.get_rank() == 1:\n        time.sleep(1)\n")
+    result = verify(compiled(PLAN), emitted, asked)
+    assert not result.ok
+    assert {stop.rank for stop in result.twins[0].stopped} == {0, 1}
+    assert "no progress" in result.twins[0].stopped[0].message
+
+
+def test_an_exit_without_a_traceback_is_a_difference() -> None:
+    asked = with_line("    sys.exit(3)\n")
+    assert not verify(compiled(PLAN), emitted, asked).ok
+
+
+def test_a_directory_is_verified_as_it_stands(tmp_path: Path) -> None:
+    for name, text in emitted(compiled(PLAN)).items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    config = tmp_path / "config.py"
+    config.write_text(with_settings(config.read_text(encoding="utf-8"), {"LR": 0.5}))
+    result = verify(read_plan(tmp_path), emitted, Asked(program=read_program(tmp_path)))
+    assert result.ok
+    assert result.edited == ("config.py: LR is 0.5, the spec gives 0.0003",)
+    assert "config.py: LR is 0.5" in as_text(result)
+
+    evidence = json.loads(write_evidence(tmp_path, result).read_text(encoding="utf-8"))
+    assert evidence["result"] == json.loads(json.dumps(as_json(result)))
+    assert evidence["where"]["devices"] == ["cpu"]
+    assert [path.name for path in (tmp_path / "evidence").iterdir()] == ["verify.json"]
+
+
+def test_what_is_no_output_directory(tmp_path: Path) -> None:
+    with pytest.raises(CannotVerify, match="is this an output directory"):
+        read_plan(tmp_path)
+    with pytest.raises(CannotVerify, match=r"holds no config\.py"):
+        read_program(tmp_path)
+    (tmp_path / "plan.json").write_text('{"plan": "x", "spec": {"is": "plan"}}')
+    with pytest.raises(CannotVerify, match="not a spec of this version"):
+        read_plan(tmp_path)
+
+
+def test_a_fault_that_a_plan_cannot_have() -> None:
+    fault = by_name("kv-copies-unsummed")
+    assert fault is not None
+    with pytest.raises(CannotVerify, match="kv_copy"):
+        seeded(emitted(compiled(PLAN)), fault)
+
+
+def test_settings_are_read_replaced_and_compared() -> None:
+    text = 'A = 1  # why\nB = (\n    1,\n    2,\n)\nC = "x"\n'
+    assert settings(text) == {"A": 1, "B": (1, 2), "C": "x"}
+    changed = with_settings(text, {"B": (3,), "C": "y"})
+    assert changed == "A = 1  # why\nB = (3,)\nC = 'y'\n"
+    assert edits(text, changed) == (
+        "config.py: B is (3,), the spec gives (1, 2)",
+        "config.py: C is 'y', the spec gives 'x'",
+    )
+    with pytest.raises(ValueError, match="assigns no D"):
+        with_settings(text, {"D": 1})

@@ -1,0 +1,49 @@
+"""The emitted program of each layout, run on processes, equals the reference in everything."""
+
+from __future__ import annotations
+
+import pytest
+
+from compiler.schema import PlanSpec
+from llamac.verify.verify import Asked, verify
+from tests.twin.layouts import LAYOUTS, MORE
+from tests.twin.programs import compiled, emitted
+
+OBSERVABLES = {
+    "initial",
+    "loss",
+    "gradient",
+    "grad_norm",
+    "lr",
+    "parameter",
+    "exp_avg",
+    "exp_avg_sq",
+    "adam_step",
+}
+
+
+def holds(spec: PlanSpec, asked: Asked | None = None) -> None:
+    result = verify(compiled(spec), emitted, asked)
+    assert [layer for layer in result.layers if layer.status == "different"] == []
+    for twin in result.twins:
+        assert twin.stopped == ()
+        assert twin.differences == ()
+        assert {observable.name for observable in twin.observables} == OBSERVABLES
+        assert all(observable.bound <= 1e-10 for observable in twin.observables)
+    assert result.ok
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_layout(name: str) -> None:
+    holds(LAYOUTS[name])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", MORE)
+def test_more_layouts(name: str) -> None:
+    holds(MORE[name])
+
+
+@pytest.mark.long
+def test_compiled_by_inductor() -> None:
+    holds(LAYOUTS["dp2 x tp3, accumulation"], Asked(compiled=True, patience=600.0))
