@@ -171,9 +171,9 @@ Delegated = Fsdp | Pipeline | Checkpoint
 
 @dataclass(frozen=True)
 class TiedSum:
-    """Gradients of one weight held by the first and the last stage, summed over the two."""
+    """Gradients of one weight held by the first and the last rank of pp, summed over the two."""
 
-    axis: str
+    atoms: tuple[str, ...]
     parameters: tuple[str, ...]
 
 

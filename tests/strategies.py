@@ -6,6 +6,7 @@ tp, replicate x shard, several kinds of layer, tied or not), with sizes of a few
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from dataclasses import dataclass
@@ -14,21 +15,30 @@ from hypothesis import strategies as st
 
 from compiler.schema import ClusterSpec, CpuNode, ModelSpec, PlanSpec, TrainSpec
 from compiler.schema.model import (
+    EmbeddingSpec,
+    Ffn,
+    FullMask,
+    Geglu,
+    Gelu,
     Gqa,
     HeadSpec,
     InitSpec,
+    LayerNorm,
     LayerSpec,
     Llama3Scaling,
     Mha,
     Mqa,
+    Norm,
     RmsNorm,
     Rope,
+    SlidingMask,
     Swiglu,
 )
+from compiler.schema.plan import Gpipe, Interleaved, OneFOneB, Schedule
 from compiler.schema.train import AdamW, Constant, Cosine, LrSchedule, Wsd
-from dsl.schema import Count, Pattern
+from dsl.schema import AUTO, Count, Pattern
 
-LARGEST_WORLD = 16
+LARGEST_WORLD = 24
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,8 @@ class Ranks:
     shard: int
     kv: int
     copies: int
+    cp: int = 1
+    pp: int = 1
 
     @property
     def dp(self) -> int:
@@ -50,17 +62,17 @@ class Ranks:
 
     @property
     def world(self) -> int:
-        return self.dp * self.tp
+        return self.dp * self.tp * self.cp * self.pp
 
     @property
     def atoms(self) -> int:
         """How many atoms have more than one rank."""
-        return sum(n > 1 for n in (self.replicate, self.shard, self.kv, self.copies))
+        return sum(n > 1 for n in dataclasses.astuple(self))
 
 
 EVERY_RANKS = tuple(
     sizes
-    for sizes in itertools.starmap(Ranks, itertools.product((1, 2, 3, 4), repeat=4))
+    for sizes in itertools.starmap(Ranks, itertools.product((1, 2, 3, 4), repeat=6))
     if sizes.world <= LARGEST_WORLD
 )
 
@@ -70,8 +82,16 @@ def ranks(at_least: int = 0) -> st.SearchStrategy[Ranks]:
     return st.sampled_from([sizes for sizes in EVERY_RANKS if sizes.atoms >= at_least])
 
 
-def norms() -> st.SearchStrategy[RmsNorm]:
-    return st.sampled_from([1e-6, 1e-5, 1e-2]).map(lambda eps: RmsNorm(eps=eps))
+def rms_norms() -> st.SearchStrategy[RmsNorm]:
+    return st.builds(RmsNorm, eps=st.sampled_from([1e-6, 1e-2]), unit_offset=st.booleans())
+
+
+def norms() -> st.SearchStrategy[Norm]:
+    return rms_norms() | st.builds(LayerNorm, eps=st.sampled_from([1e-6, 1e-2]))
+
+
+def caps() -> st.SearchStrategy[float | None]:
+    return st.sampled_from([None, None, 2.0])
 
 
 @st.composite
@@ -102,30 +122,48 @@ def attentions(draw: st.DrawFn, ranks: Ranks) -> Gqa:
         heads=heads,
         kv_heads=kv_heads,
         head_dim=head_dim,
-        qk_norm=draw(st.none() | norms()),
+        bias=draw(st.booleans()),
+        qk_norm=draw(st.none() | rms_norms()),
+        mask=draw(st.sampled_from([FullMask(), SlidingMask(window=3)])),
+        softcap=draw(caps()),
         rope=draw(st.none() | ropes()),
         scale=draw(st.sampled_from([head_dim**-0.5, 0.3])),
     )
 
 
 @st.composite
-def layer_patterns(draw: st.DrawFn, ranks: Ranks) -> Pattern[LayerSpec]:
+def ffns(draw: st.DrawFn, ranks: Ranks) -> Ffn:
+    entry = draw(st.sampled_from([Swiglu, Swiglu, Geglu, Gelu]))
+    return entry(d_ff=ranks.tp * draw(st.integers(1, 3)), bias=draw(st.booleans()))
+
+
+@st.composite
+def layer_patterns(draw: st.DrawFn, ranks: Ranks, fewest: int = 1) -> Pattern[LayerSpec]:
     """One to three kinds, one to four layers; kinds are numbered by first use."""
     drawn = [
         LayerSpec(
-            attention=draw(attentions(ranks)), ffn=Swiglu(d_ff=ranks.tp * draw(st.integers(1, 3)))
+            attention=draw(attentions(ranks)),
+            ffn=draw(ffns(ranks)),
+            norms=draw(st.sampled_from(["pre", "pre", "post", "both"])),
         )
         for _ in range(draw(st.sampled_from([1, 1, 1, 2, 2, 3])))
     ]
     kinds = tuple(dict.fromkeys(drawn))
-    again = draw(st.lists(st.integers(0, len(kinds) - 1), max_size=4 - len(kinds)))
+    missing = max(0, fewest - len(kinds))
+    again = draw(
+        st.lists(
+            st.integers(0, len(kinds) - 1), min_size=missing, max_size=missing + 4 - len(kinds)
+        )
+    )
     return Pattern(kinds=kinds, indices=(*range(len(kinds)), *again))
 
 
 @st.composite
-def model_specs(draw: st.DrawFn, ranks: Ranks = Ranks(1, 1, 1, 1), vocab: int = 2) -> ModelSpec:
-    """A model that these ranks can hold, with at least `vocab` tokens."""
-    pattern = draw(layer_patterns(ranks))
+def model_specs(
+    draw: st.DrawFn, ranks: Ranks = Ranks(1, 1, 1, 1), vocab: int = 2, fewest: int = 1
+) -> ModelSpec:
+    """A model that these ranks can hold, with at least `vocab` tokens and `fewest` layers."""
+    pattern = draw(layer_patterns(ranks, fewest))
     per_rank = math.ceil(vocab / ranks.tp)
     return ModelSpec(
         vocab=ranks.tp * draw(st.integers(max(per_rank, 2), per_rank + 3)),
@@ -133,7 +171,8 @@ def model_specs(draw: st.DrawFn, ranks: Ranks = Ranks(1, 1, 1, 1), vocab: int = 
         layers=len(pattern.indices),
         norm=draw(norms()),
         layer=pattern,
-        head=HeadSpec(tied=draw(st.booleans())),
+        head=HeadSpec(tied=draw(st.booleans()), softcap=draw(caps())),
+        embedding=EmbeddingSpec(scale=draw(st.sampled_from([1.0, 1.5]))),
         init=InitSpec(std=0.3),
     )
 
@@ -172,16 +211,31 @@ def plan_specs(
 ) -> PlanSpec:
     """A whole valid plan of up to 16 ranks, one to three microbatches."""
     mesh = draw(ranks() if meshes is None else meshes)
-    seq_len = mesh.tp * draw(st.integers(1 if mesh.tp > 1 else 2, 3))
-    microbatch, microbatches = draw(st.integers(1, 2)), draw(st.integers(1, 3))
-    replicated = mesh.shard == 1
+    pieces = 2 * mesh.cp if mesh.cp > 1 else 1
+    seq_len = mesh.tp * pieces * draw(st.integers(1 if mesh.tp * pieces > 1 else 2, 3))
+    schedule = draw(pipelines()) if mesh.pp > 1 else OneFOneB()
+    microbatch = draw(st.integers(1, 2))
+    microbatches = draw(st.integers(1, 3) if mesh.pp == 1 else st.sampled_from([mesh.pp, 2]))
+    replicated = mesh.shard == 1 and draw(st.booleans())
+    whole = "zero2" if mesh.pp > 1 else "zero3"
+    chunks = schedule.chunks if isinstance(schedule, Interleaved) else 1
+    fewest = max(1, mesh.pp * chunks - 2)
     return PlanSpec(
-        model=draw(model_specs(mesh, vocab)),
+        model=draw(model_specs(mesh, vocab, fewest)),
         cluster=ClusterSpec(node=CpuNode(devices=mesh.world)),
         train=draw(train_specs(seq_len, mesh.dp * microbatch * microbatches)),
         dp=mesh.dp,
-        fsdp=mesh.shard,
+        fsdp=1 if replicated else mesh.shard * mesh.cp,
         tp=mesh.tp,
+        cp=mesh.cp,
+        pp=mesh.pp,
+        order=draw(st.just(AUTO) | st.permutations(["tp", "cp", "pp", "dp"]).map(tuple)),
+        schedule=schedule,
         microbatch=Count(microbatch, "sequences"),
-        sharding="none" if replicated and draw(st.booleans()) else "zero3",
+        recompute=draw(st.sampled_from(["none", "full"])),
+        sharding="none" if replicated else draw(st.sampled_from([whole, "zero2"])),
     )
+
+
+def pipelines() -> st.SearchStrategy[Schedule]:
+    return st.sampled_from([Gpipe(), OneFOneB(), Interleaved(chunks=2)])

@@ -23,6 +23,8 @@ class Batch:
             "targets": self.targets,
             "documents": self.documents,
             "positions": self.positions,
+            "key_documents": self.documents,
+            "key_positions": self.positions,
         }
 
     def microbatch(self, index: int, count: int) -> Batch:
@@ -31,4 +33,6 @@ class Batch:
         def part(whole: Tensor) -> Tensor:
             return whole.tensor_split(count)[index]
 
-        return Batch(*(part(whole) for whole in self.named().values()))
+        return Batch(
+            part(self.tokens), part(self.targets), part(self.documents), part(self.positions)
+        )

@@ -40,7 +40,9 @@ def check(mesh: Mesh, sizes: Mapping[str, int], value: LocalValue, tensor: Tenso
 
 
 def _atoms(mesh: Mesh, value: LocalValue, *kinds: type[Placement]) -> tuple[str, ...]:
-    return tuple(a.name for a in mesh.atoms if isinstance(value.layout.on(a.name), kinds))
+    """Stages do not share tensors, so nothing is said of pp."""
+    shared = (atom for axis, atoms in mesh.axes if axis != "pp" for atom in atoms)
+    return tuple(atom for atom in shared if isinstance(value.layout.on(atom), kinds))
 
 
 def _same(mesh: Mesh, atoms: tuple[str, ...], name: str, tensor: Tensor) -> None:

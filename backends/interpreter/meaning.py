@@ -13,9 +13,13 @@ from torch import Tensor
 
 from compiler.operators import (
     Add,
+    AddBias,
     Attention,
     CrossEntropy,
     Embedding,
+    Gate,
+    Gelu,
+    LayerNorm,
     Linear,
     Maximum,
     NegativeLogLikelihood,
@@ -23,9 +27,10 @@ from compiler.operators import (
     Pick,
     RmsNorm,
     Rope,
+    Scale,
+    Softcap,
     SubtractMaximum,
     SumExp,
-    SwigluGate,
 )
 
 Dims = tuple[str, ...]
@@ -53,16 +58,26 @@ def apply(
     match operator:
         case Embedding():
             return embedding(*inputs, first=first)
-        case RmsNorm(eps=eps):
-            return rms_norm(*inputs, eps=eps)
+        case RmsNorm(eps=eps, offset=offset):
+            return rms_norm(*inputs, eps=eps, offset=offset)
+        case LayerNorm(eps=eps):
+            return layer_norm(*inputs, eps=eps)
         case Linear():
             return linear(*inputs, dims=dims)
         case Rope():
             return rope(*inputs, operator=operator)
-        case Attention(scale=scale):
-            return attention(*inputs, scale=scale)
-        case SwigluGate():
-            return swiglu_gate(*inputs)
+        case Attention():
+            return attention(*inputs, operator=operator)
+        case Gate(activation=activation):
+            return {"silu": silu, "gelu": gelu}[activation](inputs[0]) * inputs[1]
+        case Gelu():
+            return gelu(*inputs)
+        case AddBias():
+            return inputs[0] + _beside(inputs[1], inputs[0])
+        case Scale(factor=factor):
+            return inputs[0] * factor
+        case Softcap(cap=cap):
+            return softcap(*inputs, cap=cap)
         case Add():
             return add(*inputs)
         case CrossEntropy():
@@ -100,9 +115,17 @@ def embedding(tokens: Tensor, weight: Tensor, first: Tensor) -> Tensor:
     return weight[ranks, local] * held.unsqueeze(-1)
 
 
-def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """x / sqrt(mean(x^2) + eps) * weight (Zhang and Sennrich, 2019)."""
-    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * _beside(weight, x)
+def rms_norm(x: Tensor, weight: Tensor, eps: float, offset: float) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) * (offset + weight) (Zhang and Sennrich, 2019)."""
+    scale = offset + _beside(weight, x)
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * scale
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """(x - mean) / sqrt(variance + eps) * weight + bias (Ba, Kiros and Hinton, 2016)."""
+    centred = x - x.mean(-1, keepdim=True)
+    unit = centred * torch.rsqrt(centred.square().mean(-1, keepdim=True) + eps)
+    return unit * _beside(weight, x) + _beside(bias, x)
 
 
 def linear(x: Tensor, weight: Tensor, dims: tuple[Dims, ...]) -> Tensor:
@@ -145,20 +168,42 @@ def frequencies(operator: Rope, head_dim: int) -> Tensor:
     return share * plain + (1 - share) * plain / scaling.factor
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, documents: Tensor, scale: float) -> Tensor:
-    """softmax(q k' * scale) v, causal inside a document; key/value head i serves the i-th group
-    of query heads. q [ranks, batch, seq, heads, head_dim] -> like q."""
-    seq, kv_heads = k.shape[2], k.shape[3]
-    grouped = torch.unflatten(q, 3, (kv_heads, -1))
-    scores = torch.einsum("rbqgne,rbkge->rbgnqk", grouped, k) * scale
-    same = documents.unsqueeze(-1) == documents.unsqueeze(-2)
-    visible = (same & torch.ones(seq, seq, dtype=torch.bool).tril())[:, :, None, None]
-    weights = scores.masked_fill(~visible, -math.inf).softmax(-1)
+def attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    positions: Tensor,
+    documents: Tensor,
+    key_positions: Tensor,
+    key_documents: Tensor,
+    operator: Attention,
+) -> Tensor:
+    """softmax(q k' * scale) v over the keys that a query sees; key/value head i serves the i-th
+    group of query heads. q [ranks, batch, queries, heads, head_dim] -> like q."""
+    grouped = torch.unflatten(q, 3, (k.shape[3], -1))
+    scores = torch.einsum("rbqgne,rbkge->rbgnqk", grouped, k) * operator.scale
+    if operator.softcap:
+        scores = softcap(scores, operator.softcap)
+    back = positions.unsqueeze(-1) - key_positions.unsqueeze(-2)
+    visible = (back >= 0) & (documents.unsqueeze(-1) == key_documents.unsqueeze(-2))
+    if operator.window:
+        visible &= back < operator.window
+    weights = scores.masked_fill(~visible[:, :, None, None], -math.inf).softmax(-1)
     return torch.einsum("rbgnqk,rbkge->rbqgne", weights, v).flatten(3, 4)
 
 
-def swiglu_gate(gate: Tensor, up: Tensor) -> Tensor:
-    return gate * gate.sigmoid() * up
+def silu(x: Tensor) -> Tensor:
+    return x * x.sigmoid()
+
+
+def gelu(x: Tensor) -> Tensor:
+    """The tanh form (Hendrycks and Gimpel, 2016)."""
+    inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+    return x / 2 * (1 + inner.tanh())
+
+
+def softcap(x: Tensor, cap: float) -> Tensor:
+    return cap * (x / cap).tanh()
 
 
 def add(a: Tensor, b: Tensor) -> Tensor:

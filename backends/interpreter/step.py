@@ -14,10 +14,11 @@ from torch import Tensor
 
 from backends.interpreter.batch import Batch
 from backends.interpreter.groups import cut, groups_over, sum_over
+from backends.interpreter.pipeline import arrived, kept_on, over_ends
 from backends.interpreter.ranks import run_block
 from compiler.mesh import Mesh
 from compiler.placement import Partial
-from compiler.rank_program import BlockProgram, Fsdp, LocalParameter, RankProgram
+from compiler.rank_program import BlockProgram, Fsdp, LocalParameter, Pipeline, RankProgram
 
 Shards = Mapping[str, Tensor]
 """By full name: [ranks, ...local shape], cut over tensor atoms, whole on data atoms."""
@@ -55,6 +56,15 @@ def uses(program: RankProgram) -> Iterator[Use]:
     yield Use(program.head, "")
 
 
+def staged(program: RankProgram) -> Iterator[tuple[int, Use]]:
+    """Every use with the virtual stage it runs on: 0 throughout where there is no pipeline."""
+    layers = next((n.stages for n in program.delegated if isinstance(n, Pipeline)), None)
+    last = len(layers) - 1 if layers else 0
+    of_layer = [stage for stage, count in enumerate(layers or ()) for _ in range(count)]
+    of_layer = of_layer or [0] * len(program.layers)
+    yield from zip([0, *of_layer, last], uses(program), strict=True)
+
+
 def owners(program: RankProgram) -> Iterator[tuple[str, str, Use, LocalParameter]]:
     """(full name, `block/local name`, use, parameter) of everything with storage of its own."""
     for use in uses(program):
@@ -69,6 +79,27 @@ def shard_parameters(program: RankProgram, full: Mapping[str, Tensor]) -> dict[s
         name: cut(program.mesh, parameter.layout, parameter.dims, full[name])
         for name, _, _, parameter in owners(program)
     }
+
+
+def owner_stages(program: RankProgram) -> dict[str, int]:
+    """The virtual stage that owns each parameter, by full name."""
+    return {
+        use.full_name(parameter): stage
+        for stage, use in staged(program)
+        for parameter in use.block.parameters
+        if not parameter.tied_to
+    }
+
+
+def held_on(program: RankProgram, name: str) -> tuple[int, ...]:
+    """The virtual stages that hold a parameter, by its full name: of a tied one, both."""
+    found = (
+        stage
+        for stage, use in staged(program)
+        for parameter in use.block.parameters
+        if use.full_name(parameter) == name
+    )
+    return tuple(dict.fromkeys(found))
 
 
 def step(program: RankProgram, parameters: Shards, batch: Batch) -> Outcome:
@@ -90,12 +121,15 @@ def step(program: RankProgram, parameters: Shards, batch: Batch) -> Outcome:
 
 
 def forward(program: RankProgram, parameters: Shards, part: Batch) -> Tensor:
-    """[ranks]: the loss sum of each rank over one microbatch."""
+    """[ranks]: the loss sum of each rank over one microbatch.
+
+    A stage's ranks hold its output; all others hold zeros, and so do their gradients.
+    """
     mesh, side = program.mesh, part.named()
     rows, seq = part.tokens.shape
     total = torch.zeros(mesh.world, dtype=torch.float64)
     stream: Tensor | None = None
-    for use in uses(program):
+    for stage, use in staged(program):
         block = use.block
         inputs = {
             value.name: cut(mesh, value.layout, value.dims, side[value.name])
@@ -103,11 +137,12 @@ def forward(program: RankProgram, parameters: Shards, part: Batch) -> Tensor:
             if value.name in side
         }
         if stream is not None:
-            inputs[block.inputs[0].name] = stream
+            inputs[block.inputs[0].name] = arrived(mesh, stream, stage)
         weights = {p.name: parameters[use.full_name(p)] for p in block.parameters}
         values = run_block(mesh, block, {"batch": rows, "seq": seq}, inputs, weights)
-        stream = values[block.output.name]
-        total = total + sum(values[term.value] for term in block.losses)
+        stream = kept_on(mesh, values[block.output.name], stage)
+        for term in block.losses:
+            total = total + kept_on(mesh, values[term.value], stage)
     return total
 
 
@@ -119,16 +154,19 @@ def _valid(program: RankProgram, part: Batch) -> Tensor:
 
 
 def _reported(program: RankProgram, loss: Tensor) -> Tensor:
-    """The loss is pending over the atoms that its layout calls partial."""
+    """The loss is pending over the atoms that its layout calls partial, and on the last stage."""
     where = program.head.output.layout
     pending = tuple(a.name for a in program.mesh.atoms if isinstance(where.on(a.name), Partial))
-    return sum_over(program.mesh, pending, loss)
+    return sum_over(program.mesh, (*pending, *program.mesh.axis("pp")), loss)
 
 
 def _reduced(program: RankProgram, gradients: Shards) -> dict[str, Tensor]:
     """The contract of FSDP, then the gradient sums."""
     reduced = dict(gradients)
     for name, entry, use, _ in owners(program):
+        for tied in program.step.tied_sums:
+            if entry in tied.parameters:
+                reduced[name] = over_ends(program.mesh, tied.atoms, reduced[name])
         for unit in _fsdp(program, use.block):
             reduced[name] = sum_over(program.mesh, unit.replicate + unit.shard, reduced[name])
         for owed in program.step.gradient_sums:
@@ -161,11 +199,12 @@ def _norm(program: RankProgram, gradients: Shards) -> Tensor:
     """[ranks]: root of the local squares, each summed over the atoms of its norm group."""
     mesh = program.mesh
     total = torch.zeros(mesh.world, dtype=torch.float64)
+    stage_of = owner_stages(program)
     for name, entry, use, _ in owners(program):
         gradient = gradients[name]
         rows = own_rows(mesh, shard_atoms(program, use.block), gradient.shape[1])
         squares = gradient.square().flatten(2).sum(2) if gradient.dim() > 2 else gradient.square()
-        local = (squares * rows).sum(1)
+        local = kept_on(mesh, (squares * rows).sum(1), stage_of[name])
         for group in program.step.norm:
             if entry in group.parameters:
                 total = total + sum_over(mesh, group.atoms, local)

@@ -82,8 +82,10 @@ def _tied_sums(phase: PhasePlan, blocks: tuple[BlockProgram, ...]) -> tuple[Tied
     """A tied weight whose owner and user are on different stages is held by both."""
     if not phase.mesh.axis("pp"):
         return ()
-    tied = [p.tied_to for block in blocks for p in block.parameters if p.tied_to]
-    return (TiedSum("pp", tuple(tied)),) if tied else ()
+    owner, head = blocks[0], blocks[-1]
+    tied = {p.tied_to for p in head.parameters if p.tied_to}
+    names = [f"{owner.name}/{p.name}" for p in owner.parameters if f"embedding.{p.name}" in tied]
+    return (TiedSum(phase.mesh.axis("pp"), tuple(names)),) if names else ()
 
 
 def _norm(phase: PhasePlan, blocks: tuple[BlockProgram, ...]) -> tuple[NormGroup, ...]:

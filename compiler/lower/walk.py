@@ -49,8 +49,17 @@ class Walk:
         return LocalValue(name, dims, where, Kept.DROPPED)
 
     def bring(self, name: str, want: Layout) -> str:
-        """The value in the placement asked for; an axis is moved whole, in one collective."""
-        for axis, atoms in self.mesh.axes:
+        """The value in the placement asked for; an axis is moved whole, in one collective.
+
+        A dimension cut twice is put together the other way round, from the innermost cut.
+        """
+        nested = self.phase.cut("seq")
+        innermost_first = sorted(
+            self.mesh.axes,
+            key=lambda axis: max(map(nested.index, set(axis[1]) & set(nested)), default=-1),
+            reverse=True,
+        )
+        for axis, atoms in innermost_first:
             have = self.layouts[name]
             moved = [atom for atom in atoms if have.on(atom) != want.on(atom)]
             if moved:

@@ -46,7 +46,7 @@ def meshes() -> st.SearchStrategy[Ranks]:
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     spec = draw(plan_specs(meshes()))
-    seq_len = spec.train.seq_len or 0
+    seq_len = (spec.train.seq_len or 0) // spec.cp
     chunks = draw(st.sampled_from([n for n in (1, 2, 3) if seq_len % n == 0]))
     return made(spec, chunks, draw(st.integers(0, 2**31 - 1)))
 
