@@ -60,13 +60,21 @@ def start(program: Path, arguments: Sequence[str]) -> int:
     """
     environment = {**os.environ, "PYTHON": sys.executable}
     script = program / "launch" / "local.sh"
-    with subprocess.Popen(["bash", os.fspath(script), *arguments], env=environment) as process:
+    started: list[subprocess.Popen[bytes]] = []
 
-        def pass_on(number: int, _frame: FrameType | None) -> None:
-            if number == signal.SIGTERM:
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGTERM:
+            for process in started:
                 process.send_signal(number)
 
-        signal.signal(signal.SIGTERM, pass_on)
-        signal.signal(signal.SIGINT, pass_on)
-        code = process.wait()
+    # Installed first: a handler, unlike an ignored signal, does not outlive exec in the child.
+    before = {name: signal.signal(name, pass_on) for name in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        command = ["bash", os.fspath(script), *arguments]
+        with subprocess.Popen(command, env=environment) as process:
+            started.append(process)
+            code = process.wait()
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
     return code if code >= 0 else 128 - code

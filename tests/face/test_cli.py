@@ -43,9 +43,9 @@ def test_a_right_spec_says_nothing_on_stdout(llamac: Invoke) -> None:
     [
         (changed("kv_heads = 4 }", "kv_head = 4 }"), "unknown-field", "a.llama:19:28"),
         (
-            changed("global_batch = 16 sequences", "global_batch = 16GB"),
+            changed("global_batch = 16 sequences", "global_batch = 16Gbps"),
             "wrong-unit",
-            "a.llama:32:20",
+            "a.llama:32:18",
         ),
         (changed("tp         = 2", "tp         = 8"), "mesh-mismatch", "a.llama:53:16"),
         (
