@@ -192,7 +192,7 @@ def _running(compiled: Compiled, phase: PhasePlan, program: RankProgram) -> Iter
 
 
 def _comment(row: Row, plan: str, phase: PhasePlan, origins: Origins) -> str:
-    """`tp, written`: the path and where its value came from; comments in the spec change nothing."""
+    """`tp, written`: the path, not the line, so a comment added to the spec changes nothing."""
     if not row.path:
         return row.note
     said = f"{row.path}, {_origin(row.path, plan, phase, origins)}"

@@ -43,10 +43,7 @@ class Names:
 
     def dim(self, dim: str) -> str:
         """The constant that holds a dimension's full size."""
-        if dim in SHARED_DIMS:
-            name = SHARED_DIMS[dim]
-        else:
-            name = BLOCK_DIMS[dim] + self.suffix
+        name = SHARED_DIMS[dim] if dim in SHARED_DIMS else BLOCK_DIMS[dim] + self.suffix
         return self.constants.set(name, self.sizes[dim])
 
     def own(self, name: str, value: Value) -> str:
