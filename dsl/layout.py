@@ -67,9 +67,11 @@ def cut(lines: Sequence[Line]) -> Iterator[list[Line]]:
     """Units: a line, the lines indented deeper, and the closing brackets that end it."""
     unit: list[Line] = []
     for line in lines:
-        if unit and line.indent <= unit[0].indent and not line.closes():
-            yield unit
-            unit = []
+        if unit and not line.closes():
+            ended = unit[-1].closes() and unit[-1].indent <= unit[0].indent
+            if ended or line.indent <= unit[0].indent:
+                yield unit
+                unit = []
         unit.append(line)
     if unit:
         yield unit

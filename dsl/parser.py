@@ -110,7 +110,8 @@ class _Reader:
         for unit in cut(lines):
             tokens = [token for line in unit for token in line.tokens]
             known = stuck is not None and tokens[0].start <= stuck <= tokens[-1].end
-            clauses += self.unit(unit, stuck if known and len(unit) > 1 else None)
+            # Only a body is split without a try: other lines may well parse by themselves.
+            clauses += self.unit(unit, stuck if known and unit[0].opens_body() else None)
         return clauses
 
     def unit(self, lines: Sequence[Line], stuck: int | None) -> list[Clause]:
@@ -166,8 +167,18 @@ class _Reader:
         made = self.attempt([replace(head, tokens=[*head.words, closing])])
         if isinstance(made, Stuck):
             self.explain(list(head.words), made)
-            return self.hole(head)
+            return self.headless(head, tuple(clauses))
         return [_with_body(made[0], tuple(clauses))]
+
+    def headless(self, head: Line, clauses: tuple[Clause, ...]) -> list[Clause]:
+        """The body of a head that does not parse, under the name the head starts with."""
+        match self.hole(head):
+            case [Block() as block]:
+                return [replace(block, body=(*block.body, *clauses))]
+            case [Replace(path, Hole() as hole, span), *_] if head.words[1].kind != "EQUAL":
+                return [Refine(path, hole, clauses, span)]
+            case holes:
+                return holes
 
     def close(self, head: Line, inner: list[Line], brace: Token | None) -> list[Line]:
         """Drop the line that closes the body; report what closes it never or twice."""
