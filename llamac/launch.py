@@ -61,10 +61,12 @@ def start(program: Path, arguments: Sequence[str]) -> int:
     environment = {**os.environ, "PYTHON": sys.executable}
     script = program / "launch" / "local.sh"
     started: list[subprocess.Popen[bytes]] = []
+    asked: list[int] = []
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGTERM:
-            for process in started:
+        asked.append(number)
+        for process in started:
+            if number == signal.SIGTERM:
                 process.send_signal(number)
 
     # Installed first: a handler, unlike an ignored signal, does not outlive exec in the child.
@@ -73,6 +75,8 @@ def start(program: Path, arguments: Sequence[str]) -> int:
         command = ["bash", os.fspath(script), *arguments]
         with subprocess.Popen(command, env=environment) as process:
             started.append(process)
+            if signal.SIGTERM in asked:  # while it was being started
+                process.send_signal(signal.SIGTERM)
             code = process.wait()
     finally:
         for name, handler in before.items():
