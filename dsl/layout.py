@@ -29,9 +29,10 @@ class Line:
             if token.kind in OPENING:
                 opened.append(token)
             elif token.kind in CLOSING:
-                if not opened:
-                    return opened, token if position == 0 or token.kind == "RBRACE" else None
-                opened.pop()
+                if opened:
+                    opened.pop()
+                elif position == 0 or token.kind == "RBRACE":
+                    return opened, token
         return opened, None
 
     def opens_body(self) -> bool:

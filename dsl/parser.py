@@ -31,7 +31,18 @@ from dsl.syntax import (
     describe_expected,
     describe_found,
 )
-from dsl.tokens import CLOSING, END, JUNK, NEWLINE, OPEN_TEXT, OPENING, Token, join_lines, tokenize
+from dsl.tokens import (
+    CLOSING,
+    CONTINUES,
+    END,
+    JUNK,
+    NEWLINE,
+    OPEN_TEXT,
+    OPENING,
+    Token,
+    join_lines,
+    tokenize,
+)
 from dsl.tree import Block, Clause, Component, File, Hole, Let, Name, Path, Refine, Replace
 
 SIGNS: Final = {"LBRACE": "{", "LPAR": "(", "LSQB": "[", "RBRACE": "}", "RPAR": ")", "RSQB": "]"}
@@ -128,7 +139,7 @@ class _Reader:
             return self.unclosed(head, opened)
         if inner and len(opened) == 1 and opened[0] is head.words[-1] and head.opens_body():
             return self.body(head, inner, stuck)
-        if inner and not opened:
+        if inner and not opened and head.words[-1].kind not in CONTINUES:
             return self.unopened_body(head, inner, stuck)
         return self.broken(lines)
 

@@ -73,7 +73,7 @@ model llama4_maverick {
     attention { rope = none, mask = full, temperature = log_floor { scale = 0.1, floor = 8Ki } }
   }
   layer where i % 2 == 1 {
-    ffn = moe { experts = 128, top_k = 1, d_ff = 8192, shared = 1, router = sigmoid(score_on = input) }
+    ffn = moe { experts = 128, top_k = 1, d_ff = 8192, router = sigmoid(score_on = input) }
   }
 }
 """
