@@ -9,7 +9,7 @@ from dsl.diagnostics import Problem, Severity
 from dsl.evaluate import EvaluationFailed
 from dsl.frames import Context, Frame
 from dsl.parser import parse
-from dsl.problems import Duplicate, Misplaced, NotBuilt, UnknownBlock
+from dsl.problems import Misplaced, NotBuilt, UnknownBlock
 from dsl.resolve import Module, Resolved, find, lineage
 from dsl.schema import entries_under, entry_name, fields_of
 from dsl.scope import BROKEN, let_value
@@ -180,7 +180,6 @@ class _Checker:
     def require(self, plan: str, requirements: Sequence[Written]) -> None:
         """The plan's asserts and its objective."""
         asserts: list[Assert] = []
-        goals: list[tuple[Goal, OriginKind]] = []
         for written in requirements:
             clause = written.clause
             if not isinstance(clause, Assertion | Goal):
@@ -188,11 +187,6 @@ class _Checker:
             text = expression_text(clause.expression)
             closed = close(clause.expression, self.schema[PLAN], written.module, self.report)
             if isinstance(clause, Goal):
-                first = next((goal for goal, kind in goals if kind is written.kind), None)
-                if first is not None:
-                    what, verb = "an objective", "given"
-                    self.report(Duplicate(span=clause.span, what=what, verb=verb, first=first.span))
-                goals.append((clause, written.kind))
                 minimize = clause.direction == "minimize"
                 self.objectives[plan] = Objective(minimize, closed, clause.span, text)
             else:

@@ -29,9 +29,10 @@ class Line:
             if token.kind in OPENING:
                 opened.append(token)
             elif token.kind in CLOSING:
-                if not opened:
-                    return opened, token if position == 0 or token.kind == "RBRACE" else None
-                opened.pop()
+                if opened:
+                    opened.pop()
+                elif position == 0 or token.kind == "RBRACE":
+                    return opened, token
         return opened, None
 
     def opens_body(self) -> bool:
@@ -67,9 +68,11 @@ def cut(lines: Sequence[Line]) -> Iterator[list[Line]]:
     """Units: a line, the lines indented deeper, and the closing brackets that end it."""
     unit: list[Line] = []
     for line in lines:
-        if unit and line.indent <= unit[0].indent and not line.closes():
-            yield unit
-            unit = []
+        if unit and not line.closes():
+            ended = unit[-1].closes() and unit[-1].indent <= unit[0].indent
+            if ended or line.indent <= unit[0].indent:
+                yield unit
+                unit = []
         unit.append(line)
     if unit:
         yield unit

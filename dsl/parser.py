@@ -31,7 +31,18 @@ from dsl.syntax import (
     describe_expected,
     describe_found,
 )
-from dsl.tokens import CLOSING, END, JUNK, NEWLINE, OPEN_TEXT, OPENING, Token, join_lines, tokenize
+from dsl.tokens import (
+    CLOSING,
+    CONTINUES,
+    END,
+    JUNK,
+    NEWLINE,
+    OPEN_TEXT,
+    OPENING,
+    Token,
+    join_lines,
+    tokenize,
+)
 from dsl.tree import Block, Clause, Component, File, Hole, Let, Name, Path, Refine, Replace
 
 SIGNS: Final = {"LBRACE": "{", "LPAR": "(", "LSQB": "[", "RBRACE": "}", "RPAR": ")", "RSQB": "]"}
@@ -110,7 +121,8 @@ class _Reader:
         for unit in cut(lines):
             tokens = [token for line in unit for token in line.tokens]
             known = stuck is not None and tokens[0].start <= stuck <= tokens[-1].end
-            clauses += self.unit(unit, stuck if known and len(unit) > 1 else None)
+            # Only a body is split without a try: other lines may well parse by themselves.
+            clauses += self.unit(unit, stuck if known and unit[0].opens_body() else None)
         return clauses
 
     def unit(self, lines: Sequence[Line], stuck: int | None) -> list[Clause]:
@@ -125,11 +137,20 @@ class _Reader:
             return [*self.extra(head, unopened), *self.units(inner)]
         if opened and not inner:
             return self.unclosed(head, opened)
-        if inner and len(opened) == 1 and opened[0] is head.words[-1] and head.opens_body():
+        if inner and self.opens_body(head, opened):
             return self.body(head, inner, stuck)
-        if inner and not opened:
+        if inner and not opened and head.words[-1].kind not in CONTINUES:
             return self.unopened_body(head, inner, stuck)
         return self.broken(lines)
+
+    def opens_body(self, head: Line, opened: list[Token]) -> bool:
+        """Whether the lines below are the body of this one: it ends with its only open brace. In
+        `where (i + 1 {` a bracket is forgotten; `f(g {` has a body inside of brackets."""
+        braces = [token for token in opened if token.kind == "LBRACE"]
+        if not head.opens_body() or len(braces) != 1:
+            return False
+        closed = replace(head, tokens=[*head.words, *_closing(opened, head.words[-1].end)])
+        return len(opened) == 1 or isinstance(self.attempt([closed], strictly=True), Stuck)
 
     def extra(self, head: Line, bracket: Token) -> list[Clause]:
         """A line with a closing bracket too many."""
@@ -142,11 +163,7 @@ class _Reader:
 
     def unclosed(self, head: Line, opened: list[Token]) -> list[Clause]:
         """A line that lacks its last closing brackets."""
-        end = head.words[-1].end
-        closing = [
-            Token(OPENING[token.kind], SIGNS[OPENING[token.kind]], end, end)
-            for token in reversed(opened)
-        ]
+        closing = _closing(opened, head.words[-1].end)
         made = self.attempt([replace(head, tokens=[*head.words, *closing])])
         if isinstance(made, Stuck):
             return self.broken([head])
@@ -166,8 +183,18 @@ class _Reader:
         made = self.attempt([replace(head, tokens=[*head.words, closing])])
         if isinstance(made, Stuck):
             self.explain(list(head.words), made)
-            return self.hole(head)
+            return self.headless(head, tuple(clauses))
         return [_with_body(made[0], tuple(clauses))]
+
+    def headless(self, head: Line, clauses: tuple[Clause, ...]) -> list[Clause]:
+        """The body of a head that does not parse, under the name the head starts with."""
+        match self.hole(head):
+            case [Block() as block]:
+                return [replace(block, body=(*block.body, *clauses))]
+            case [Replace(path, Hole() as hole, span), *_] if head.words[1].kind != "EQUAL":
+                return [Refine(path, hole, clauses, span)]
+            case holes:
+                return holes
 
     def close(self, head: Line, inner: list[Line], brace: Token | None) -> list[Line]:
         """Drop the line that closes the body; report what closes it never or twice."""
@@ -300,6 +327,12 @@ def _with_body(clause: Clause, body: tuple[Clause, ...]) -> Clause:
             return replace(clause, value=replace(value, body=value.body + body))
         case _:
             return clause
+
+
+def _closing(opened: Sequence[Token], end: int) -> list[Token]:
+    """The brackets that close these."""
+    kinds = [OPENING[token.kind] for token in reversed(opened)]
+    return [Token(kind, SIGNS[kind], end, end) for kind in kinds]
 
 
 def _opened(tokens: Sequence[Token]) -> list[Token]:

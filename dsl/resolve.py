@@ -27,10 +27,11 @@ from dsl.problems import (
 from dsl.source import Source, Span
 from dsl.suggest import closest
 from dsl.syntax import Limit
-from dsl.tree import Block, Clause, Component, File, Hole, Import, Let, Path, Refine, Replace
+from dsl.tree import Block, Clause, Component, File, Goal, Hole, Import, Let, Path, Refine, Replace
 
 SUFFIX: Final = ".llama"
 STANDARD: Final = "std/"
+OBJECTIVE: Final = "an objective"
 MAXIMUM_FILES: Final = 64
 MAXIMUM_DEPTH: Final = 16
 
@@ -203,6 +204,13 @@ def duplicates(clauses: Sequence[Clause]) -> list[Problem]:
                 body = value.body if isinstance(value, Component) else ()
             case Import(_, name, _):
                 key, verb, body = name.text, "defined", ()
+            case Goal(_, _, span):
+                first = seen.setdefault(OBJECTIVE, clause)
+                if first is not clause:
+                    problems.append(
+                        Duplicate(span=span, what=OBJECTIVE, verb="given", first=first.span)
+                    )
+                continue
             case Refine(_, _, body, _):
                 problems += duplicates(body)
                 continue

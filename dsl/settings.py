@@ -138,6 +138,8 @@ class _Folder:
         if found.shape.pattern is not None:
             variants = (*old.variants, Variant(predicate, clauses, by.module))
             self.settings[name.text] = Setting(name.span, by.kind, old.assigned, variants=variants)
+        elif isinstance(predicate, Hole):
+            self.holes.add(name.text)
         elif predicate is not None:
             where = f"after `{name.text}`"
             remark = "only layers differ by a condition"

@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llamac.api import check, compile, load, plan, verify  # noqa: A004
+    from llamac.api import check, compile, load, plan, verify
 
 __all__ = ["check", "compile", "load", "plan", "verify"]
 __version__ = "0.1.0"

@@ -10,16 +10,25 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+from backends.pytorch import emit
 from compiler.pipeline import Compiled, Result, choose_plan, compile_named, read
+from compiler.plan_json import spec_hash
 from compiler.schema import PlanSpec
 from dsl.diagnostics import Diagnostic
 from dsl.frontend import Loaded
 from dsl.source import Source
 from dsl.spec import Origins
 from llamac.files import LIBRARY, SUFFIX, lookup_in, project_root
+from llamac.output import Edited, Refused, Written
+from llamac.output import write as write_files
+
+if TYPE_CHECKING:
+    from llamac.verify.result import Verification
 
 Overrides = Sequence[tuple[str, str]]
+TorchVersion = Literal["2.11", "2.13"]
 
 
 @dataclass(frozen=True)
@@ -100,3 +109,56 @@ def plan_one(
 def check(path: str | Path, overrides: Overrides = ()) -> tuple[Diagnostic, ...]:
     """All that is to say about the file and its plans."""
     return plan(path, overrides).diagnostics
+
+
+def write(
+    compiled: Compiled,
+    target: Path,
+    origins: Origins | None = None,
+    *,
+    torch: TorchVersion = "2.13",
+    force: bool = False,
+) -> Written | Edited | Refused:
+    """Write the program of a plan into `target`: wholly or not at all, never over an edit."""
+    program = emit(compiled, origins, torch)
+    return write_files(
+        target,
+        program.files,
+        spec=spec_hash(compiled.plan),
+        executable=program.executable,
+        force=force,
+    )
+
+
+def compile(
+    path: str | Path,
+    target: str | Path,
+    name: str | None = None,
+    overrides: Overrides = (),
+    *,
+    torch: TorchVersion = "2.13",
+    force: bool = False,
+) -> Written | Edited | Refused | Planned | NoSuchPlan:
+    """The plan called `name`, or the only one, as a program in `target`.
+
+    A `Planned` comes back where the file or the plan has errors: they are in its `diagnostics`.
+    """
+    planned = plan_one(path, name, overrides)
+    if isinstance(planned, NoSuchPlan) or not planned.ok:
+        return planned
+    (chosen,) = planned.results
+    compiled, origins = planned.compiled(chosen), planned.origins
+    return write(compiled, Path(target), origins, torch=torch, force=force)
+
+
+def verify(
+    path: str | Path, name: str | None = None, overrides: Overrides = ()
+) -> Verification | Planned | NoSuchPlan:
+    """The plan's program against the reference, run here. Needs torch."""
+    planned = plan_one(path, name, overrides)
+    if isinstance(planned, NoSuchPlan) or not planned.ok:
+        return planned
+    from llamac.verify.entry import verify_plan
+
+    (chosen,) = planned.results
+    return verify_plan(planned.compiled(chosen))

@@ -21,7 +21,7 @@ def shadowed() -> str | None:
         if getattr(module, "LLAMAC_FLOOR", None) != f"llamac.{name}":
             places = [module.__file__] if module.__file__ else list(module.__path__)
             return (
-                f"llamac needs its own package `{name}`, but Python finds {places[0]} first; rename "
-                "or uninstall that one, or install llamac by itself (`pipx install llamac`)"
+                f"llamac needs its own package `{name}`, but Python finds {places[0]} first; "
+                "rename or uninstall that one, or install llamac by itself (`pipx install llamac`)"
             )
     return None

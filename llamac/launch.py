@@ -60,13 +60,25 @@ def start(program: Path, arguments: Sequence[str]) -> int:
     """
     environment = {**os.environ, "PYTHON": sys.executable}
     script = program / "launch" / "local.sh"
-    with subprocess.Popen(["bash", os.fspath(script), *arguments], env=environment) as process:
+    started: list[subprocess.Popen[bytes]] = []
+    asked: list[int] = []
 
-        def pass_on(number: int, _frame: FrameType | None) -> None:
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
+        for process in started:
             if number == signal.SIGTERM:
                 process.send_signal(number)
 
-        signal.signal(signal.SIGTERM, pass_on)
-        signal.signal(signal.SIGINT, pass_on)
-        code = process.wait()
+    # Installed first: a handler, unlike an ignored signal, does not outlive exec in the child.
+    before = {name: signal.signal(name, pass_on) for name in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        command = ["bash", os.fspath(script), *arguments]
+        with subprocess.Popen(command, env=environment) as process:
+            started.append(process)
+            if signal.SIGTERM in asked:  # while it was being started
+                process.send_signal(signal.SIGTERM)
+            code = process.wait()
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
     return code if code >= 0 else 128 - code

@@ -1,7 +1,7 @@
 """A plan as `llamac plan` shows it: a table for people, and JSON whose keys are a contract.
 
-Keys (SI base units): `plan`, `parameters.total`, `parameters.active`, `flops_per_token`, `layout`,
-`phases[]`, `decisions[]`. A figure that this version doesn't compute has no key.
+Keys (SI base units), beside those of `plan.json`: `parameters.total`, `parameters.active`,
+`flops_per_token`, `layout`. A figure that this version doesn't compute has no key.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from compiler.pipeline import Compiled
 from compiler.plan import Decision, PhasePlan
+from compiler.plan_json import phase_dict, plan_json
 
 AXES = ("dp", "fsdp", "tp", "pp", "cp", "ep", "etp")
 
@@ -19,22 +20,12 @@ def as_json(compiled: Compiled) -> dict[str, object]:
     plan, figures = compiled.plan, compiled.estimates
     total = _number(figures["parameters"].value)
     return {
-        "plan": plan.name,
+        **plan_json(compiled),
         # Every parameter of a dense model is active for every token.
         "parameters": {"total": total, "active": total},
         "flops_per_token": _number(figures["flops_per_token"].value),
-        **_phase(plan.main),
-        "phases": [{"name": phase.name, **_phase(phase)} for phase in plan.phases],
-    }
-
-
-def _phase(phase: PhasePlan) -> dict[str, object]:
-    return {
-        "steps": phase.steps,
-        "seq_len": phase.seq_len,
-        "global_batch": phase.global_batch,
-        "layout": layout(phase),
-        "decisions": [_decision(decision) for decision in phase.decisions],
+        "layout": layout(plan.main),
+        "phases": [{**phase_dict(phase), "layout": layout(phase)} for phase in plan.phases],
     }
 
 
@@ -49,16 +40,6 @@ def layout(phase: PhasePlan) -> dict[str, object]:
         "chunks": resolved.get("chunks", 1),
         "recompute": resolved.get("recompute", "none"),
         "sharding": phase.sharding,
-    }
-
-
-def _decision(decision: Decision) -> dict[str, object]:
-    return {
-        "path": decision.path,
-        "value": decision.value,
-        "origin": decision.origin,
-        "reason": decision.reason,
-        "runner_up": decision.runner_up or None,
     }
 
 

@@ -30,9 +30,9 @@ def compile_(
     """
     from llamac.cli.report import compiled_plan, write_program
 
-    _, compiled = compiled_plan(file, plan, overrides)
+    planned, compiled = compiled_plan(file, plan, overrides)
     target = output or Path("out", compiled.plan.name)
-    result = write_program(compiled, target, torch=torch, force=force)
+    result = write_program(planned, compiled, target, torch=torch, force=force)
     state = "written" if result.changed else "unchanged"
     click.echo(f"{target}: {state}", err=True)
     sys.exit(FINE)

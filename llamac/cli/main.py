@@ -30,7 +30,7 @@ class InOrder(click.Group):
 @click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
-    """Compile a spec of a training run to a readable PyTorch program, and check that it is right."""
+    """Compile a spec of a training run to a readable PyTorch program, and verify it."""
 
 
 for verb in VERBS:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from llamac.cli import options
 from llamac.cli.exits import FINE, FOUND
+
+if TYPE_CHECKING:
+    from llamac import api
 
 
 @click.command()
@@ -19,27 +24,33 @@ def plan(file: str, plan: str | None, overrides: options.Overrides, as_json: boo
     Without PLAN, every plan of the file.
     """
     from llamac import api
-    from llamac.cli.report import diagnostics_json, one_plan, show
-    from llamac.plan_view import as_json as plan_json
+    from llamac.cli.report import one_plan, show
     from llamac.plan_view import as_text
 
-    if plan is None:
-        planned = api.plan(file, overrides)
-    else:
-        planned = one_plan(file, plan, overrides)
-    compiled = [result.compiled for result in planned.results.values()]
-    views = [view for view in compiled if view is not None]
+    planned = api.plan(file, overrides) if plan is None else one_plan(file, plan, overrides)
     if as_json:
-        found = diagnostics_json(planned.diagnostics, planned.sources)
-        objects = [{**plan_json(view), "diagnostics": found} for view in views]
-        if len(planned.results) <= 1:
-            text = objects[0] if objects else {"diagnostics": found}
-        else:
-            text = objects
-        import json
-
-        click.echo(json.dumps(text, indent=2))
+        found = _objects(planned)
+        click.echo(json.dumps(found[0] if len(found) == 1 else found, indent=2))
     else:
         show(planned.diagnostics, planned.sources)
-        click.echo("\n".join(as_text(view) for view in views), nl=False)
+        compiled = (result.compiled for result in planned.results.values())
+        click.echo("\n".join(as_text(view) for view in compiled if view is not None), nl=False)
     sys.exit(FINE if planned.ok else FOUND)
+
+
+def _objects(planned: api.Planned) -> list[dict[str, object]]:
+    """An object a plan, each with its diagnostics; one with nothing else where the file is wrong."""
+    from llamac.cli.report import diagnostics_json
+    from llamac.plan_view import as_json
+
+    of_file = planned.loaded.diagnostics
+    if not planned.results:
+        return [{"diagnostics": diagnostics_json(of_file, planned.sources)}]
+    return [
+        {
+            "plan": name,
+            **(as_json(result.compiled) if result.compiled is not None else {}),
+            "diagnostics": diagnostics_json((*of_file, *result.diagnostics), planned.sources),
+        }
+        for name, result in planned.results.items()
+    ]

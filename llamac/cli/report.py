@@ -11,8 +11,9 @@ from typing import TextIO, assert_never
 import click
 
 from compiler.pipeline import Compiled
-from dsl import render
 from dsl.diagnostics import Diagnostic
+from dsl.formats import JsonObject, to_github, to_json, to_sarif
+from dsl.render import render
 from dsl.source import Source
 from llamac import api
 from llamac.cli.exits import FAULT, FOUND
@@ -58,23 +59,23 @@ def rendered(
 ) -> str:
     match form:
         case "text":
-            return render.render(diagnostics, sources, colour)
+            return render(diagnostics, sources, colour)
         case "json":
             found = diagnostics_json(diagnostics, sources)
             return json.dumps({"diagnostics": found}, indent=2) + "\n"
         case "sarif":
-            return json.dumps(render.to_sarif(diagnostics, sources), indent=2) + "\n"
+            return json.dumps(to_sarif(diagnostics, sources), indent=2) + "\n"
         case "github":
-            return render.to_github(diagnostics, sources)
+            return "".join(to_github(one, sources) + "\n" for one in diagnostics)
         case _:
             assert_never(form)
 
 
 def diagnostics_json(
     diagnostics: Sequence[Diagnostic], sources: Mapping[str, Source]
-) -> list[dict[str, object]]:
+) -> list[JsonObject]:
     """`diagnostics[]` of every `--json`."""
-    return render.to_json(diagnostics, sources)
+    return [to_json(one, sources) for one in diagnostics]
 
 
 def show(diagnostics: Sequence[Diagnostic], sources: Mapping[str, Source]) -> None:
@@ -105,10 +106,15 @@ def compiled_plan(
 
 
 def write_program(
-    compiled: Compiled, target: Path, *, torch: Torch = "2.13", force: bool = False
+    planned: api.Planned,
+    compiled: Compiled,
+    target: Path,
+    *,
+    torch: Torch = "2.13",
+    force: bool = False,
 ) -> Written:
     """Write the program of a plan; where its place holds edits or is none, say so and exit."""
-    result = api.write(compiled, target, torch=torch, force=force)
+    result = api.write(compiled, target, planned.origins, torch=torch, force=force)
     match result:
         case Written():
             return result

@@ -42,7 +42,7 @@ def run(
         show((problem,), planned.sources)
         sys.exit(FOUND)
     target = output or Path("out", compiled.plan.name)
-    write_program(compiled, target)
+    write_program(planned, compiled, target)
     click.echo(f"{target}: compiled; starting {compiled.plan.main.mesh.world} processes", err=True)
     given = {"--steps": steps, "--run": folder, "--resume": resume, "--data": data}
     arguments = [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -22,7 +24,9 @@ from llamac.cli.exits import FAULT, FINE, FOUND
     help="Check the program in DIR, edits included, instead of a spec's.",
 )
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--fault", metavar="NAME", help="Seed a fault first, to see what finding it looks like.")
+@click.option(
+    "--fault", metavar="NAME", help="Seed a fault first, to see what finding it looks like."
+)
 @options.as_json
 def verify(
     file: str | None,
@@ -39,3 +43,26 @@ def verify(
     """
     if (file is None) == (program is None):
         raise click.UsageError("name a FILE, or a directory with --program")
+    if find_spec("torch") is None:
+        raise click.UsageError("this runs the program, which needs torch: install llamac[torch]")
+    from llamac.cli.report import compiled_plan
+    from llamac.verify.entry import verify_directory, verify_plan
+    from llamac.verify.errors import CannotVerify
+    from llamac.verify.result import as_json as result_json
+    from llamac.verify.result import as_text
+
+    if device == "cuda":
+        click.echo("error: a check on a GPU is not built yet; --device cpu runs anywhere", err=True)
+        sys.exit(FAULT)
+    try:
+        if program is not None:
+            result = verify_directory(program, fault)
+        else:
+            _, compiled = compiled_plan(file or "", plan, overrides)
+            result = verify_plan(compiled, fault)
+    except CannotVerify as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(FAULT)
+    text = json.dumps(result_json(result), indent=2) if as_json else as_text(result)
+    click.echo(text.rstrip("\n"))
+    sys.exit(FINE if result.ok else FOUND)

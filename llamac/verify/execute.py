@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
-import importlib.util
 import multiprocessing
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
 from pathlib import Path
@@ -55,20 +55,29 @@ def execute(task: Task, patience: float) -> tuple[list[Record], list[Stopped]]:
 def import_ahead(files: Mapping[str, str]) -> None:
     """Import here what the program imports of torch, so that no rank has to: seconds each."""
     for text in files.values():
-        for statement in ast.walk(ast.parse(text)):
-            match statement:
-                case ast.Import(names=names):
-                    modules = [name.name for name in names]
-                case ast.ImportFrom(module=str(module)):
-                    modules = [module]
-                case _:
-                    modules = []
-            for module in modules:
-                if module.split(".")[0] == "torch" and importlib.util.find_spec(module):
+        for module in _imports(text):
+            if module.split(".")[0] == "torch":
+                with contextlib.suppress(ImportError):  # the ranks say so themselves
                     importlib.import_module(module)
     if any("torch.compile(" in text for text in files.values()):
         for module in ("torch._dynamo", "torch._inductor.compile_fx"):  # what the call loads
             importlib.import_module(module)
+
+
+def _imports(text: str) -> Iterator[str]:
+    """Modules a text names. Broken text has none here: the ranks say what is wrong with it."""
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return
+    for statement in ast.walk(tree):
+        match statement:
+            case ast.Import(names=names):
+                yield from (name.name for name in names)
+            case ast.ImportFrom(module=str(module)):
+                yield module
+            case _:
+                pass
 
 
 def store_for(world: int) -> TCPStore:

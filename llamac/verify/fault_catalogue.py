@@ -28,7 +28,7 @@ REDUCE = "    parallel.reduce_gradients(model, model.layout)\n"
 GATHER = "    return wait_tensor(all_gather_single_autograd(x, dim, GROUPS[axis]))\n"
 SCATTER = '    return wait_tensor(reduce_scatter_single_autograd(x, "sum", dim, GROUPS[axis]))\n'
 LOSS = "        loss = model(batch.tokens, batch.targets, batch.documents) / valid.clamp(min=1)\n"
-NORM = '    norm = all_reduce(torch.stack(list(squares.values())).sum(), "fsdp").sqrt()\n'
+NORM = '    norm = all_reduce(torch.stack(totals).sum(), "fsdp").sqrt()\n'
 STEP = "        optimizer.step()\n"
 
 COLLECTIVES = (
@@ -189,7 +189,7 @@ NORM_AND_OPTIMIZER = (
         ("replicate",),
         "parallel.py",
         NORM,
-        "    norm = all_reduce_data(torch.stack(list(squares.values())).sum()).sqrt()\n",
+        "    norm = all_reduce_data(torch.stack(totals).sum()).sqrt()\n",
     ),
     Fault(
         "norm-of-own-shard",
@@ -197,7 +197,7 @@ NORM_AND_OPTIMIZER = (
         ("dp",),
         "parallel.py",
         NORM,
-        "    norm = torch.stack(list(squares.values())).sum().sqrt()\n",
+        "    norm = torch.stack(totals).sum().sqrt()\n",
     ),
     Fault(
         "clip-not-applied",

@@ -15,10 +15,10 @@ FLOORS = ("dsl", "compiler", "backends", "llamac")
 MAY_IMPORT_TORCH = ("backends/interpreter/", "backends/reference/", "llamac/verify/")
 # What the front end and the compiler may need beside Python itself.
 LIBRARIES = {
-    "dsl": {"lark", "rich"},
+    "dsl": {"lark"},  # makes the table of the grammar; reading a spec does without
     "compiler": set[str](),
     "backends": {"jinja2", "torch"},
-    "llamac": {"click", "rich", "torch"},
+    "llamac": {"click", "torch"},
 }
 
 

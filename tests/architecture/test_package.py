@@ -39,7 +39,7 @@ def test_wheel_holds_the_four_packages_and_their_data(tmp_path: Path) -> None:
 def modules_after(*arguments: str, cwd: Path) -> set[str]:
     """Names of all modules loaded by the time `llamac ARGUMENTS` exits with 0."""
     code = (
-        "import sys\n"
+        f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n"
         "from llamac.cli import main\n"
         f"sys.argv = ['llamac', *{list(arguments)!r}]\n"
         "try:\n"

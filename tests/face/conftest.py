@@ -19,6 +19,6 @@ def llamac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
         monkeypatch.delenv(name, raising=False)
 
     def invoke(*arguments: str) -> Result:
-        return CliRunner().invoke(cli, arguments, catch_exceptions=False)
+        return CliRunner().invoke(cli, arguments, prog_name="llamac", catch_exceptions=False)
 
     return invoke

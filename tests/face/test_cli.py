@@ -43,9 +43,9 @@ def test_a_right_spec_says_nothing_on_stdout(llamac: Invoke) -> None:
     [
         (changed("kv_heads = 4 }", "kv_head = 4 }"), "unknown-field", "a.llama:19:28"),
         (
-            changed("global_batch = 16 sequences", "global_batch = 16GB"),
+            changed("global_batch = 16 sequences", "global_batch = 16Gbps"),
             "wrong-unit",
-            "a.llama:32:20",
+            "a.llama:32:18",
         ),
         (changed("tp         = 2", "tp         = 8"), "mesh-mismatch", "a.llama:53:16"),
         (
@@ -190,19 +190,24 @@ def test_plan_json(llamac: Invoke) -> None:
 
 
 def test_set_changes_the_plan(llamac: Invoke) -> None:
-    done = llamac("plan", str(QUICKSTART), "--json", "--set", "tp=1", "--set", "dp=4")
+    done = llamac(
+        "plan",
+        str(QUICKSTART),
+        "--json",
+        "--set",
+        "tp=1",
+        "--set",
+        "dp=auto",
+        "--set",
+        "microbatch=4",
+    )
     assert json.loads(done.stdout)["layout"]["dp"] == 4
 
 
 def test_several_plans(llamac: Invoke, tmp_path: Path) -> None:
     second = GOOD[GOOD.index("plan laptop") :].replace("plan laptop", "plan other")
-    file = spec(
-        tmp_path,
-        GOOD
-        + second.replace("tp         = 2", "tp         = 1").replace(
-            "dp         = 2", "dp         = 4"
-        ),
-    )
+    second = second.replace("tp         = 2", "tp = 1").replace("dp         = 2", "dp = 4")
+    file = spec(tmp_path, GOOD + second.replace("8 sequences", "4 sequences"))
     plans = json.loads(llamac("plan", file, "--json").stdout)
     assert [(plan["plan"], plan["layout"]["tp"]) for plan in plans] == [("laptop", 2), ("other", 1)]
     assert json.loads(llamac("plan", file, "other", "--json").stdout)["plan"] == "other"
@@ -210,6 +215,17 @@ def test_several_plans(llamac: Invoke, tmp_path: Path) -> None:
         done = llamac(verb, file)
         assert done.exit_code == 2
         assert "laptop, other" in done.stderr
+
+
+def test_a_wrong_plan_does_not_hide_a_right_one(llamac: Invoke, tmp_path: Path) -> None:
+    second = GOOD[GOOD.index("plan laptop") :].replace("plan laptop", "plan other")
+    file = spec(tmp_path, GOOD + second.replace("tp         = 2", "tp = 8"))
+    done = llamac("plan", file, "--json")
+    right, wrong = json.loads(done.stdout)
+    assert done.exit_code == 1
+    assert (right["plan"], right["diagnostics"], right["layout"]["tp"]) == ("laptop", [], 2)
+    assert (wrong["plan"], wrong["diagnostics"][0]["slug"]) == ("other", "mesh-mismatch")
+    assert llamac("plan", file, "laptop").exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,18 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from backends.interpreter.checks import PlacementError
+from backends.interpreter.step import owners
 from compiler.placement import Layout, Shard
 from compiler.rank_program import GradientSum
 from compiler.schema import ClusterSpec, CpuNode, ModelSpec, PlanSpec, TrainSpec
 from compiler.schema.model import Gqa, HeadSpec, LayerSpec, RmsNorm, Rope, Swiglu
 from compiler.schema.train import AdamW
 from dsl.schema import Count, Pattern
-from tests.properties.cases import Case, made
+from tests.properties.cases import Case, cases, made
 from tests.properties.changes import Change, fsdp, line, norm, region, step, sums, weight
 from tests.properties.law import differences
 from tests.strategies import Ranks
@@ -320,3 +323,25 @@ def test_changes_that_keep_the_meaning_pass(change: Change) -> None:
     changed = change(case.program)
     assert changed != case.program
     assert differences(case, changed) == {}
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(cases(), st.data())
+def test_any_sum_left_out_shows_in_its_parameter(case: Case, data: st.DataObject) -> None:
+    owed = [name for s in case.program.step.gradient_sums for name in s.parameters]
+    assume(owed)
+    entry = data.draw(st.sampled_from(owed))
+    own = {name for name, known, _, _ in owners(case.program) if known == entry}
+    assert set(differences(case, sums(without(entry))(case.program))) == {"norm", *own}
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(cases(), st.data())
+def test_any_atom_left_out_of_the_norm_shows_in_it(case: Case, data: st.DataObject) -> None:
+    groups = [group for group in case.program.step.norm if group.atoms]
+    assume(groups)
+    group = data.draw(st.sampled_from(groups))
+    dropped = data.draw(st.sampled_from(group.atoms))
+    less = replace(group, atoms=tuple(atom for atom in group.atoms if atom != dropped))
+    broken = norm(lambda old: less if old == group else old)(case.program)
+    assert set(differences(case, broken)) == {"norm"}

@@ -50,7 +50,11 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "(1 + math.cos(math.pi * progress)) / 2",
         "math.cos(math.pi * progress / 2) ** 2",
     ),
-    "a helper inlined": ("data.py", "data_rank()", 'coordinate("fsdp")'),
+    "a helper inlined": (
+        "data.py",
+        "first = position + data_rank() * MICROBATCH",
+        'first = position + coordinate("fsdp") * MICROBATCH',
+    ),
 }
 TENSOR_EDITS: dict[str, tuple[str, str, str]] = {
     "reductions of one tensor at a time": (

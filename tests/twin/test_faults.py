@@ -14,7 +14,7 @@ from tests.twin.programs import compiled, emitted
 
 PLANS = {
     "replicate": plan(llama(12), Spread(dp=6, fsdp=3)),
-    "kv_copy": plan(llama(1), Spread(tp=2)),
+    "kv_copy": plan(llama(2), Spread(tp=4)),
     "tied": plan(llama(12, tied=True), Spread(tp=3)),
     "tp": plan(llama(12), Spread(tp=2)),
     "dp": plan(llama(12), Spread(dp=2, fsdp=2, microbatches=3)),
@@ -31,7 +31,7 @@ FIRST: dict[str, tuple[str, str, str]] = {
     "kv-copies-unsummed": ("gradient", "layers.0.attention.wk", "kv_copy"),
     "group-without-replicas": ("gradient", "embedding.weight", "replicate"),
     "embedding-keeps-foreign-rows": ("loss", "loss", ""),
-    "softmax-maximum-local": ("loss", "loss", "tp"),
+    "softmax-maximum-local": ("loss", "loss", ""),
     "mean-of-rank-means": ("loss", "loss", ""),
     "mean-of-microbatch-means": ("loss", "loss", ""),
     "divided-by-dp": ("gradient", "embedding.weight", "fsdp"),

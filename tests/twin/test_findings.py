@@ -39,6 +39,11 @@ def test_a_crash_names_rank_and_line() -> None:
     assert not twin.ok
 
 
+def test_broken_text_is_a_difference() -> None:
+    (twin,) = verify(compiled(PLAN), emitted, with_line("    lr = = 3\n")).twins
+    assert "SyntaxError" in twin.stopped[0].message
+
+
 def test_a_hang_is_a_difference() -> None:
     asked = with_line("    while dist.get_rank() == 1:\n        time.sleep(1)\n")
     result = verify(compiled(PLAN), emitted, asked)

@@ -1,0 +1,233 @@
+"""config.py: every number and dtype of a program, each with its origin.
+
+Sections hold (name, value, path, note). A path is that of the spec or of a decision of the plan;
+its origin (written, default, inherited, derived, chosen) is looked up. To add a constant, add a row
+to its section.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from backends.pytorch.names import Value
+from compiler.estimates import Estimate
+from compiler.pipeline import Compiled
+from compiler.plan import PhasePlan
+from compiler.rank_program import Fsdp, RankProgram
+from compiler.schema.cluster import CpuNode, GpuNode
+from compiler.schema.train import Constant, Cosine, TextData, TokenData, TrainSpec, Wsd
+from dsl.spec import OriginKind, Origins
+
+LINE_LENGTH = 100
+INIT_ROWS = 16
+SAMPLE_TOKENS = 120
+SAMPLE_TEMPERATURE = 0.8
+
+MODEL_PATHS: Mapping[str, str] = {
+    "VOCAB": "model.vocab",
+    "D_MODEL": "model.d_model",
+    "LAYERS": "model.layers",
+    "LAYER_KINDS": "model.layer",
+    "HEADS": "model.layer.attention.heads",
+    "KV_HEADS": "model.layer.attention.kv_heads",
+    "HEAD_DIM": "model.layer.attention.head_dim",
+    "ATTENTION_SCALE": "model.layer.attention.scale",
+    "QK_NORM_EPS": "model.layer.attention.qk_norm.eps",
+    "ROPE_THETA": "model.layer.attention.rope.theta",
+    "ROPE_FACTOR": "model.layer.attention.rope.scaling.factor",
+    "ROPE_LOW": "model.layer.attention.rope.scaling.low",
+    "ROPE_HIGH": "model.layer.attention.rope.scaling.high",
+    "ROPE_ORIGINAL": "model.layer.attention.rope.scaling.original",
+    "D_FF": "model.layer.ffn.d_ff",
+    "NORM_EPS": "model.norm.eps",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One assignment. `path` is looked up for its origin; `note` says more, or stands alone."""
+
+    name: str
+    value: Value
+    path: str = ""
+    note: str = ""
+
+
+def config_text(
+    compiled: Compiled,
+    phase: PhasePlan,
+    program: RankProgram,
+    model: Mapping[str, Value],
+    origins: Origins,
+) -> str:
+    """All sections, in the order a reader asks for them."""
+    train = compiled.plan.spec.train
+    sections = (
+        ("The model", _model(model, compiled)),
+        ("The mesh: how many ranks each axis has", _mesh(program)),
+        ("The batch", _batch(phase)),
+        ("How it learns", _learning(train, phase, compiled)),
+        ("Precision", _precision(train)),
+        ("Data", _data(train)),
+        ("How it runs", _running(compiled, phase, program)),
+    )
+    lines = ['"""Every number and dtype of this program, each with where it comes from."""']
+    for title, rows in sections:
+        lines += ["", f"# {title}."]
+        for row in rows:
+            lines += _assignment(row, _comment(row, compiled.plan.name, phase, origins))
+    return "\n".join([*lines, ""])
+
+
+def _model(model: Mapping[str, Value], compiled: Compiled) -> Iterator[Row]:
+    for name, path in MODEL_PATHS.items():
+        for printed, value in model.items():
+            base, _, kind = printed.rpartition("_")
+            if printed == name or (base == name and kind.isdigit()):
+                note = f"layers of kind {kind}" if printed != name else ""
+                yield Row(printed, value, path, note)
+    yield Row("INIT_STD", compiled.plan.spec.model.init.std, "model.init.std")
+    yield Row("INIT_ROWS", INIT_ROWS, note="rows of a matrix that one generator draws")
+
+
+def _mesh(program: RankProgram) -> Iterator[Row]:
+    mesh = program.mesh
+    sizes = {atom.name: atom.size for atom in mesh.atoms}
+    if "replicate" in sizes:
+        yield Row("REPLICATE", sizes["replicate"], note="dp / fsdp")
+    yield Row("FSDP", sizes.get("shard", 1), "fsdp")
+    if mesh.axis("tp"):
+        yield Row("TP", mesh.axis_size("tp"), "tp")
+    if {"kv", "kv_copy"} <= sizes.keys():
+        yield Row("KV", sizes["kv"], note="tp ranks with different key/value heads")
+        yield Row("KV_COPY", sizes["kv_copy"], note="tp ranks with the same ones")
+
+
+def _batch(phase: PhasePlan) -> Iterator[Row]:
+    yield Row("SEQ_LEN", phase.seq_len, "train.seq_len", "tokens")
+    yield Row("GLOBAL_BATCH", phase.global_batch, "train.global_batch", "sequences of a step")
+    yield Row("MICROBATCH", phase.microbatch, "microbatch", "sequences of a forward")
+    yield Row("MICROBATCHES", phase.microbatches, "microbatches", "forwards of a rank's step")
+    chunk = phase.seq_len // phase.loss_chunks
+    yield Row("LOSS_CHUNK", chunk, note=f"loss_chunks = {phase.loss_chunks}")
+
+
+def _learning(train: TrainSpec, phase: PhasePlan, compiled: Compiled) -> Iterator[Row]:
+    yield Row("STEPS", phase.steps, "train.steps")
+    optimizer = train.optimizer
+    yield Row("LR", optimizer.lr, "train.optimizer.lr", "the peak")
+    yield Row("WARMUP", train.lr_schedule.warmup, "train.lr_schedule.warmup", "steps")
+    match train.lr_schedule:
+        case Cosine(min_lr=min_lr):
+            yield Row("MIN_LR", min_lr, "train.lr_schedule.min_lr")
+        case Wsd(decay=decay, min_lr=min_lr):
+            yield Row("DECAY", decay, "train.lr_schedule.decay", "steps")
+            yield Row("MIN_LR", min_lr, "train.lr_schedule.min_lr")
+        case Constant():
+            pass
+    yield Row("BETA1", optimizer.betas[0], "train.optimizer.betas")
+    yield Row("BETA2", optimizer.betas[1], "train.optimizer.betas")
+    yield Row("EPS", optimizer.eps, "train.optimizer.eps")
+    yield Row(
+        "WEIGHT_DECAY", optimizer.weight_decay, "train.optimizer.weight_decay", "matrices only"
+    )
+    if train.clip is not None:
+        yield Row("CLIP", train.clip, "train.clip", "largest global gradient norm")
+    yield Row("SEED", train.seed, "train.seed")
+
+
+def _precision(train: TrainSpec) -> Iterator[Row]:
+    compute = "bfloat16" if train.precision == "bf16" else "float32"
+    yield Row("COMPUTE_DTYPE", compute, "train.precision")
+    yield Row("PARAMETER_DTYPE", "float32", note="weights and optimizer state")
+    yield Row("REDUCE_DTYPE", "float32", note="gradients between ranks")
+    yield Row("ACCUMULATE_DTYPE", "float32", note="rotary angles, softmax of the loss, norms")
+
+
+def _data(train: TrainSpec) -> Iterator[Row]:
+    match train.data:
+        case TextData(train=path):
+            yield Row("TRAIN_DATA", path, "train.data.train")
+            yield Row("SEPARATOR", 0, note="the byte that ends a document")
+        case TokenData(train=path, separator=separator):
+            given = "" if path is None else "train.data.train"
+            yield Row("TRAIN_DATA", path or "", given, "" if given else "given by --data")
+            yield Row("SEPARATOR", separator, "train.data.separator", "the token that ends one")
+    if train.eval is None:
+        return
+    yield Row("VALIDATION_DATA", train.data.validation or "", "train.data.validation")
+    yield Row("EVAL_EVERY", train.eval.every, "train.eval.every", "steps")
+    yield Row("EVAL_SEQUENCES", train.eval.sequences, "train.eval.sequences")
+    if train.eval.prompt is not None:
+        yield Row("PROMPT", train.eval.prompt, "train.eval.prompt")
+        yield Row("SAMPLE_TOKENS", SAMPLE_TOKENS, note="length of the sample")
+        yield Row("SAMPLE_TEMPERATURE", SAMPLE_TEMPERATURE, note="how freely it is drawn")
+
+
+def _running(compiled: Compiled, phase: PhasePlan, program: RankProgram) -> Iterator[Row]:
+    spec = compiled.plan.spec
+    fsdp = next(node for node in program.delegated if isinstance(node, Fsdp))
+    yield Row("PLAN", compiled.plan.name, note="the plan's name")
+    compiles = phase.decision("compile").value is True
+    yield Row("COMPILE", compiles, "compile", "torch.compile each layer")
+    yield Row("RESHARD_AFTER_FORWARD", fsdp.reshard_after_forward, "sharding")
+    every = fsdp.when == "every microbatch"
+    yield Row("REDUCE_EVERY_MICROBATCH", every, "sharding")
+    yield Row("LOG_EVERY", spec.train.log.every, "train.log.every", "steps")
+    checkpoint = spec.train.checkpoint
+    if checkpoint is None:
+        yield Row("CHECKPOINT_EVERY", phase.steps, note="at the end, and on a signal")
+        yield Row("CHECKPOINTS_KEPT", 1, note="only the newest")
+    else:
+        yield Row("CHECKPOINT_EVERY", checkpoint.every, "train.checkpoint.every", "steps")
+        yield Row("CHECKPOINTS_KEPT", checkpoint.keep, "train.checkpoint.keep")
+    flops: Estimate = compiled.estimates["flops_per_token"]
+    yield Row("FLOPS_PER_TOKEN", flops.value, note="forward and backward, by the model's formula")
+    match spec.cluster.node:
+        case GpuNode(accelerator=accelerator):
+            yield Row("PEAK_FLOPS", accelerator.bf16, note=f"bf16 peak of {accelerator.name}")
+        case CpuNode():
+            yield Row("PEAK_FLOPS", 0.0, note="unknown, so mfu is null")
+
+
+def _comment(row: Row, plan: str, phase: PhasePlan, origins: Origins) -> str:
+    """`tp, written`: the path, not the line, so a comment added to the spec changes nothing."""
+    if not row.path:
+        return row.note
+    said = f"{row.path}, {_origin(row.path, plan, phase, origins)}"
+    return f"{said}: {row.note}" if row.note else said
+
+
+def _origin(path: str, plan: str, phase: PhasePlan, origins: Origins) -> str:
+    for decision in phase.decisions:
+        if decision.path == path:
+            return decision.origin
+    origin = origins.get(plan, path)
+    if origin is None:
+        return "default"
+    return "written" if origin.kind is OriginKind.OVERRIDDEN else origin.kind.value
+
+
+def _assignment(row: Row, comment: str) -> list[str]:
+    """One line, or the comment above where both do not fit."""
+    line = f"{row.name} = {literal(row.value)}"
+    if "\n" in line or len(line) + len(comment) + 4 > LINE_LENGTH:
+        return [f"# {comment}", line]
+    return [f"{line}  # {comment}"]
+
+
+def literal(value: Value) -> str:
+    """A Python literal as ruff writes it; a spec's string is data here, whatever it holds."""
+    match value:
+        case str():
+            text = repr(value)
+            plain = text.startswith("'") and '"' not in text
+            return f'"{text[1:-1]}"' if plain else text
+        case tuple():
+            line = repr(value)
+            if len(line) <= 60:
+                return line
+            return "(\n" + "".join(f"    {item},\n" for item in value) + ")"
+        case _:
+            return repr(value)

@@ -1,0 +1,98 @@
+"""emit: a compiled plan -> the files of its program. Pure; nothing here reads or writes a file
+but the templates of this package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import jinja2
+
+from backends.pytorch.config import config_text
+from backends.pytorch.features import Features, features_of
+from backends.pytorch.helpers import needed
+from backends.pytorch.imports import Origin, defined_names, import_block
+from backends.pytorch.model_text import ModelText, model_text
+from backends.pytorch.names import Constants
+from backends.pytorch.readme import readme_context
+from backends.pytorch.versions import VERSIONS, TorchVersion
+from backends.pytorch.weights import check_conventions
+from compiler.pipeline import Compiled
+from compiler.plan_json import plan_json
+from dsl.spec import Origins
+
+RUFF = 'line-length = 100\ntarget-version = "py311"\n'
+"""So that ruff, run anywhere, judges the program as it was printed."""
+
+MODULES = ("parallel", "data", "model", "checkpoint", "train")
+"""In the order in which they may import each other: each from those before it."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """Text of every file by its path in the output directory; `executable` are to be run."""
+
+    files: Mapping[str, str]
+    executable: frozenset[str]
+
+
+def emit(
+    compiled: Compiled, origins: Origins | None = None, torch: TorchVersion = "2.13"
+) -> Program:
+    """The program of a plan's only phase. `origins` are for comments in config.py."""
+    (phase,), (program,) = compiled.plan.phases, compiled.programs
+    features = features_of(program, compiled.plan.spec)
+    check_conventions(program)
+    constants = Constants()
+    text = model_text(program, constants)
+    config = config_text(compiled, phase, program, constants.values, origins or Origins())
+    files = {"config.py": config, **_modules(features, text, torch, config)}
+    files["launch/local.sh"] = _render("local.sh.j2", {"f": features})
+    context = readme_context(compiled.plan, phase, features, torch)
+    files["ruff.toml"] = RUFF
+    files["README.md"] = _render("README.md.j2", context)
+    files["plan.json"] = json.dumps(plan_json(compiled), indent=2, sort_keys=True) + "\n"
+    return Program(files, frozenset({"launch/local.sh"}))
+
+
+def _modules(
+    features: Features, text: ModelText, torch: TorchVersion, config: str
+) -> dict[str, str]:
+    """Bodies first, then the imports that each of them needs."""
+    context: dict[str, object] = {"f": features, "torch": VERSIONS[torch], "text": text}
+    bodies = {module: _render(f"{module}.py.j2", context) for module in MODULES}
+    library = _render("helpers.py.j2", {})
+    bodies["model"] = bodies["model"].replace("#HELPERS", needed(_bare(bodies["model"]), library))
+    own = {name: Origin("config", name) for name in defined_names(config)}
+    own |= {"parallel": Origin("parallel")}
+    files: dict[str, str] = {}
+    for module in MODULES:
+        if module == "train":
+            own |= {"checkpoint": Origin("checkpoint")}
+        body = _bare(bodies[module])
+        imports = import_block(body, own)
+        files[f"{module}.py"] = bodies[module].replace("#IMPORTS", imports)
+        own |= {name: Origin(module, name) for name in defined_names(body)}
+    return files
+
+
+def _bare(body: str) -> str:
+    return body.replace("#IMPORTS\n", "").replace("#HELPERS\n", "")
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("backends.pytorch"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+    )
+
+
+def _render(template: str, context: Mapping[str, object]) -> str:
+    return _environment().get_template(template).render(context)

@@ -1,0 +1,100 @@
+"""Features: all that the fixed parts of a program depend on. No size, no dtype, no path.
+
+A plan and its twin have equal features, so every file but config.py is the same text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+from backends.pytorch.weights import axis_of
+from compiler.rank_program import RankProgram
+from compiler.schema import PlanSpec
+from compiler.schema.train import Constant, Cosine, LrSchedule, TextData, TokenData, Wsd
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the templates print.
+
+    replicate, tp, kv_copies   mesh axes beside fsdp, which is always there
+    partial_axes               axes over which some gradients are still to be summed
+    """
+
+    replicate: bool
+    tp: bool
+    kv_copies: bool
+    partial_axes: tuple[str, ...]
+    clip: bool
+    schedule: Literal["cosine", "wsd", "constant"]
+    data: Literal["text", "tokens"]
+    evaluates: bool
+    samples: bool
+
+    @property
+    def data_axes(self) -> tuple[str, ...]:
+        return ("replicate", "fsdp") if self.replicate else ("fsdp",)
+
+    @property
+    def rank_order(self) -> tuple[str, ...]:
+        """Outermost first: how ranks are numbered."""
+        return (*self.data_axes, "tp") if self.tp else self.data_axes
+
+    @property
+    def mesh_axes(self) -> tuple[str, ...]:
+        """fsdp last: rows of a parameter are dealt out over tp first, then over fsdp."""
+        return (*self.data_axes[:-1], "tp", "fsdp") if self.tp else self.data_axes
+
+    @property
+    def kv_mesh_axes(self) -> tuple[str, ...]:
+        return (*self.data_axes[:-1], "kv", "kv_copy", "fsdp")
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Everything that has a process group."""
+        return (*self.mesh_axes, "kv", "kv_copy") if self.kv_copies else self.mesh_axes
+
+    @property
+    def atoms(self) -> tuple[str, ...]:
+        """The axes whose product are the ranks."""
+        return self.kv_mesh_axes if self.kv_copies else self.mesh_axes
+
+
+def features_of(program: RankProgram, spec: PlanSpec) -> Features:
+    atoms = {atom.name for atom in program.mesh.atoms}
+    train = spec.train
+    evaluation = train.eval
+    return Features(
+        replicate="replicate" in atoms,
+        tp=bool(program.mesh.axis("tp")),
+        kv_copies={"kv", "kv_copy"} <= atoms,
+        partial_axes=tuple(axis_of(program.mesh, s.atoms) for s in program.step.gradient_sums),
+        clip=program.step.clip is not None,
+        schedule=schedule(train.lr_schedule),
+        data=_data(train.data),
+        evaluates=evaluation is not None,
+        samples=evaluation is not None and evaluation.prompt is not None,
+    )
+
+
+def schedule(schedule: LrSchedule) -> Literal["cosine", "wsd", "constant"]:
+    match schedule:
+        case Cosine():
+            return "cosine"
+        case Wsd():
+            return "wsd"
+        case Constant():
+            return "constant"
+        case _:
+            assert_never(schedule)
+
+
+def _data(data: TextData | TokenData) -> Literal["text", "tokens"]:
+    match data:
+        case TextData():
+            return "text"
+        case TokenData():
+            return "tokens"
+        case _:
+            assert_never(data)

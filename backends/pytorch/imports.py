@@ -1,0 +1,167 @@
+"""The import block of a printed module, from the names its text uses but does not define.
+
+So no template lists imports, and none can be missing or left over. The block is laid out as ruff
+sorts it: standard library, torch, the program's own modules.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import symtable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+LINE_LENGTH = 88
+"""ruff's default, so that sorting imports agrees at any limit from here to 100."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a name comes from: `import module [as alias]`, or `from module import name`."""
+
+    module: str
+    name: str | None = None
+    alias: str | None = None
+
+
+def modules(*names: str) -> dict[str, Origin]:
+    return {name: Origin(name) for name in names}
+
+
+def members(module: str, *names: str) -> dict[str, Origin]:
+    return {name: Origin(module, name) for name in names}
+
+
+STANDARD: Mapping[str, Origin] = {
+    **modules(
+        "argparse", "hashlib", "json", "logging", "math", "os", "resource", "shutil", "signal"
+    ),
+    **modules("sys", "textwrap", "time"),
+    **members("bisect", "bisect_right"),
+    **members("collections.abc", "Callable", "Mapping"),
+    **members("dataclasses", "dataclass"),
+    **members("functools", "partial"),
+    **members("pathlib", "Path"),
+    **members("typing", "TYPE_CHECKING", "NamedTuple", "cast"),
+}
+TORCH: Mapping[str, Origin] = {
+    "torch": Origin("torch"),
+    "dist": Origin("torch.distributed", alias="dist"),
+    "functional": Origin("torch.distributed", "_functional_collectives", "functional"),
+    "F": Origin("torch.nn.functional", alias="F"),
+    **members("torch", "Tensor", "nn"),
+    **members(
+        "torch.distributed._functional_collectives",
+        "all_gather_single_autograd",
+        "all_gather_tensor_autograd",
+        "reduce_scatter_single_autograd",
+        "reduce_scatter_tensor_autograd",
+        "wait_tensor",
+    ),
+    **members("torch.distributed.checkpoint", "state_dict_loader", "state_dict_saver"),
+    **members(
+        "torch.distributed.checkpoint.hf_storage",
+        "HuggingFaceStorageReader",
+        "HuggingFaceStorageWriter",
+    ),
+    **members("torch.distributed.checkpoint.metadata", "TensorStorageMetadata"),
+    **members("torch.distributed.device_mesh", "DeviceMesh"),
+    **members(
+        "torch.distributed.fsdp",
+        "FSDPModule",
+        "MixedPrecisionPolicy",
+        "fully_shard",
+        "register_fsdp_forward_method",
+    ),
+    **members("torch.distributed.tensor", "DTensor", "Replicate", "Shard"),
+    **members(
+        "torch.nn.attention.flex_attention", "BlockMask", "create_block_mask", "flex_attention"
+    ),
+    **members(
+        "torch.utils.checkpoint",
+        "CheckpointPolicy",
+        "checkpoint",
+        "create_selective_checkpoint_contexts",
+    ),
+}
+
+
+def import_block(body: str, own: Mapping[str, Origin]) -> str:
+    """Imports that `body` needs; `own` says where the program's other modules define names."""
+    known = {**STANDARD, **TORCH, **own}
+    needed = {name: known[name] for name in free_names(body)}
+    sections = (
+        [o for n, o in needed.items() if n in STANDARD and n not in own],
+        [o for n, o in needed.items() if n in TORCH and n not in own],
+        [o for n, o in needed.items() if n in own],
+    )
+    return "\n\n".join(section(origins) for origins in sections if origins)
+
+
+def free_names(body: str) -> list[str]:
+    """Names that the module uses and neither it nor Python defines, sorted."""
+    table = symtable.symtable(body, "<program>", "exec")
+    defined = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_namespace()}
+    used = {name for scope in walk(table) for name in global_uses(scope)}
+    return sorted(used - defined - set(dir(builtins)) - {"__name__"})
+
+
+def walk(table: symtable.SymbolTable) -> Iterable[symtable.SymbolTable]:
+    yield table
+    for child in table.get_children():
+        yield from walk(child)
+
+
+def global_uses(scope: symtable.SymbolTable) -> Iterable[str]:
+    top = scope.get_type() == "module"
+    for symbol in scope.get_symbols():
+        if symbol.is_referenced() and (symbol.is_global() or top):
+            yield symbol.get_name()
+
+
+def section(origins: Iterable[Origin]) -> str:
+    plain: list[str] = []
+    grouped: dict[str, list[str]] = {}
+    for origin in origins:
+        if origin.name is None:
+            alias = f" as {origin.alias}" if origin.alias else ""
+            plain.append(f"import {origin.module}{alias}")
+        elif origin.alias:
+            plain_from = f"from {origin.module} import {origin.name} as {origin.alias}"
+            grouped.setdefault(f"{origin.module} {plain_from}", []).append("")
+        else:
+            grouped.setdefault(origin.module, []).append(origin.name)
+    lines = [*sorted(plain), *(from_import(m, grouped[m]) for m in sorted(grouped))]
+    return "\n".join(lines)
+
+
+def from_import(module: str, names: list[str]) -> str:
+    if " " in module:  # an aliased import stands by itself
+        return module.split(" ", 1)[1]
+    ordered = sorted(names, key=isort_key)
+    line = f"from {module} import {', '.join(ordered)}"
+    if len(line) <= LINE_LENGTH:
+        return line
+    return f"from {module} import (\n" + "".join(f"    {name},\n" for name in ordered) + ")"
+
+
+def isort_key(name: str) -> tuple[int, str]:
+    """Constants, then classes, then functions, as isort orders members."""
+    if name.isupper() and len(name) > 1:
+        return 0, name.lower()
+    return (1, name.lower()) if name[0].isupper() else (2, name.lower())
+
+
+def defined_names(body: str) -> list[str]:
+    """Top-level names that a module defines, for the `own` of the others."""
+    names: list[str] = []
+    for node in ast.parse(body).body:
+        match node:
+            case ast.ClassDef() | ast.FunctionDef():
+                names.append(node.name)
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                names.append(name)
+            case _:
+                pass
+    return names

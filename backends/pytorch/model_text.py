@@ -1,0 +1,262 @@
+"""model.py from the block programs: declarations, and a forward of one line a statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from backends.pytorch.lines import LINE_LENGTH, Scope, assignment, value_of
+from backends.pytorch.names import Constants, Names
+from backends.pytorch.operators.rope import angles
+from backends.pytorch.weights import declaration
+from compiler.operators import Attention, Rope
+from compiler.rank_program import (
+    BlockProgram,
+    Checkpoint,
+    Compute,
+    LocalParameter,
+    RankProgram,
+    Region,
+)
+
+Lines = list[str]
+
+
+@dataclass(frozen=True)
+class ModelText:
+    """What the template of model.py is filled with: lists of lines, unindented."""
+
+    blocks: tuple[BlockText, ...]
+    declarations: Lines
+    hidden: Lines
+    losses: Lines
+    chunk: ChunkText
+    hidden_value: str
+    head: str  # the matrix that makes logits
+    head_is_cut: bool
+
+
+@dataclass(frozen=True)
+class BlockText:
+    """One kind of layer."""
+
+    name: str
+    declarations: Lines
+    arguments: str  # of its forward, typed
+    call: str  # the same, to pass on
+    forward: Lines
+    regathers: bool
+
+
+@dataclass(frozen=True)
+class ChunkText:
+    """The function that a region applies to every piece."""
+
+    name: str
+    arguments: str
+    lines: Lines
+
+
+def model_text(program: RankProgram, constants: Constants) -> ModelText:
+    several = len(program.kinds) > 1
+    names = [
+        Names(constants, dict(kind.sizes), f"_{index}" if several else "")
+        for index, kind in enumerate(program.kinds)
+    ]
+    region = _region(program.head)
+    head = next(p for p in program.head.parameters if p.name == region.whole[0])
+    hidden, scope = _hidden(program, names)
+    return ModelText(
+        blocks=tuple(
+            _block(program, kind, kind_names)
+            for kind, kind_names in zip(program.kinds, names, strict=True)
+        ),
+        declarations=_model_declarations(program, constants),
+        hidden=hidden,
+        losses=_losses(region, scope),
+        chunk=_chunk(program, region, constants),
+        hidden_value=scope.texts[region.sliced[0]],
+        head=scope.texts[head.name],
+        head_is_cut=bool(head.layout.sharding_atoms()),
+    )
+
+
+def _region(head: BlockProgram) -> Region:
+    """The head ends in the region that makes the loss of one piece of the sequence."""
+    last = head.statements[-1]
+    if not isinstance(last, Region) or len(last.whole) != 1:
+        raise ValueError("the head does not end in a chunked loss over one matrix")
+    return last
+
+
+def _names(program: RankProgram, block: BlockProgram, constants: Constants) -> Names:
+    return Names(constants, dict(block.sizes))
+
+
+def _block(program: RankProgram, block: BlockProgram, names: Names) -> BlockText:
+    scope = Scope(program.mesh, names, {})
+    for value in block.inputs:
+        scope.know(value, value.name)
+    _know_parameters(scope, block.parameters, {p.name: f"self.{p.name}" for p in block.parameters})
+    lines: Lines = []
+    *body, last = block.statements
+    for statement in body:
+        if isinstance(statement, Region):
+            raise ValueError(f"{block.name}: a region inside a layer")
+        lines.append(assignment(statement, scope))
+    if isinstance(last, Region):
+        raise ValueError(f"{block.name}: a layer that ends in a region")
+    lines.append(f"return {value_of(last, scope)}")
+    arguments = ["x", *(["cos", "sin"] if rope_of(block) else []), *_mask(block)]
+    return BlockText(
+        "Block" + names.suffix.replace("_", ""),
+        _declarations(block, program, names),
+        ", ".join(f"{name}: {'Mask' if name == 'mask' else 'Tensor'}" for name in arguments),
+        ", ".join(arguments),
+        lines,
+        Checkpoint(block.name, "regather") in program.delegated,
+    )
+
+
+def rope_of(block: BlockProgram) -> Rope | None:
+    """The rotary operator of a layer; q and k share one."""
+    for statement in block.statements:
+        if isinstance(statement, Compute) and isinstance(statement.operator, Rope):
+            return statement.operator
+    return None
+
+
+def _mask(block: BlockProgram) -> list[str]:
+    computes = (s for s in block.statements if isinstance(s, Compute))
+    return ["mask"] if any(isinstance(s.operator, Attention) for s in computes) else []
+
+
+def _know_parameters(
+    scope: Scope, parameters: Iterable[LocalParameter], texts: Mapping[str, str]
+) -> None:
+    for parameter in parameters:
+        scope.texts[parameter.name] = texts[parameter.name]
+        scope.dims[parameter.name] = parameter.dims
+        scope.layouts[parameter.name] = parameter.layout
+
+
+def _declarations(block: BlockProgram, program: RankProgram, names: Names) -> Lines:
+    """`self.attention = Weights(wq=..., ...)`, one attribute a dotted prefix."""
+    groups: dict[str, list[str]] = {}
+    for parameter in block.parameters:
+        if not parameter.tied_to:
+            group, _, name = parameter.name.rpartition(".")
+            text = declaration(parameter, block, program.mesh, names)
+            groups.setdefault(group, []).append(f"{name}={text}")
+    lines: Lines = []
+    for group, weights in groups.items():
+        line = f"self.{group} = Weights({', '.join(weights)})"
+        if len(line) + 8 <= LINE_LENGTH:
+            lines.append(line)
+        else:
+            lines += [f"self.{group} = Weights(", *(f"    {weight}," for weight in weights), ")"]
+    return lines
+
+
+def _model_declarations(program: RankProgram, constants: Constants) -> Lines:
+    (table,) = program.embedding.parameters
+    names = _names(program, program.embedding, constants)
+    text = declaration(table, program.embedding, program.mesh, names)
+    if len(program.kinds) == 1:
+        constants.set("LAYERS", len(program.layers))
+        layers = "self.layers = nn.ModuleList(Block() for _ in range(LAYERS))"
+    else:
+        constants.set("LAYER_KINDS", program.layers)
+        kinds = ", ".join(f"Block{index}" for index in range(len(program.kinds)))
+        layers = f"self.layers = nn.ModuleList(({kinds})[kind]() for kind in LAYER_KINDS)"
+    head = _declarations(program.head, program, _names(program, program.head, constants))
+    return [f"self.embedding = Weights({table.name}={text})", layers, *head]
+
+
+def _hidden(program: RankProgram, names: list[Names]) -> tuple[Lines, Scope]:
+    """Embedding, layers, and what the head does before its region."""
+    embedding, head = program.embedding, program.head
+    constants = names[0].constants
+    scope = Scope(program.mesh, _names(program, embedding, constants), {})
+    for value in embedding.inputs:
+        scope.know(value, value.name)
+    _know_parameters(scope, embedding.parameters, {"weight": "self.embedding.weight"})
+    lines: Lines = []
+    for statement in embedding.statements:
+        if isinstance(statement, Region):
+            raise ValueError("a region inside the embedding")
+        lines.append(assignment(statement, scope, "x"))
+    lines += _layer_loop(program, names)
+    scope = Scope(program.mesh, _names(program, head, constants), {})
+    for value in head.inputs:
+        scope.know(value, value.name)
+    _know_parameters(
+        scope, head.parameters, {p.name: f"self.{p.tied_to or p.name}" for p in head.parameters}
+    )
+    for statement in head.statements[:-1]:
+        if isinstance(statement, Region):
+            raise ValueError("the head has two regions")
+        lines.append(assignment(statement, scope))
+    return lines, scope
+
+
+def _layer_loop(program: RankProgram, names: list[Names]) -> Lines:
+    """The angles of each kind of layer once, then the layers."""
+    rotations = [
+        angles(rope, kind_names, kind.size("head_dim")) if (rope := rope_of(kind)) else "()"
+        for kind, kind_names in zip(program.kinds, names, strict=True)
+    ]
+    mask = "mask" if any(_mask(kind) for kind in program.kinds) else ""
+    lines = ["mask = attention_mask(documents)"] if mask else []
+    if len(rotations) > 1:
+        passed = ", ".join(part for part in ("x", "*rotations[kind]", mask) if part)
+        return [
+            *lines,
+            "rotations = (",
+            *(f"    {rotation}," for rotation in rotations),
+            ")",
+            "for block, kind in zip(self.layers, LAYER_KINDS, strict=True):",
+            f"    x = block({passed})",
+        ]
+    if rotations[0] != "()":
+        lines.append(f"cos, sin = {rotations[0]}")
+    turned = "cos, sin" if rotations[0] != "()" else ""
+    passed = ", ".join(part for part in ("x", turned, mask) if part)
+    return [*lines, "for block in self.layers:", f"    x = block({passed})"]
+
+
+def _losses(region: Region, scope: Scope) -> Lines:
+    """Apply the region to its pieces and add up."""
+    split = [f"{scope.texts[name]}.split(LOSS_CHUNK, dim=1)" for name in region.sliced]
+    whole = ", ".join(scope.texts[name] for name in region.whole)
+    zipped = f"pieces = zip({', '.join(split)}, strict=True)"
+    if len(zipped) + 8 > LINE_LENGTH:
+        pieces = ["pieces = zip(", f"    {', '.join(split)}, strict=True", ")"]
+    else:
+        pieces = [zipped]
+    return [
+        *pieces,
+        "losses = [",
+        f"    checkpoint(chunk_{region.name}, *piece, {whole}, use_reentrant=False)",
+        "    for piece in pieces",
+        "]",
+        "return torch.stack(losses).sum()",
+    ]
+
+
+def _chunk(program: RankProgram, region: Region, constants: Constants) -> ChunkText:
+    """The region's statements as a function of its pieces and of what it reads whole."""
+    head = program.head
+    scope = Scope(program.mesh, _names(program, head, constants), {})
+    for value in head.inputs:
+        scope.know(value, value.name)
+    for statement in head.statements[:-1]:
+        scope.know(statement.output, statement.output.name)
+    texts = {p.name: p.name.replace(".", "_") for p in head.parameters}
+    _know_parameters(scope, head.parameters, texts)
+    arguments = [scope.texts[name] for name in (*region.sliced, *region.whole)]
+    *body, last = region.statements
+    lines = [assignment(statement, scope) for statement in body]
+    lines.append(f"return {value_of(last, scope)}")
+    typed = ", ".join(f"{argument}: Tensor" for argument in arguments)
+    return ChunkText(f"chunk_{region.name}", typed, lines)

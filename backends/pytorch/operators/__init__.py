@@ -1,0 +1,78 @@
+"""One printer an operator: `Call -> Expression`, the Python expression of its line.
+
+`expression` is the table. A printer says which helper functions of `model.py` and which constants
+of `config.py` it uses, by name only: no size reaches the text. To add one: a function in a file
+named after the operator in `compiler/operators`, its case here, its helper in `helpers.py.j2`.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from backends.pytorch.operators.attention import attention
+from backends.pytorch.operators.call import Call
+from backends.pytorch.operators.cross_entropy import (
+    cross_entropy,
+    maximum,
+    negative_log_likelihood,
+    pick,
+    subtract_maximum,
+    sum_exp,
+)
+from backends.pytorch.operators.elementwise import add, swiglu_gate
+from backends.pytorch.operators.embedding import embedding
+from backends.pytorch.operators.linear import linear
+from backends.pytorch.operators.rms_norm import rms_norm
+from backends.pytorch.operators.rope import rope
+from compiler.operators import (
+    Add,
+    Attention,
+    CrossEntropy,
+    Embedding,
+    Linear,
+    Maximum,
+    NegativeLogLikelihood,
+    Operator,
+    Pick,
+    RmsNorm,
+    Rope,
+    SubtractMaximum,
+    SumExp,
+    SwigluGate,
+)
+
+
+def expression(operator: Operator, call: Call) -> str:
+    """The right-hand side of the operator's line."""
+    match operator:
+        case Embedding():
+            return embedding(call)
+        case RmsNorm():
+            return rms_norm(operator, call)
+        case Linear():
+            return linear(operator, call)
+        case Rope():
+            return rope(operator, call)
+        case Attention():
+            return attention(operator, call)
+        case SwigluGate():
+            return swiglu_gate(call)
+        case Add():
+            return add(call)
+        case CrossEntropy():
+            return cross_entropy(call)
+        case Maximum():
+            return maximum(call)
+        case SubtractMaximum():
+            return subtract_maximum(call)
+        case SumExp():
+            return sum_exp(call)
+        case Pick():
+            return pick(call)
+        case NegativeLogLikelihood():
+            return negative_log_likelihood(call)
+        case _:
+            assert_never(operator)
+
+
+__all__ = ["Call", "expression"]

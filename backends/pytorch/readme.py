@@ -1,0 +1,30 @@
+"""README.md of a program: how to run it, what was decided and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from backends.pytorch.features import Features
+from backends.pytorch.versions import TorchVersion
+from compiler.plan import PhasePlan, Plan
+
+
+def readme_context(
+    plan: Plan, phase: PhasePlan, features: Features, torch: TorchVersion
+) -> Mapping[str, object]:
+    """What the template is filled with."""
+    return {
+        "f": features,
+        "plan": plan.name,
+        "world": phase.mesh.world,
+        "torch": torch,
+        "decisions": [
+            {
+                "path": decision.path,
+                "value": f"{decision.value:,}" if type(decision.value) is int else decision.value,
+                "origin": decision.origin,
+                "reason": decision.reason.replace("|", "\\|"),
+            }
+            for decision in phase.decisions
+        ],
+    }

@@ -1,0 +1,102 @@
+"""Parameters as model.py declares them: whole shape as a matrix, the cut, the pending sum."""
+
+from __future__ import annotations
+
+from backends.pytorch.names import Names
+from compiler.graph import Normal, Ones
+from compiler.mesh import Mesh
+from compiler.operators import Linear
+from compiler.rank_program import (
+    BlockProgram,
+    Compute,
+    LocalParameter,
+    RankProgram,
+    Region,
+    Statement,
+)
+
+Dims = tuple[str, ...]
+
+
+def declaration(parameter: LocalParameter, block: BlockProgram, mesh: Mesh, names: Names) -> str:
+    """`parameter(HEADS * HEAD_DIM, D_MODEL, tp=0)`"""
+    sides = as_matrix(parameter, block)
+    arguments = [" * ".join(names.dim(dim) for dim in side) for side in sides]
+    arguments += [f"{axis}={dim}" for axis, dim in cuts(parameter, sides, mesh)]
+    if parameter.gradient_sums:
+        arguments.append(f'partial="{axis_of(mesh, parameter.gradient_sums)}"')
+    return f"parameter({', '.join(arguments)})"
+
+
+def as_matrix(parameter: LocalParameter, block: BlockProgram) -> tuple[Dims, ...]:
+    """Rows and columns: FSDP deals out rows, and a handful of heads would be too few of them.
+
+    The columns are what a linear contracts; a lookup table has two dimensions, a vector one.
+    """
+    dims = parameter.dims
+    if len(dims) <= 2:
+        return tuple((dim,) for dim in dims)
+    contracted = contracted_dims(parameter, block)
+    rows = dims[: len(dims) - len(contracted)]
+    if rows + contracted != dims:
+        raise ValueError(f"{block.name}: {parameter.name} is not contracted along its last {dims}")
+    return rows, contracted
+
+
+def contracted_dims(parameter: LocalParameter, block: BlockProgram) -> Dims:
+    """The dimensions of a weight that the linear using it sums over."""
+    known = {value.name: value.dims for value in block.inputs}
+    for statement in flat(block.statements):
+        match statement:
+            case Compute(operator=Linear() as operator, inputs=(x, name)):
+                if name == parameter.name:
+                    return operator.contracted((known[x], parameter.dims))
+            case _:
+                pass
+        known[statement.output.name] = statement.output.dims
+    raise ValueError(f"{block.name}: no linear uses {parameter.name}")
+
+
+def flat(statements: tuple[Statement, ...]) -> list[Statement]:
+    """Statements, those of regions in their place."""
+    lines: list[Statement] = []
+    for statement in statements:
+        lines += flat(statement.statements) if isinstance(statement, Region) else [statement]
+    return lines
+
+
+def cuts(
+    parameter: LocalParameter, sides: tuple[Dims, ...], mesh: Mesh
+) -> tuple[tuple[str, int], ...]:
+    """(axis, side of the matrix it cuts). A cut dimension is the outermost of its side, so the
+    parts stay contiguous."""
+    found: list[tuple[str, int]] = []
+    for index, side in enumerate(sides):
+        for dim in side:
+            atoms = parameter.layout.cuts(dim)
+            if atoms and dim != side[0]:
+                raise ValueError(f"{parameter.name}: {dim} is cut but not outermost in {side}")
+            if atoms:
+                found.append((axis_of(mesh, atoms), index))
+    return tuple(found)
+
+
+def axis_of(mesh: Mesh, atoms: Dims) -> str:
+    """The axis that these atoms make up, or the atom that is a part of one."""
+    for axis, whole in mesh.axes:
+        if whole == atoms:
+            return axis
+    (atom,) = atoms
+    return atom
+
+
+def check_conventions(program: RankProgram) -> None:
+    """The program says once what holds for all weights: vectors start as ones and do not decay,
+    matrices are drawn with one deviation and do. A model that breaks this needs another text."""
+    every = [parameter for block in program.blocks for parameter in block.parameters]
+    for parameter in every:
+        is_vector = len(parameter.dims) == 1
+        if isinstance(parameter.init, Ones) != is_vector or parameter.decays == is_vector:
+            raise ValueError(f"{parameter.name}: initialisation or decay unlike its shape")
+    if len({p.init.std for p in every if isinstance(p.init, Normal)}) > 1:
+        raise ValueError("matrices start with different deviations")
