@@ -34,9 +34,9 @@ from compiler.schema.model import (
     SlidingMask,
     Swiglu,
 )
-from compiler.schema.plan import Gpipe, Interleaved, OneFOneB, Schedule
+from compiler.schema.plan import Axis, Gpipe, Interleaved, OneFOneB, Schedule
 from compiler.schema.train import AdamW, Constant, Cosine, LrSchedule, Wsd
-from dsl.schema import AUTO, Count, Pattern
+from dsl.schema import AUTO, Auto, Count, Pattern
 
 LARGEST_WORLD = 24
 
@@ -229,12 +229,17 @@ def plan_specs(
         tp=mesh.tp,
         cp=mesh.cp,
         pp=mesh.pp,
-        order=draw(st.just(AUTO) | st.permutations(["tp", "cp", "pp", "dp"]).map(tuple)),
+        order=draw(orders()),
         schedule=schedule,
         microbatch=Count(microbatch, "sequences"),
         recompute=draw(st.sampled_from(["none", "full"])),
         sharding="none" if replicated else draw(st.sampled_from([whole, "zero2"])),
     )
+
+
+def orders() -> st.SearchStrategy[tuple[Axis, ...] | Auto]:
+    axes: tuple[Axis, ...] = ("tp", "cp", "pp", "dp")
+    return st.sampled_from([AUTO, *itertools.permutations(axes)])
 
 
 def pipelines() -> st.SearchStrategy[Schedule]:

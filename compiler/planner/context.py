@@ -48,6 +48,9 @@ class Context:
     def problem(self, problem: Problem) -> None:
         self.diagnostics.append(problem.diagnostic())
 
+    def has(self, problem: type[Problem]) -> bool:
+        return any(diagnostic.slug == problem.slug for diagnostic in self.diagnostics)
+
     def refuse_if_wrong(self) -> None:
         if any(diagnostic.is_error for diagnostic in self.diagnostics):
             raise Refused

@@ -12,7 +12,7 @@ from compiler.planner.context import Context, Refused
 from compiler.planner.cuts import check_cuts, resolve_cuts
 from compiler.planner.mesh import device_kind, resolve_mesh
 from compiler.planner.stages import check_microbatches, resolve_stages
-from compiler.problems import NotYet
+from compiler.problems import MeshMismatch, NotYet
 from compiler.schema import PlanSpec
 from dsl.diagnostics import Diagnostic
 from dsl.schema import Auto
@@ -38,7 +38,8 @@ def _phase(context: Context, graph: ModelGraph) -> PhasePlan:
     ranks = _attempt(resolve_mesh, context)
     run = _attempt(resolve_run, context)
     stages = resolve_stages(context)
-    check_cuts(context, graph, run.seq_len if run else None)
+    if not context.has(MeshMismatch):  # a wrong tp or cp would be told again for all it divides
+        check_cuts(context, graph, run.seq_len if run else None)
     _compile(context)
     recompute = _recompute(context)
     if ranks is None or run is None:
