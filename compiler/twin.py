@@ -21,6 +21,7 @@ from compiler.schema.train import (
     Constant,
     Cosine,
     Data,
+    EvalSpec,
     LrSchedule,
     TextData,
     TokenData,
@@ -107,6 +108,7 @@ def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
             _train(spec.train),
             seq_len=seq_len,
             global_batch=Count(atoms.dp * microbatch * accumulation, "sequences"),
+            eval=_evaluation(spec.train.eval, atoms.dp * microbatch),
         ),
         dp=atoms.dp,
         fsdp=atoms.shard,
@@ -228,6 +230,11 @@ def _rope(rope: Rope | None, kind: int, head_dim: int) -> Rope | None:
             original=max(1, round(2 * math.pi * first)),
         ),
     )
+
+
+def _evaluation(evaluation: EvalSpec | None, at_once: int) -> EvalSpec | None:
+    """One sequence more than all ranks read at once, so that some ranks have nothing to read."""
+    return None if evaluation is None else replace(evaluation, sequences=at_once + 1)
 
 
 def _train(train: TrainSpec) -> TrainSpec:

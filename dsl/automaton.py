@@ -7,13 +7,15 @@ covers; a rule without a builder is a list of children that joins its parent's.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
-MAXIMUM_DEPTH: Final = 100
-"""Nodes inside nodes; keeps every later walk of the tree within Python's own stack."""
+MAXIMUM_DEPTH: Final = 32
+"""Operations inside operations; keeps every later walk of the tree within Python's own stack."""
+
+BODY: Final = "body"  # the rule inside which operations are counted anew; brackets bound these
 
 
 class Lexeme(Protocol):
@@ -49,7 +51,8 @@ class Table:
 
 
 def _read_table() -> Table:
-    data = json.loads(Path(__file__).with_name("grammar.json").read_text(encoding="utf-8"))
+    with open(os.path.join(os.path.dirname(__file__), "grammar.json"), encoding="utf-8") as file:
+        data = json.load(file)
     return Table(
         keywords=data["keywords"],
         terminals=tuple((name, pattern) for name, pattern in data["terminals"]),
@@ -141,7 +144,7 @@ def _reduce(
     depth = max((span[2] for span in covered), default=0)
     made: Made = joined
     if rule.builder is not None:
-        depth += 1
+        depth = 0 if rule.builder == BODY else depth + 1
         made = builders[rule.builder](list(joined), begin, end)
     del values[first:], spans[first:]
     values.append(made)

@@ -12,13 +12,13 @@ from dsl.parser import parse
 from dsl.problems import Misplaced, NotBuilt, UnknownBlock
 from dsl.resolve import Module, Resolved, find, lineage
 from dsl.schema import entries_under, entry_name, fields_of
-from dsl.scope import BROKEN, let_value
+from dsl.scope import BROKEN, Trail, let_value
 from dsl.settings import Written
 from dsl.show import expression_text
 from dsl.source import Source, Span
 from dsl.spec import Assert, Objective, Origin, OriginKind, Origins, Spec
 from dsl.suggest import closest
-from dsl.syntax import Unexpected
+from dsl.syntax import Limit, Unexpected
 from dsl.tree import (
     Assertion,
     Automatic,
@@ -39,6 +39,8 @@ from dsl.tree import (
     Vary,
 )
 
+MAXIMUM_LETS = 64  # in one assert, those inside of others included
+MAXIMUM_BLOCKS = 500
 PLAN = "plan"
 SWEEP = "sweep"
 
@@ -75,6 +77,7 @@ class _Checker:
     objectives: dict[str, Objective] = field(default_factory=dict[str, Objective])
     overrides: list[Replace] = field(default_factory=list[Replace])
     sources: dict[str, Source] = field(default_factory=dict[str, Source])
+    trail: Trail = field(default_factory=Trail)
 
     def report(self, problem: Problem) -> None:
         self.problems.append(problem)
@@ -98,6 +101,11 @@ class _Checker:
                 self.report(Unexpected(span=span, expected=expected, found="something else"))
 
     def file(self, module: Module) -> None:
+        if len(module.blocks) > MAXIMUM_BLOCKS:
+            span = module.blocks[MAXIMUM_BLOCKS].head
+            what, limit = f"the file has {len(module.blocks):,} blocks", f"{MAXIMUM_BLOCKS}"
+            self.report(Limit(span=span, what=what, limit=limit))
+            return
         extended = self.extended(module)
         for clause in module.tree.clauses:
             match clause:
@@ -155,7 +163,9 @@ class _Checker:
         chain = lineage(block, module, self.report)
         if chain is None:
             return
-        context = Context(block.name.text, self.schema, self.report, self.origins, partial)
+        context = Context(
+            block.name.text, self.schema, self.report, self.origins, partial, self.trail
+        )
         written = [
             Written(
                 clause,
@@ -206,7 +216,7 @@ class _Checker:
             return  # refines another `let`: checked where it is used
         if len(named) != 1:
             return
-        context = Context(let.name.text, self.schema, self.report, self.origins)
+        context = Context(let.name.text, self.schema, self.report, self.origins, trail=self.trail)
         clauses = [Written(clause, module, OriginKind.WRITTEN) for clause in value.body]
         if not value.positional:
             Frame(named[0], clauses, context=context, path="", span=value.head.span).build()
@@ -237,9 +247,17 @@ def close(
             case _:
                 return part
 
+    replaced = 0
+
     def let(path: Path, home: Module) -> Expression:
+        nonlocal replaced
+        replaced += 1
+        if replaced > MAXIMUM_LETS:
+            limit = f"{MAXIMUM_LETS} uses of `let`s"
+            report(Limit(span=expression.span, what="this needs too many values", limit=limit))
+            return Hole(path.span)
         try:
-            let_value(path, home, [])  # an error in its value is told here, once
+            let_value(path, home, Trail())  # an error in its value is told here, once
         except EvaluationFailed as failed:
             if failed.problem is not None:
                 report(failed.problem)

@@ -12,12 +12,12 @@ from dsl.parser import parse_value
 from dsl.patterns import pattern
 from dsl.problems import MissingField, NotBuilt, NothingToRefine, ValueCycle
 from dsl.schema import Auto, Field, Named, NoDefault, entry_name, fields_of, is_entry
-from dsl.scope import BROKEN
+from dsl.scope import BROKEN, Trail
 from dsl.settings import Setting, Written, fold
 from dsl.show import expression_text
 from dsl.source import Source, Span
 from dsl.spec import Origin, OriginKind
-from dsl.tree import Let, Replace, Value
+from dsl.tree import Replace, Value
 from dsl.values import At, convert, evaluate
 
 
@@ -30,7 +30,7 @@ class Context:
     report: Callable[[Problem], None]
     origins: dict[tuple[str, str], Origin]
     partial: bool = False  # the block is there to be extended: rows may be missing
-    lets: list[Let] = field(default_factory=list[Let])  # being followed
+    trail: Trail = field(default_factory=Trail)
 
 
 class Frame:
@@ -57,8 +57,8 @@ class Frame:
         self.active: list[str] = []
 
     @property
-    def lets(self) -> list[Let]:
-        return self.context.lets
+    def trail(self) -> Trail:
+        return self.context.trail
 
     def build(self) -> object:
         """The entry's instance, or BROKEN."""

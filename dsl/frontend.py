@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dsl.check import check
-from dsl.diagnostics import Diagnostic
+from dsl.diagnostics import Diagnostic, Severity
 from dsl.files import Lookup, Missing, Unreadable, in_memory
 from dsl.resolve import resolve
 from dsl.source import Source
 from dsl.spec import Spec
+from dsl.syntax import MAXIMUM_ERRORS, TooManyErrors
 
 __all__ = ["Loaded", "Lookup", "Missing", "Unreadable", "in_memory", "load"]
 
@@ -53,5 +54,10 @@ def load(
         checked.problems,
         key=lambda p: (-1, 0) if p.span is None else (order.get(p.span.path, 0), p.span.start),
     )
+    if len(problems) > MAXIMUM_ERRORS:
+        # Errors stay in front of warnings, so that a spec is None exactly when one is shown.
+        errors = [problem for problem in problems if problem.severity is Severity.ERROR]
+        shown = (errors or problems)[:MAXIMUM_ERRORS]
+        problems = [*shown, TooManyErrors(span=None, count=len(problems) - len(shown))]
     diagnostics = tuple(problem.diagnostic() for problem in problems)
     return Loaded(checked.spec, diagnostics, sources)

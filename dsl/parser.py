@@ -1,51 +1,19 @@
-"""Text -> tree with holes. A text that is right is parsed in one go.
-
-One that is not is cut into units by indentation: a line, and the lines indented deeper than it. A
-unit that parses is kept; one that does not is split into its head and the units of its body; one
-that cannot be split is one error and a hole. So a missing bracket costs its own line.
-"""
+"""Text -> tree with holes. A text that is right is parsed in one go; see `recovery` for others."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
 
-from dsl.automaton import TABLE, Stuck, run
+from dsl.automaton import Stuck, run
 from dsl.build import builders
 from dsl.diagnostics import Problem
-from dsl.layout import Line, cut, lines_of
+from dsl.layout import lines_of
+from dsl.recovery import Recovery
 from dsl.source import Source, Span
-from dsl.syntax import (
-    MAXIMUM_ERRORS,
-    MAXIMUM_NESTING,
-    MAXIMUM_TOKENS,
-    Limit,
-    MissingBrace,
-    Unclosed,
-    UnclosedText,
-    Unexpected,
-    UnknownCharacter,
-    Unopened,
-    describe_expected,
-    describe_found,
-)
-from dsl.tokens import (
-    CLOSING,
-    CONTINUES,
-    END,
-    JUNK,
-    NEWLINE,
-    OPEN_TEXT,
-    OPENING,
-    Token,
-    join_lines,
-    tokenize,
-)
-from dsl.tree import Block, Clause, Component, File, Hole, Let, Name, Path, Refine, Replace
-
-SIGNS: Final = {"LBRACE": "{", "LPAR": "(", "LSQB": "[", "RBRACE": "}", "RPAR": ")", "RSQB": "]"}
+from dsl.syntax import MAXIMUM_NESTING, MAXIMUM_TOKENS, MAXIMUM_WORD, Limit
+from dsl.tokens import CLOSING, OPENING, Token, join_lines, tokenize
+from dsl.tree import File, Hole
 
 
 @dataclass(frozen=True)
@@ -58,7 +26,7 @@ class Parsed:
 
 def parse(source: Source) -> Parsed:
     """Parse a file; problems come in the order of the text."""
-    tokens = tokenize(source.text)
+    tokens = tokenize(source.text, MAXIMUM_TOKENS + 1)
     excess = _excess(source.path, tokens)
     if excess is not None:
         return Parsed(File(source.path, (Hole(_whole(source)),)), (excess,))
@@ -66,13 +34,9 @@ def parse(source: Source) -> Parsed:
     made = run("file", join_lines(tokens), builders(source.path, complaints))
     if not isinstance(made, Stuck):
         return Parsed(made[0], tuple(complaints))
-    reader = _Reader(source)
-    clauses = reader.units(lines_of(source, tokens))
-    problems = sorted(reader.problems, key=lambda p: p.span.start if p.span else 0)
-    if len(problems) > MAXIMUM_ERRORS:
-        rest = f"{len(problems) - MAXIMUM_ERRORS:,} more errors of form in this file"
-        last = Limit(span=problems[MAXIMUM_ERRORS].span, what=rest, limit="100 are shown")
-        problems = [*problems[:MAXIMUM_ERRORS], last]
+    recovery = Recovery(source.path)
+    clauses = recovery.units(lines_of(source, tokens))
+    problems = sorted(recovery.problems, key=lambda p: p.span.start if p.span else 0)
     return Parsed(File(source.path, tuple(clauses)), tuple(problems))
 
 
@@ -92,11 +56,17 @@ def _excess(path: str, tokens: Sequence[Token]) -> Limit | None:
         token = tokens[MAXIMUM_TOKENS]
         return Limit(
             span=Span(path, token.start, token.end),
-            what=f"the file has {len(tokens):,} words and signs",
+            what="the file has too many words and signs",
             limit=f"{MAXIMUM_TOKENS:,}",
         )
     depth = 0
     for token in tokens:
+        if len(token.text) > MAXIMUM_WORD and token.kind in ("NAME", "NUMBER"):
+            return Limit(
+                span=Span(path, token.start, token.end),
+                what="the word is too long",
+                limit=f"{MAXIMUM_WORD:,} characters",
+            )
         depth += (token.kind in OPENING) - (token.kind in CLOSING and depth > 0)
         if depth > MAXIMUM_NESTING:
             return Limit(
@@ -104,265 +74,4 @@ def _excess(path: str, tokens: Sequence[Token]) -> Limit | None:
                 what="brackets are nested too deep",
                 limit=f"{MAXIMUM_NESTING} inside each other",
             )
-    return None
-
-
-class _Reader:
-    """Recovers the clauses of one file that does not parse as a whole."""
-
-    def __init__(self, source: Source) -> None:
-        self.path = source.path
-        self.problems: list[Problem] = []
-
-    def units(self, lines: Sequence[Line], stuck: int | None = None) -> list[Clause]:
-        """The clauses of a body. `stuck`: a token known to make its unit fail, so that no unit
-        is parsed at more than two levels."""
-        clauses: list[Clause] = []
-        for unit in cut(lines):
-            tokens = [token for line in unit for token in line.tokens]
-            known = stuck is not None and tokens[0].start <= stuck <= tokens[-1].end
-            # Only a body is split without a try: other lines may well parse by themselves.
-            clauses += self.unit(unit, stuck if known and unit[0].opens_body() else None)
-        return clauses
-
-    def unit(self, lines: Sequence[Line], stuck: int | None) -> list[Clause]:
-        if stuck is None:
-            made = self.attempt(lines)
-            if not isinstance(made, Stuck):
-                return made
-            stuck = self.place(lines, made)
-        head, inner = lines[0], list(lines[1:])
-        opened, unopened = head.balance()
-        if unopened is not None:
-            return [*self.extra(head, unopened), *self.units(inner)]
-        if opened and not inner:
-            return self.unclosed(head, opened)
-        if inner and self.opens_body(head, opened):
-            return self.body(head, inner, stuck)
-        if inner and not opened and head.words[-1].kind not in CONTINUES:
-            return self.unopened_body(head, inner, stuck)
-        return self.broken(lines)
-
-    def opens_body(self, head: Line, opened: list[Token]) -> bool:
-        """Whether the lines below are the body of this one: it ends with its only open brace. In
-        `where (i + 1 {` a bracket is forgotten; `f(g {` has a body inside of brackets."""
-        braces = [token for token in opened if token.kind == "LBRACE"]
-        if not head.opens_body() or len(braces) != 1:
-            return False
-        closed = replace(head, tokens=[*head.words, *_closing(opened, head.words[-1].end)])
-        return len(opened) == 1 or isinstance(self.attempt([closed], strictly=True), Stuck)
-
-    def extra(self, head: Line, bracket: Token) -> list[Clause]:
-        """A line with a closing bracket too many."""
-        rest = [token for token in head.tokens if token is not bracket]
-        made = self.attempt([replace(head, tokens=rest)])
-        if isinstance(made, Stuck):
-            return self.broken([head])
-        self.report(Unopened(span=self.span(bracket), bracket=bracket.text))
-        return made
-
-    def unclosed(self, head: Line, opened: list[Token]) -> list[Clause]:
-        """A line that lacks its last closing brackets."""
-        closing = _closing(opened, head.words[-1].end)
-        made = self.attempt([replace(head, tokens=[*head.words, *closing])])
-        if isinstance(made, Stuck):
-            return self.broken([head])
-        self.report_unclosed(opened[-1])
-        return made
-
-    def report_unclosed(self, bracket: Token) -> None:
-        closing = SIGNS[OPENING[bracket.kind]]
-        self.report(Unclosed(span=self.span(bracket), bracket=bracket.text, closing=closing))
-
-    def body(self, head: Line, inner: list[Line], stuck: int) -> list[Clause]:
-        """A head that ends with `{` and the lines of its body."""
-        brace = head.words[-1]
-        inner = self.close(head, inner, brace)
-        clauses = self.units(inner, stuck)
-        closing = Token("RBRACE", "}", brace.end, brace.end)
-        made = self.attempt([replace(head, tokens=[*head.words, closing])])
-        if isinstance(made, Stuck):
-            self.explain(list(head.words), made)
-            return self.headless(head, tuple(clauses))
-        return [_with_body(made[0], tuple(clauses))]
-
-    def headless(self, head: Line, clauses: tuple[Clause, ...]) -> list[Clause]:
-        """The body of a head that does not parse, under the name the head starts with."""
-        match self.hole(head):
-            case [Block() as block]:
-                return [replace(block, body=(*block.body, *clauses))]
-            case [Replace(path, Hole() as hole, span), *_] if head.words[1].kind != "EQUAL":
-                return [Refine(path, hole, clauses, span)]
-            case holes:
-                return holes
-
-    def close(self, head: Line, inner: list[Line], brace: Token | None) -> list[Line]:
-        """Drop the line that closes the body; report what closes it never or twice."""
-        closers = [line for line in inner if line.indent <= head.indent]
-        if not closers and brace is not None:
-            self.report_unclosed(brace)
-        for line in closers if brace is None else closers[1:]:
-            bracket = line.words[0]
-            self.report(Unopened(span=self.span(bracket), bracket=bracket.text))
-        rest = [replace(line, tokens=line.words[1:], indent=head.indent + 1) for line in closers]
-        after = [line for line in rest if line.words]
-        return [line for line in inner if line not in closers] + after
-
-    def unopened_body(self, head: Line, inner: list[Line], stuck: int) -> list[Clause]:
-        """Lines indented under a head without `{`."""
-        closes = any(line.indent <= head.indent for line in inner)
-        alone = self.attempt([head])
-        brace = Token("LBRACE", "{", head.words[-1].end, head.words[-1].end)
-        opened = replace(head, tokens=[*head.words, brace, brace._replace(kind="RBRACE")])
-        made = self.attempt([opened], strictly=True)
-        if isinstance(made, Stuck) and closes:
-            # The line that opens this body is missing: the body has no place to go.
-            self.close(head, inner, None)
-            return [*(alone if not isinstance(alone, Stuck) else self.hole(head)), self.gap(inner)]
-        if not isinstance(made, Stuck) and (closes or isinstance(alone, Stuck)):
-            self.report(MissingBrace(span=self.span(head.words[0], head.words[-1])))
-            inner = [line for line in inner if line.indent > head.indent]
-            return [_with_body(made[0], tuple(self.units(inner)))]
-        if isinstance(alone, Stuck):
-            self.explain(list(head.words), alone)
-            alone = self.hole(head)
-        return [*alone, *self.units(self.close(head, inner, None), stuck)]
-
-    def attempt(self, lines: Sequence[Line], strictly: bool = False) -> list[Clause] | Stuck:
-        """Parse lines as clauses. `strictly`: complaints of the builders are failures too."""
-        tokens = join_lines([token for line in lines for token in line.tokens])
-        while tokens and tokens[-1].kind in (NEWLINE, "COMMA"):
-            tokens.pop()
-        complaints: list[Problem] = []
-        made = run("file", tokens, builders(self.path, complaints))
-        if isinstance(made, Stuck):
-            return made
-        if strictly and complaints:
-            return Stuck(0, frozenset())
-        self.problems += complaints
-        return list(made[0].clauses)
-
-    def broken(self, lines: Sequence[Line]) -> list[Clause]:
-        tokens = [token for line in lines for token in line.tokens]
-        joined = join_lines(tokens)
-        made = run("file", joined, builders(self.path, []))
-        if isinstance(made, Stuck):
-            self.explain(joined, made)
-        return self.hole(lines[0])
-
-    def place(self, lines: Sequence[Line], stuck: Stuck) -> int:
-        tokens = join_lines([token for line in lines for token in line.tokens])
-        return tokens[min(stuck.index, len(tokens) - 1)].start
-
-    def explain(self, tokens: Sequence[Token], stuck: Stuck) -> None:
-        """One problem for where the automaton is stuck."""
-        before = tokens[: stuck.index]
-        if stuck.index < len(tokens):
-            token = tokens[stuck.index]
-        else:
-            token = Token(END, "", tokens[-1].end, tokens[-1].end)
-        span = self.span(token)
-        opened = _opened(before)
-        ends = token.kind in (END, NEWLINE)
-        if stuck.too_deep:
-            self.report(Limit(span=span, what="this is nested too deep", limit="100 operations"))
-        elif token.kind == JUNK:
-            self.report(UnknownCharacter(span=span, description=_describe_junk(token.text)))
-        elif token.kind == OPEN_TEXT:
-            self.report(UnclosedText(span=span))
-        elif ends and opened and OPENING[opened[-1].kind] in stuck.expected:
-            self.report_unclosed(opened[-1])
-        else:
-            words = [word for word in before if word.kind != NEWLINE]
-            if ends and words:
-                span = Span(self.path, words[-1].end, words[-1].end)
-            found = "the end of the line" if ends else describe_found(token.kind, token.text)
-            expected = describe_expected(stuck.expected, opened[-1].kind if opened else None)
-            hint = _hint(tokens, stuck.index)
-            self.report(Unexpected(span=span, expected=expected, found=found, hint=hint))
-
-    def gap(self, lines: Sequence[Line]) -> Hole:
-        return Hole(self.span(lines[0].words[0], lines[-1].words[-1]))
-
-    def hole(self, line: Line) -> list[Clause]:
-        """Holes with the names the line would have had, so that nobody misses the fields."""
-        words = line.words
-        hole = self.gap([line])
-        names = [Name(word.text, self.span(word)) for word in words[:2]]
-        match [word.kind for word in words[:2]]:
-            case ["NAME", "NAME"]:
-                return [Block(names[0], names[1], None, None, (hole,), hole.span)]
-            case ["LET", "NAME"]:
-                return [Let(names[1], hole, hole.span)]
-            case ["NAME", *_]:
-                fields = {words[0].text: words[0]}
-                for word, after in itertools.pairwise(words):
-                    if word.kind == "NAME" and after.kind in ("EQUAL", "LBRACE"):
-                        fields.setdefault(word.text, word)
-                holes = [self.field_hole(word, hole) for word in fields.values()]
-                # With letters amiss the names are not to be trusted.
-                odd = any(word.kind in (JUNK, OPEN_TEXT) for word in words)
-                return [*holes, hole] if odd else holes
-            case _:
-                return [hole]
-
-    def field_hole(self, word: Token, hole: Hole) -> Clause:
-        name = Name(word.text, self.span(word))
-        return Replace(Path((name,), name.span), hole, hole.span)
-
-    def span(self, first: Token, last: Token | None = None) -> Span:
-        return Span(self.path, first.start, (last or first).end)
-
-    def report(self, problem: Problem) -> None:
-        if problem not in self.problems:
-            self.problems.append(problem)
-
-
-def _with_body(clause: Clause, body: tuple[Clause, ...]) -> Clause:
-    """Put recovered lines into the empty body that the head was parsed with."""
-    match clause:
-        case Block() | Refine():
-            return replace(clause, body=body)
-        case Replace(value=Component() as value) | Let(value=Component() as value):
-            return replace(clause, value=replace(value, body=value.body + body))
-        case _:
-            return clause
-
-
-def _closing(opened: Sequence[Token], end: int) -> list[Token]:
-    """The brackets that close these."""
-    kinds = [OPENING[token.kind] for token in reversed(opened)]
-    return [Token(kind, SIGNS[kind], end, end) for kind in kinds]
-
-
-def _opened(tokens: Sequence[Token]) -> list[Token]:
-    """Brackets not closed yet."""
-    stack: list[Token] = []
-    for token in tokens:
-        if token.kind in OPENING:
-            stack.append(token)
-        elif token.kind in CLOSING and stack:
-            stack.pop()
-    return stack
-
-
-def _describe_junk(text: str) -> str:
-    shown = text if text.isprintable() else "".join(f"U+{ord(c):04X} " for c in text[:4]).strip()
-    return f"`{shown[:20]}`" if text.isprintable() else f"the character {shown}"
-
-
-def _hint(tokens: Sequence[Token], index: int) -> str | None:
-    """What people of other languages type."""
-    found = tokens[index] if index < len(tokens) else None
-    if found is None:
-        return None
-    if found.text in TABLE.keywords:
-        return f"`{found.text}` is a word of the language and cannot name a field"
-    before = tokens[index - 1].kind if index else None
-    if found.kind == "LBRACE" and before == "EQUAL":
-        return "a body follows the name of what it describes: `optimizer = adamw { ... }`"
-    if (found.kind == "EQUAL" and before == "EQUAL") or found.text == "==":
-        return "write one `=` for a field, `==` in a comparison"
-    if found.kind == "COMPARISON":
-        return "a comparison has two sides: write `a < b and b < c`"
     return None

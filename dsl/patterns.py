@@ -10,15 +10,16 @@ from dsl.problems import NotACondition
 from dsl.schema import Field, Pattern
 from dsl.scope import BROKEN, atom
 from dsl.settings import Setting
+from dsl.show import size
 from dsl.syntax import Limit
 from dsl.units import Quantity
 
 if TYPE_CHECKING:
     from dsl.frames import Frame
 
-MAXIMUM_LAYERS: Final = 100_000
-MAXIMUM_CONDITIONS: Final = 200_000
-"""Layers times clauses with a condition: what bounds the time."""
+MAXIMUM_LAYERS: Final = 20_000
+MAXIMUM_WORK: Final = 250_000
+"""Layers made and steps of conditions evaluated in one file: what bounds the time."""
 
 
 def pattern(frame: Frame, row: Field, entry: type, setting: Setting) -> object:
@@ -31,14 +32,18 @@ def pattern(frame: Frame, row: Field, entry: type, setting: Setting) -> object:
     broken = not isinstance(count, int)
     if not isinstance(count, int):
         count = 1  # its error is told; check what the layers are made of all the same
-    conditions = sum(variant.predicate is not None for variant in setting.variants)
-    if count > MAXIMUM_LAYERS or count * conditions > MAXIMUM_CONDITIONS:
+    conditions = sum(size(v.predicate) for v in setting.variants if v.predicate is not None)
+    trail = frame.context.trail
+    trail.layers += count * (1 + conditions)
+    if count > MAXIMUM_LAYERS or trail.layers > MAXIMUM_WORK:
         origin = frame.folded.settings.get(f"{row.name}s")
         assigned = None if origin is None else origin.assigned
         span = frame.span if assigned is None else assigned.value.span
-        frame.context.report(
-            Limit(span=span, what=f"{count:,} layers are too many", limit=f"{MAXIMUM_LAYERS:,}")
-        )
+        what, limit = f"{count:,} layers are too many", f"{MAXIMUM_LAYERS:,}"
+        if count <= MAXIMUM_LAYERS:
+            what = "the layers of this file and their conditions are too many"
+            limit = f"{MAXIMUM_WORK:,}, every use of a model counted"
+        frame.context.report(Limit(span=span, what=what, limit=limit))
         return BROKEN
     masks = _masks(frame, setting, count)
     if masks is None:

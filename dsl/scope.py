@@ -6,7 +6,9 @@ names of its own file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Protocol, cast
 
@@ -16,6 +18,7 @@ from dsl.problems import UnknownField, UnknownName, ValueCycle, WrongType
 from dsl.resolve import Module, find
 from dsl.schema import Auto, Count, Field, Named, Pattern, entry_name, fields_of, is_entry
 from dsl.suggest import closest
+from dsl.syntax import Limit
 from dsl.tree import Automatic, Block, Let, Path, Value
 from dsl.units import Quantity
 
@@ -28,6 +31,45 @@ class Broken(Enum):
 
 BROKEN: Final = Broken.BROKEN
 
+MAXIMUM_CHAIN: Final = 8
+MAXIMUM_LETS: Final = 16
+
+
+@dataclass
+class Trail:
+    """Values being computed, each for the sake of the one before, and `let`s that are done."""
+
+    lets: list[Let] = field(default_factory=list[Let])
+    known: dict[int, Atom] = field(default_factory=dict[int, Atom])  # by identity of the Let
+    depth: int = 0
+    layers: int = 0  # layers made and conditions evaluated for them
+
+    @contextmanager
+    def step(self, path: Path) -> Generator[None]:
+        """One value looked up inside the expression of another."""
+        if self.depth == MAXIMUM_CHAIN:
+            what, limit = "values depend on each other too deep", f"{MAXIMUM_CHAIN} in a row"
+            raise EvaluationFailed(Limit(span=path.span, what=what, limit=limit))
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+
+    @contextmanager
+    def follow(self, let: Let) -> Generator[None]:
+        """Read the value of a `let`; raises EvaluationFailed where that goes in a circle."""
+        if any(let is known for known in self.lets):
+            raise EvaluationFailed(_let_cycle(self.lets, let))
+        if len(self.lets) == MAXIMUM_LETS:
+            what, limit = "`let`s name each other too deep", f"{MAXIMUM_LETS} in a row"
+            raise EvaluationFailed(Limit(span=let.name.span, what=what, limit=limit))
+        self.lets.append(let)
+        try:
+            yield
+        finally:
+            self.lets.pop()
+
 
 class Rows(Protocol):
     """What a frame is to its expressions."""
@@ -39,7 +81,7 @@ class Rows(Protocol):
     @property
     def parent(self) -> Rows | None: ...
     @property
-    def lets(self) -> list[Let]: ...
+    def trail(self) -> Trail: ...
     def value(self, name: str) -> object: ...
 
 
@@ -52,7 +94,7 @@ def look(path: Path, rows: Rows | None, module: Module | None) -> Atom:
     if module is None:
         raise EvaluationFailed(None)  # a formula of the schema, around which nothing is written
     if first.text in module.names or first.text in module.imports:
-        return let_value(path, module, [] if rows is None else rows.lets)
+        return let_value(path, module, Trail() if rows is None else rows.trail)
     if holder(first.text, rows, None) is not None:
         chain = f"{first.text} -> {first.text}"
         raise EvaluationFailed(ValueCycle(span=first.span, name=first.text, chain=chain))
@@ -87,7 +129,7 @@ def visible(rows: Rows | None) -> list[str]:
     return names
 
 
-def let_value(path: Path, module: Module, active: list[Let]) -> Atom:
+def let_value(path: Path, module: Module, trail: Trail) -> Atom:
     """The value of a `let`, here or in an imported file."""
     problems: list[Problem] = []
     target = find(module, path, problems.append)
@@ -99,39 +141,38 @@ def let_value(path: Path, module: Module, active: list[Let]) -> Atom:
         raise EvaluationFailed(
             WrongType(span=path.span, field=path.text, expected="a value", found=found)
         )
-    enter(definition, active)
-    try:
-        if isinstance(definition.value, Automatic):
-            raise EvaluationFailed(
-                WrongType(span=path.span, field=path.text, expected="a value", found="`auto`")
-            )
-        return compute(definition.value, lambda inner: _outside(inner, home, active))
-    finally:
-        active.pop()
+    if isinstance(definition.value, Automatic):
+        raise EvaluationFailed(
+            WrongType(span=path.span, field=path.text, expected="a value", found="`auto`")
+        )
+    if id(definition) not in trail.known:
+        with trail.follow(definition), trail.step(path):
+            value = compute(definition.value, lambda inner: _outside(inner, home, trail))
+        trail.known[id(definition)] = value
+    return trail.known[id(definition)]
 
 
-def enter(let: Let, active: list[Let]) -> None:
-    """Note that a `let` is being followed; its caller takes it off again."""
-    if any(let is known for known in active):
-        cycle = active[next(n for n, known in enumerate(active) if known is let) :]
-        # Told once, from the first name by alphabet, wherever the circle is entered.
-        start = min(range(len(cycle)), key=lambda n: cycle[n].name.text)
-        cycle = [*cycle[start:], *cycle[: start + 1]]
-        first, chain = cycle[0].name, " -> ".join(one.name.text for one in cycle)
-        raise EvaluationFailed(ValueCycle(span=first.span, name=first.text, chain=chain))
-    active.append(let)
+def _let_cycle(active: list[Let], again: Let) -> Problem:
+    """Told once, from the first name by alphabet, wherever the circle is entered."""
+    cycle = active[next(n for n, known in enumerate(active) if known is again) :]
+    start = min(range(len(cycle)), key=lambda n: cycle[n].name.text)
+    cycle = [*cycle[start:], *cycle[: start + 1]]
+    first, chain = cycle[0].name, " -> ".join(one.name.text for one in cycle)
+    return ValueCycle(span=first.span, name=first.text, chain=chain)
 
 
-def _outside(path: Path, home: Module, active: list[Let]) -> Atom:
+def _outside(path: Path, home: Module, trail: Trail) -> Atom:
+    """A name in the value of a `let`: names of its file only."""
     first = path.names[0].text
     if first in home.names or first in home.imports:
-        return let_value(path, home, active)
+        return let_value(path, home, trail)
     return look(path, None, home)
 
 
 def _row(frame: Rows, path: Path) -> Atom:
     """A row's value as an operand; `rope.theta` reads inside."""
-    value = frame.value(path.names[0].text)
+    with frame.trail.step(path):
+        value = frame.value(path.names[0].text)
     row = frame.fields[path.names[0].text]
     for name in path.names[1:]:
         if value is BROKEN:

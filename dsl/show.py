@@ -80,6 +80,19 @@ def _wrap(text: str, level: int, outer: int) -> str:
     return f"({text})" if level < outer else text
 
 
+def size(expression: Expression | Value) -> int:
+    """How many nodes an expression has: what evaluating it once costs."""
+    match expression:
+        case Negation(_, operand, _):
+            return 1 + size(operand)
+        case Operation(_, left, right, _) | Membership(left, right, _):
+            return 1 + size(left) + size(right)
+        case ListValue(items, _):
+            return 1 + sum(size(item) for item in items)
+        case _:
+            return 1
+
+
 def paths_in(expression: Expression | Value) -> list[Path]:
     """Every path of an expression, left to right."""
     match expression:

@@ -13,6 +13,7 @@ from dsl.source import Span
 MAXIMUM_BYTES: Final = 1 << 20
 MAXIMUM_TOKENS: Final = 50_000
 MAXIMUM_NESTING: Final = 32
+MAXIMUM_WORD: Final = 1000
 MAXIMUM_DIGITS: Final = 40
 MAXIMUM_ERRORS: Final = 100
 
@@ -148,8 +149,9 @@ class Limit(Problem):
     """The text is larger, deeper or longer than any spec needs to be.
 
     Limits keep the time and memory of a check bounded whatever the text: 1 MiB and 50,000 tokens
-    a file, 32 brackets inside each other, 100 operations inside each other, 40 digits a number,
-    64 files, 16 imports deep, 16 `extends` deep, 100,000 layers, 100 errors shown a file.
+    a file, 1000 characters a word, 40 digits a number, 32 brackets, levels of indentation or
+    operations inside each other, values that depend on each other 8 deep, imports, `extends` and
+    `let`s 16 deep, 64 files, 500 blocks a file, 20,000 layers.
     """
 
     slug: ClassVar[str] = "limit"
@@ -162,6 +164,16 @@ class Limit(Problem):
 
     def secondary(self) -> tuple[Label, ...]:
         return self.also
+
+
+@dataclass(frozen=True, kw_only=True)
+class TooManyErrors(Problem):
+    """Only the first 100 errors are shown; mend those and check again."""
+
+    slug: ClassVar[str] = "too-many-errors"
+    title: ClassVar[str] = "{count:,} more errors and warnings are not shown"
+
+    count: int
 
 
 _VALUE: Final = frozenset({"NUMBER", "STRING", "LSQB"})

@@ -22,11 +22,14 @@ CONTINUES: Final = frozenset(
 )
 """A newline after one of these is a blank."""
 
+_USED: Final = r' \t\r\n#"A-Za-z0-9_{}()\[\],.=<>!+*/%\-'
+"""Characters that some token, blank or comment starts with."""
+
 _PATTERN: Final = re.compile(
     "|".join(
         [r"(?P<BLANK>[ \t\ufeff]+|#[^\r\n]*)"]
         + [f"(?P<{name}>{pattern})" for name, pattern in TABLE.terminals]
-        + [rf'(?P<{OPEN_TEXT}>"[^\r\n]*)', rf'(?P<{JUNK}>[^ \t\r\n#"A-Za-z0-9_{{}}()\[\],.=]+?)']
+        + [rf'(?P<{OPEN_TEXT}>"[^\r\n]*)', rf"(?P<{JUNK}>[^{_USED}]+|.)"]
     )
 )
 
@@ -38,8 +41,8 @@ class Token(NamedTuple):
     end: int
 
 
-def tokenize(text: str) -> list[Token]:
-    """All tokens, newlines included, blanks and comments dropped."""
+def tokenize(text: str, limit: int) -> list[Token]:
+    """All tokens up to a limit, newlines included, blanks and comments dropped."""
     keywords = TABLE.keywords
     tokens: list[Token] = []
     for match in _PATTERN.finditer(text):
@@ -49,10 +52,9 @@ def tokenize(text: str) -> list[Token]:
             continue
         if kind == "NAME":
             kind = keywords.get(word, kind)
-        if kind == JUNK and tokens and tokens[-1].kind == JUNK and tokens[-1].end == start:
-            last = tokens.pop()
-            word, start = last.text + word, last.start
         tokens.append(Token(kind, word, start, end))
+        if len(tokens) == limit:
+            break
     return tokens
 
 

@@ -18,6 +18,8 @@ LogicalOperator: TypeAlias = Literal["and", "or"]
 
 @dataclass(frozen=True)
 class Name:
+    """One word."""
+
     text: str
     span: Span
 
@@ -53,6 +55,8 @@ class Text:
 
 @dataclass(frozen=True)
 class Truth:
+    """`true` or `false`."""
+
     value: bool
     span: Span
 
@@ -94,6 +98,8 @@ class Membership:
 
 @dataclass(frozen=True)
 class ListValue:
+    """`[1, 2, 4]`."""
+
     items: tuple[Value, ...]
     span: Span
 
@@ -234,5 +240,7 @@ Clause: TypeAlias = (
 
 @dataclass(frozen=True)
 class File:
+    """The clauses of one file."""
+
     path: str
     clauses: tuple[Clause, ...]

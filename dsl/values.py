@@ -11,7 +11,7 @@ from dsl.evaluate import Atom, EvaluationFailed, show_atom
 from dsl.problems import NotAuto, NotBuilt, UnknownComponent, WrongArguments, WrongType, WrongWord
 from dsl.resolve import Definition, Module, find, lineage
 from dsl.schema import AUTO, Field, Shape, entry_name, fields_of
-from dsl.scope import BROKEN, atom, enter, holder, look
+from dsl.scope import BROKEN, atom, holder, look
 from dsl.settings import Assigned, Written
 from dsl.show import expression_text, paths_in
 from dsl.source import Span
@@ -204,20 +204,21 @@ def _defined(definition: Definition, home: Module, value: Path | Component, at: 
 
 def _let(let: Let, home: Module, at: At) -> object:
     """What a `let` names, by the names of its own file, refined by what stands here."""
-    try:
-        enter(let, at.frame.lets)
-    except EvaluationFailed as failed:
-        return BROKEN if failed.problem is None else at.report(failed.problem)
     kind = at.assigned.kind if home is at.module else OriginKind.INHERITED
     inner = replace(at, assigned=Assigned(let.value, home, kind))
-    if isinstance(let.value, Path | Component | Automatic | Nothing | ListValue | Hole | Number):
-        made = convert(let.value, inner)
-    elif at.refinements:
-        made = inner.wrong_type(let.value, "a value without fields")
-    else:
-        made = evaluate(let.value, at.frame, at.row, at.shape, home, rows=False)
-    at.frame.lets.pop()
-    return made
+    try:
+        with at.frame.trail.follow(let):
+            return _let_value(let.value, inner)
+    except EvaluationFailed as failed:
+        return BROKEN if failed.problem is None else at.report(failed.problem)
+
+
+def _let_value(value: Value, at: At) -> object:
+    if isinstance(value, Path | Component | Automatic | Nothing | ListValue | Hole | Number):
+        return convert(value, at)
+    if at.refinements:
+        return at.wrong_type(value, "a value without fields")
+    return evaluate(value, at.frame, at.row, at.shape, at.module, rows=False)
 
 
 def _block(block: Block, home: Module, value: Path | Component, at: At) -> object:

@@ -35,10 +35,7 @@ MODEL_PATHS: Mapping[str, str] = {
     "ATTENTION_SCALE": "model.layer.attention.scale",
     "QK_NORM_EPS": "model.layer.attention.qk_norm.eps",
     "ROPE_THETA": "model.layer.attention.rope.theta",
-    "ROPE_FACTOR": "model.layer.attention.rope.scaling.factor",
-    "ROPE_LOW": "model.layer.attention.rope.scaling.low",
-    "ROPE_HIGH": "model.layer.attention.rope.scaling.high",
-    "ROPE_ORIGINAL": "model.layer.attention.rope.scaling.original",
+    "ROPE_SCALING": "model.layer.attention.rope.scaling",
     "D_FF": "model.layer.ffn.d_ff",
     "NORM_EPS": "model.norm.eps",
 }
@@ -85,7 +82,8 @@ def _model(model: Mapping[str, Value], compiled: Compiled) -> Iterator[Row]:
         for printed, value in model.items():
             base, _, kind = printed.rpartition("_")
             if printed == name or (base == name and kind.isdigit()):
-                note = f"layers of kind {kind}" if printed != name else ""
+                note = "factor, low, high, original" if name == "ROPE_SCALING" else ""
+                note = f"layers of kind {kind}" if printed != name else note
                 yield Row(printed, value, path, note)
     yield Row("INIT_STD", compiled.plan.spec.model.init.std, "model.init.std")
     yield Row("INIT_ROWS", INIT_ROWS, note="rows of a matrix that one generator draws")

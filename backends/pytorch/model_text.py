@@ -206,23 +206,23 @@ def _layer_loop(program: RankProgram, names: list[Names]) -> Lines:
         angles(rope, kind_names, kind.size("head_dim")) if (rope := rope_of(kind)) else "()"
         for kind, kind_names in zip(program.kinds, names, strict=True)
     ]
-    mask = "mask" if any(_mask(kind) for kind in program.kinds) else ""
+    mask = ["mask"] if any(_mask(kind) for kind in program.kinds) else []
     lines = ["mask = attention_mask(documents)"] if mask else []
-    if len(rotations) > 1:
-        passed = ", ".join(part for part in ("x", "*rotations[kind]", mask) if part)
-        return [
-            *lines,
-            "rotations = (",
-            *(f"    {rotation}," for rotation in rotations),
-            ")",
-            "for block, kind in zip(self.layers, LAYER_KINDS, strict=True):",
-            f"    x = block({passed})",
-        ]
-    if rotations[0] != "()":
-        lines.append(f"cos, sin = {rotations[0]}")
-    turned = "cos, sin" if rotations[0] != "()" else ""
-    passed = ", ".join(part for part in ("x", turned, mask) if part)
-    return [*lines, "for block in self.layers:", f"    x = block({passed})"]
+    if set(rotations) == {"()"}:
+        turned: Lines = []
+    elif len(rotations) == 1:
+        lines += ["device = tokens.device", f"cos, sin = {rotations[0]}"]
+        turned = ["cos", "sin"]
+    else:
+        listed = [f"    {rotation}," for rotation in rotations]
+        lines += ["device = tokens.device", "rotations = (", *listed, ")"]
+        lines.append("for block, kind in zip(self.layers, LAYER_KINDS, strict=True):")
+        return [*lines, f"    x = block({', '.join(['x', '*rotations[kind]', *mask])})"]
+    return [
+        *lines,
+        "for block in self.layers:",
+        f"    x = block({', '.join(['x', *turned, *mask])})",
+    ]
 
 
 def _losses(region: Region, scope: Scope) -> Lines:

@@ -44,14 +44,23 @@ def read_corpus(data: Data, path: Path) -> Tensor:
 
 def batch(corpus: Tensor, data: Data, seed: int, seq_len: int, sequences: int, first: int) -> Batch:
     """Sequences `first` .. `first + sequences - 1` of the endless shuffled reading."""
-    separator = data.separator if isinstance(data, TokenData) else TEXT_SEPARATOR
     total = (len(corpus) - 1) // seq_len
-    windows: list[Tensor] = []
-    for position in range(first, first + sequences):
-        epoch, place = divmod(position, total)
-        start = shuffled(place, total, seed, epoch) * seq_len
-        windows.append(corpus[start : start + seq_len + 1])
-    window = torch.stack(windows)
+    positions = [divmod(position, total) for position in range(first, first + sequences)]
+    chosen = [shuffled(place, total, seed, epoch) for epoch, place in positions]
+    return _read(corpus, data, seq_len, chosen)
+
+
+def evaluation_batch(corpus: Tensor, data: Data, seq_len: int, sequences: int) -> Batch:
+    """The fixed sequences of every evaluation: spread evenly, all where there are fewer."""
+    total = (len(corpus) - 1) // seq_len
+    count = min(sequences, total)
+    return _read(corpus, data, seq_len, [i * total // count for i in range(count)])
+
+
+def _read(corpus: Tensor, data: Data, seq_len: int, chosen: list[int]) -> Batch:
+    """Sequence g is tokens g * seq_len .. (g + 1) * seq_len, the last only as a target."""
+    separator = data.separator if isinstance(data, TokenData) else TEXT_SEPARATOR
+    window = torch.stack([corpus[g * seq_len : (g + 1) * seq_len + 1] for g in chosen])
     ends = (window == separator).long()  # a separator is the last token of its document
     document = ends.cumsum(1) - ends
     return Batch(

@@ -30,13 +30,15 @@ class State:
 
 @dataclass(frozen=True)
 class Step:
-    """What one step shows. Gradients are as they come, before clipping; `after` is the state."""
+    """What one step shows. Gradients are as they come, before clipping; `after` is the state,
+    and `val_loss` its loss on the evaluation's sequences, if there are any."""
 
     loss: Tensor
     gradients: dict[str, Tensor]
     grad_norm: Tensor
     lr: float
     after: State
+    val_loss: Tensor | None
 
 
 def train(
@@ -45,6 +47,7 @@ def train(
     total_steps: int,
     initial: Mapping[str, Tensor],
     batches: tuple[Batch, ...],
+    evaluation: Batch | None = None,
 ) -> tuple[Step, ...]:
     """One step a batch, from step 0 of a run of `total_steps`."""
     state = State(
@@ -62,7 +65,8 @@ def train(
         factor = clip_factor(norm, spec.clip)
         clipped = {name: gradient * factor for name, gradient in gradients.items()}
         state = adamw(spec.optimizer, lr, state, clipped)
-        steps.append(Step(loss, gradients, norm, lr, state))
+        val_loss = None if evaluation is None else mean_loss(model, state.parameters, evaluation)
+        steps.append(Step(loss, gradients, norm, lr, state, val_loss))
     return tuple(steps)
 
 
@@ -70,10 +74,15 @@ def loss_and_gradients(
     model: ModelSpec, parameters: Mapping[str, Tensor], batch: Batch
 ) -> tuple[Tensor, dict[str, Tensor]]:
     watched = {name: value.detach().requires_grad_() for name, value in parameters.items()}
-    losses = token_losses(logits(model, watched, batch.tokens, batch.documents), batch.targets)
-    loss = losses[batch.counted].sum() / batch.counted.sum()
+    loss = mean_loss(model, watched, batch)
     gradients = torch.autograd.grad(loss, list(watched.values()))
     return loss.detach(), dict(zip(watched, gradients, strict=True))
+
+
+def mean_loss(model: ModelSpec, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
+    """Over all targets that count."""
+    losses = token_losses(logits(model, parameters, batch.tokens, batch.documents), batch.targets)
+    return losses[batch.counted].sum() / batch.counted.sum()
 
 
 def clip_factor(norm: Tensor, limit: float | None) -> Tensor:

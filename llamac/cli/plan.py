@@ -39,7 +39,7 @@ def plan(file: str, plan: str | None, overrides: options.Overrides, as_json: boo
 
 
 def _objects(planned: api.Planned) -> list[dict[str, object]]:
-    """An object a plan, each with its diagnostics; one with nothing else where the file is wrong."""
+    """An object a plan, each with its diagnostics; where the file is wrong, one of nothing else."""
     from llamac.cli.report import diagnostics_json
     from llamac.plan_view import as_json
 

@@ -91,6 +91,9 @@ def _all(
         for name in after.parameters:
             counts = [g["adam_steps"].get(name, math.nan) for g in got]
             yield _number("adam_step", at, float(after.steps), records, counts, name, EXACT)
+        if step.val_loss is not None:
+            losses = [math.nan if g["val_loss"] is None else g["val_loss"] for g in got]
+            yield _number("val_loss", at, step.val_loss.item(), records, losses)
 
 
 def _number(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from backends.reference.data import Batch, batch, read_corpus
+from backends.reference.data import Batch, batch, evaluation_batch, read_corpus
 from backends.reference.training import Step, train
 from backends.reference.weights import initial_weights
 from compiler.schema.plan import PlanSpec
@@ -51,7 +51,14 @@ def expected(twin: PlanSpec, folder: Path) -> tuple[Step, ...]:
     if total is None:
         raise ValueError("a twin counts its steps")
     batches = tuple(_batch(twin, folder, step) for step in range(STEPS))
-    return train(twin.model, twin.train, total, start_weights(twin), batches)
+    evaluation = None
+    if twin.train.eval is not None:
+        corpus, seq_len = (
+            read_corpus(twin.train.data, corpus_folder(folder)),
+            reading_of(twin).seq_len,
+        )
+        evaluation = evaluation_batch(corpus, twin.train.data, seq_len, twin.train.eval.sequences)
+    return train(twin.model, twin.train, total, start_weights(twin), batches, evaluation)
 
 
 def first_batch(twin: PlanSpec, folder: Path) -> Batch:
@@ -112,6 +119,7 @@ def run_twin(
         steps=STEPS,
         device="cpu",
         vectors=vectors_of(twin),
+        evaluates=twin.train.eval is not None,
     )
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a pool of threads does not survive a fork

@@ -33,6 +33,7 @@ class Task:
     port: int
     steps: int
     device: str
+    evaluates: bool
     vectors: Mapping[str, Tensor]
 
 
@@ -47,6 +48,7 @@ class StepRecord(TypedDict):
     exp_avg: dict[str, Tensor]
     exp_avg_sq: dict[str, Tensor]
     adam_steps: dict[str, float]
+    val_loss: float | None
 
 
 class Record(TypedDict):
@@ -112,6 +114,7 @@ def _observe(rank: int, task: Task) -> Record:
 
     vars(parallel)["clip_gradients"] = watch_then_clip
     corpus = data.Corpus(config.TRAIN_DATA)
+    validation = data.Corpus(config.VALIDATION_DATA) if task.evaluates else None
     steps: list[StepRecord] = []
     for step in range(task.steps):
         batches = data.step_batches(corpus, step * config.GLOBAL_BATCH, device)
@@ -127,6 +130,7 @@ def _observe(rank: int, task: Task) -> Record:
                 exp_avg=_local({name: at.get("exp_avg") for name, at in moments.items()}),
                 exp_avg_sq=_local({name: at.get("exp_avg_sq") for name, at in moments.items()}),
                 adam_steps={name: float(at.get("step", 0)) for name, at in moments.items()},
+                val_loss=float(train.evaluate(model, validation, device)) if validation else None,
             )
         )
         _alive(f"step {step}")

@@ -135,11 +135,14 @@ def rewrite(case: Case, made: dict[str, str]) -> None:
     case.file.write_text(text.replace(case.text, new), encoding="utf-8")
 
 
+ELSEWHERE = {"too-many-errors"}  # a hundred errors in a page: tests/dsl/test_hostile.py
+
+
 def test_every_problem_of_the_front_end_has_a_case() -> None:
     texts = "".join(case.text for case in cases())
     shown = set(re.findall(r"^(?:error|warning)\[([a-z0-9-]+)\]", texts, re.MULTILINE))
     known = {slug for slug, kind in problems().items() if kind.__module__.startswith("dsl.")}
-    assert known - shown == set()
+    assert known - shown == ELSEWHERE
 
 
 def test_every_problem_is_explained() -> None:

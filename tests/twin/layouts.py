@@ -14,7 +14,7 @@ from compiler.schema.model import (
     Rope,
     Swiglu,
 )
-from compiler.schema.train import AdamW, Constant, Cosine, TextData, TokenData, Wsd
+from compiler.schema.train import AdamW, Constant, Cosine, EvalSpec, TextData, TokenData, Wsd
 from dsl.schema import Count, Pattern
 
 MICROBATCH = 4
@@ -106,13 +106,23 @@ def plan(model: ModelSpec, spread: Spread, **train: object) -> PlanSpec:
 
 
 LAYOUTS: dict[str, PlanSpec] = {
-    "dp2": plan(llama(12), Spread(dp=2), data=TextData(train="data/text")),
+    "dp2": plan(
+        llama(12),
+        Spread(dp=2),
+        data=TextData(train="data/text", validation="data/validation"),
+        eval=EvalSpec(every=10, prompt="once"),
+    ),
     "dp3 fsdp": plan(qwen3(12), Spread(dp=3, fsdp=3), lr_schedule=Wsd(warmup=5, decay=20)),
     "hybrid 2x3": plan(llama(12), Spread(dp=6, fsdp=3), lr_schedule=Constant(warmup=5)),
     "tp2": plan(llama(12), Spread(tp=2), data=TokenData(train="data/tokens", separator=7)),
     "tp3": plan(qwen3(12), Spread(tp=3)),
     "tp4 > kv heads": plan(llama(2), Spread(tp=4), clip=None),
-    "dp2 x tp3, accumulation": plan(llama(12), Spread(dp=2, fsdp=2, tp=3, microbatches=4)),
+    "dp2 x tp3, accumulation": plan(
+        llama(12),
+        Spread(dp=2, fsdp=2, tp=3, microbatches=4),
+        data=TokenData(train="data/tokens", validation="data/validation"),
+        eval=EvalSpec(every=10),
+    ),
     "tied head, tp": plan(qwen3(12, tied=True), Spread(tp=2), lr_schedule=Constant()),
 }
 

@@ -28,7 +28,8 @@ def holds(spec: PlanSpec, asked: Asked | None = None) -> None:
     for twin in result.twins:
         assert twin.stopped == ()
         assert twin.differences == ()
-        assert {observable.name for observable in twin.observables} == OBSERVABLES
+        evaluated = {"val_loss"} if spec.train.eval is not None else set[str]()
+        assert {observable.name for observable in twin.observables} == OBSERVABLES | evaluated
         assert all(observable.bound <= 1e-10 for observable in twin.observables)
     assert result.ok
 

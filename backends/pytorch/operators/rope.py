@@ -1,4 +1,4 @@
-"""rope(x, positions): the angles are computed once a forward, by `angles`."""
+"""rope(x, positions): the angles are computed once a forward."""
 
 from __future__ import annotations
 
@@ -22,15 +22,7 @@ def angles(operator: Rope, names: Names, head_dim: int) -> str:
     dim = names.own("HEAD_DIM", head_dim)
     theta = names.own("ROPE_THETA", operator.theta)
     if operator.scaling is None:
-        return f"angles(frequencies({dim}, {theta}, device))"
+        return f"angles({dim}, {theta}, device)"
     numbers = operator.scaling
-    scaling = ", ".join(
-        names.own(f"ROPE_{name}", value)
-        for name, value in (
-            ("FACTOR", numbers.factor),
-            ("LOW", numbers.low),
-            ("HIGH", numbers.high),
-            ("ORIGINAL", numbers.original),
-        )
-    )
-    return f"angles(stretched(frequencies({dim}, {theta}, device), {scaling}))"
+    values = (numbers.factor, numbers.low, numbers.high, numbers.original)
+    return f"stretched_angles({dim}, {theta}, {names.own('ROPE_SCALING', values)}, device)"

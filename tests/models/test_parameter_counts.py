@@ -1,0 +1,106 @@
+"""Published parameter counts of the standard library: in the reference, in generated modules."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backends.pytorch import emit
+from backends.reference.model import parameter_shapes
+from compiler.pipeline import compile_plan
+from compiler.schema import ClusterSpec, CpuNode, ModelSpec, PlanSpec, TrainSpec
+from compiler.schema.train import AdamW
+from dsl.schema import Count
+from llamac import api
+
+# model cards and configuration files of the publishers
+PUBLISHED = {
+    ("std/llama3", "llama3_2_1b"): 1_235_814_400,
+    ("std/llama3", "llama3_2_3b"): 3_212_749_824,
+    ("std/llama3", "llama3_1_8b"): 8_030_261_248,
+    ("std/llama3", "llama3_1_70b"): 70_553_706_496,
+    ("std/llama3", "llama3_1_405b"): 405_853_388_800,
+    ("std/qwen3", "qwen3_8b"): 8_190_735_360,
+    ("std/qwen3", "qwen3_32b"): 32_762_123_264,
+}
+
+COUNT = """
+import json
+import math
+from model import Model
+model = Model()
+print(json.dumps({
+    "whole": sum(math.prod(at.shape) for at in model.layout.values()),
+    "local": {name: p.numel() for name, p in model.named_parameters()},
+    "devices": sorted({str(p.device) for p in model.parameters()}),
+}))
+"""
+
+
+def model_of(file: str, name: str) -> ModelSpec:
+    spec = api.load(file).spec
+    assert spec is not None
+    return spec.all(ModelSpec)[name]
+
+
+def plan_of(model: ModelSpec, tp: int) -> PlanSpec:
+    return PlanSpec(
+        model=model,
+        cluster=ClusterSpec(node=CpuNode(devices=tp)),
+        train=TrainSpec(
+            steps=1,
+            seq_len=64,
+            global_batch=Count(1, "sequences"),
+            optimizer=AdamW(lr=1e-3),
+        ),
+        tp=tp,
+    )
+
+
+def module_counts(plan: PlanSpec, folder: Path) -> dict[str, object]:
+    """Builds the generated module on the meta device, in a process of its own."""
+    compiled = compile_plan("plan", plan).compiled
+    assert compiled is not None
+    for name, text in emit(compiled).files.items():
+        if name.endswith(".py"):
+            (folder / name).write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", COUNT], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(("file", "name"), PUBLISHED)
+def test_reference_has_the_published_count(file: str, name: str) -> None:
+    shapes = parameter_shapes(model_of(file, name))
+    assert sum(math.prod(shape) for shape in shapes.values()) == PUBLISHED[file, name]
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "tp"),
+    [
+        ("std/llama3", "llama3_2_1b", 1),
+        ("std/llama3", "llama3_1_405b", 8),
+        ("std/qwen3", "qwen3_8b", 16),
+    ],
+)
+def test_generated_module_has_as_many_elements(
+    file: str, name: str, tp: int, tmp_path: Path
+) -> None:
+    """tp 16 is more than qwen3_8b's 8 key/value heads: wk and wv are cut in 8 parts only."""
+    model = model_of(file, name)
+    counts = module_counts(plan_of(model, tp), tmp_path)
+    assert counts["whole"] == PUBLISHED[file, name]
+    assert counts["devices"] == ["meta"]
+    local = counts["local"]
+    assert isinstance(local, dict)
+    for parameter, shape in parameter_shapes(model).items():
+        parts = 1 if len(shape) == 1 else tp
+        if parameter.endswith((".wk", ".wv")):
+            parts = min(tp, shape[0])
+        assert local[parameter] * parts == math.prod(shape), parameter
