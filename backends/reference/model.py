@@ -1,65 +1,34 @@
-"""The forward pass, on full parameters by name.
-
-Names and shapes (`i` is a layer, counted from 0):
-
-    embedding.weight                    [vocab, d_model]
-    layers.{i}.attention_norm.weight    [d_model]
-    layers.{i}.attention.wq             [heads, head_dim, d_model]
-    layers.{i}.attention.wk, .wv        [kv_heads, head_dim, d_model]
-    layers.{i}.attention.q_norm, k_norm [head_dim]                    with qk_norm
-    layers.{i}.attention.wo             [d_model, heads, head_dim]
-    layers.{i}.ffn_norm.weight          [d_model]
-    layers.{i}.ffn.w_gate, .w_up        [d_ff, d_model]
-    layers.{i}.ffn.w_down               [d_model, d_ff]
-    final_norm.weight                   [d_model]
-    head.weight                         [vocab, d_model]              untied
-"""
+"""The forward pass, on full parameters by the names of `backends.reference.parameters`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import assert_never
 
 import torch
 from torch import Tensor
 
 from compiler.schema.model import (
+    ChunkedMask,
+    Ffn,
+    FullMask,
+    Geglu,
+    Gelu,
     Gqa,
+    LayerNorm,
     LayerSpec,
     Llama3Scaling,
+    Mask,
     ModelSpec,
+    Norm,
     RmsNorm,
     Rope,
+    SlidingMask,
+    Swiglu,
 )
 
 Parameters = Mapping[str, Tensor]
-
-
-def parameter_shapes(model: ModelSpec) -> dict[str, tuple[int, ...]]:
-    """Name -> full shape of every parameter, in the order of the forward pass."""
-    d_model = model.d_model
-    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (model.vocab, d_model)}
-    for i, kind in enumerate(model.layer.indices):
-        layer = model.layer.kinds[kind]
-        attention, d_ff = layer.attention, layer.ffn.d_ff
-        head_dim = attention.head_dim
-        query, key = (attention.heads, head_dim), (attention.kv_heads, head_dim)
-        shapes[f"layers.{i}.attention_norm.weight"] = (d_model,)
-        shapes[f"layers.{i}.attention.wq"] = (*query, d_model)
-        shapes[f"layers.{i}.attention.wk"] = (*key, d_model)
-        shapes[f"layers.{i}.attention.wv"] = (*key, d_model)
-        if attention.qk_norm is not None:
-            shapes[f"layers.{i}.attention.q_norm"] = (head_dim,)
-            shapes[f"layers.{i}.attention.k_norm"] = (head_dim,)
-        shapes[f"layers.{i}.attention.wo"] = (d_model, *query)
-        shapes[f"layers.{i}.ffn_norm.weight"] = (d_model,)
-        shapes[f"layers.{i}.ffn.w_gate"] = (d_ff, d_model)
-        shapes[f"layers.{i}.ffn.w_up"] = (d_ff, d_model)
-        shapes[f"layers.{i}.ffn.w_down"] = (d_model, d_ff)
-    shapes["final_norm.weight"] = (d_model,)
-    if not model.head.tied:
-        shapes["head.weight"] = (model.vocab, d_model)
-    return shapes
 
 
 def logits(model: ModelSpec, parameters: Parameters, tokens: Tensor, documents: Tensor) -> Tensor:
@@ -67,26 +36,13 @@ def logits(model: ModelSpec, parameters: Parameters, tokens: Tensor, documents: 
 
     A position attends to itself and to earlier positions of its own document.
     """
-    seq = tokens.shape[1]
-    causal = torch.ones(seq, seq, dtype=torch.bool).tril()
-    visible = causal & (documents[:, :, None] == documents[:, None, :])
-
-    x = parameters["embedding.weight"][tokens]
+    x = parameters["embedding.weight"][tokens] * model.embedding.scale
     for i, kind in enumerate(model.layer.indices):
-        layer = model.layer.kinds[kind]
         own = _below(parameters, f"layers.{i}.")
-        x = x + attention(
-            layer.attention,
-            _below(own, "attention."),
-            rms_norm(x, own["attention_norm.weight"], model.norm),
-            visible,
-        )
-        x = x + feed_forward(
-            layer, _below(own, "ffn."), rms_norm(x, own["ffn_norm.weight"], model.norm)
-        )
-    x = rms_norm(x, parameters["final_norm.weight"], model.norm)
+        x = layer_output(model.layer.kinds[kind], model.norm, own, x, documents)
+    x = normalised(x, parameters, "final_norm", model.norm)
     head = parameters["embedding.weight" if model.head.tied else "head.weight"]
-    return torch.einsum("rsd,vd->rsv", x, head)
+    return softcap(torch.einsum("rsd,vd->rsv", x, head), model.head.softcap)
 
 
 def _below(parameters: Parameters, prefix: str) -> dict[str, Tensor]:
@@ -97,9 +53,70 @@ def _below(parameters: Parameters, prefix: str) -> dict[str, Tensor]:
     }
 
 
+def layer_output(
+    layer: LayerSpec, norm: Norm, parameters: Parameters, x: Tensor, documents: Tensor
+) -> Tensor:
+    """x + f(norm(x)), x + norm(f(x)) or both, with f attention and then feed-forward."""
+
+    def before(half: str, x: Tensor) -> Tensor:
+        return x if layer.norms == "post" else normalised(x, parameters, f"{half}_norm", norm)
+
+    def after(half: str, y: Tensor) -> Tensor:
+        return y if layer.norms == "pre" else normalised(y, parameters, f"{half}_post_norm", norm)
+
+    visible = visible_keys(layer.attention.mask, documents)
+    mixer = _below(parameters, "attention.")
+    x = x + after("attention", attention(layer.attention, mixer, before("attention", x), visible))
+    return x + after("ffn", feed_forward(layer.ffn, _below(parameters, "ffn."), before("ffn", x)))
+
+
+def visible_keys(mask: Mask, documents: Tensor) -> Tensor:
+    """[rows, query, key]: none after the query, none of another document, none out of the window
+    (a query at q with window n sees q - n + 1 .. q)."""
+    position = torch.arange(documents.shape[1])
+    back = position[:, None] - position[None, :]
+    same_document = documents[:, :, None] == documents[:, None, :]
+    match mask:
+        case FullMask():
+            return same_document & (back >= 0)
+        case SlidingMask(window=window):
+            return same_document & (back >= 0) & (back < window)
+        case ChunkedMask():
+            raise ValueError("a chunked mask: the planner refuses it")
+        case _:
+            assert_never(mask)
+
+
+def normalised(x: Tensor, parameters: Parameters, name: str, norm: Norm) -> Tensor:
+    """x [..., d_model] -> the same, by the weight (and bias) of that name."""
+    weight = parameters[f"{name}.weight"]
+    match norm:
+        case RmsNorm():
+            return rms_norm(x, weight, norm)
+        case LayerNorm():
+            return layer_norm(x, weight, parameters[f"{name}.bias"], norm)
+        case _:
+            assert_never(norm)
+
+
 def rms_norm(x: Tensor, weight: Tensor, norm: RmsNorm) -> Tensor:
     """x / sqrt(mean(x^2) + eps) * weight over the last dimension (Zhang and Sennrich, 2019)."""
-    return x / torch.sqrt((x * x).mean(-1, keepdim=True) + norm.eps) * weight
+    scale = 1 + weight if norm.unit_offset else weight
+    return x / torch.sqrt((x * x).mean(-1, keepdim=True) + norm.eps) * scale
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, norm: LayerNorm) -> Tensor:
+    """(x - mean) / sqrt(variance + eps) * weight + bias (Ba, Kiros and Hinton, 2016).
+
+    The variance is that of the elements themselves: divided by their number.
+    """
+    variance, mean = torch.var_mean(x, -1, correction=0, keepdim=True)
+    return (x - mean) / torch.sqrt(variance + norm.eps) * weight + bias
+
+
+def softcap(x: Tensor, cap: float | None) -> Tensor:
+    """Smoothly within -cap .. cap: cap * tanh(x / cap) (Bello et al., 2016; Gemma 2)."""
+    return x if cap is None else cap * torch.tanh(x / cap)
 
 
 def attention(spec: Gqa, parameters: Parameters, x: Tensor, visible: Tensor) -> Tensor:
@@ -107,9 +124,10 @@ def attention(spec: Gqa, parameters: Parameters, x: Tensor, visible: Tensor) -> 
 
     Query head h reads key/value head h // (heads / kv_heads).
     """
-    q = torch.einsum("rsd,hed->rshe", x, parameters["wq"])
-    k = torch.einsum("rsd,hed->rshe", x, parameters["wk"])
-    v = torch.einsum("rsd,hed->rshe", x, parameters["wv"])
+    q, k, v = (
+        _biased(torch.einsum("rsd,hed->rshe", x, parameters[f"w{letter}"]), parameters, letter)
+        for letter in "qkv"
+    )
     if spec.qk_norm is not None:
         q = rms_norm(q, parameters["q_norm"], spec.qk_norm)
         k = rms_norm(k, parameters["k_norm"], spec.qk_norm)
@@ -117,10 +135,16 @@ def attention(spec: Gqa, parameters: Parameters, x: Tensor, visible: Tensor) -> 
         q, k = rotate(spec.rope, q), rotate(spec.rope, k)
     served_by = torch.arange(spec.heads) // (spec.heads // spec.kv_heads)
     k, v = k[:, :, served_by], v[:, :, served_by]
-    scores = torch.einsum("rqhe,rkhe->rhqk", q, k) * spec.scale
+    scores = softcap(torch.einsum("rqhe,rkhe->rhqk", q, k) * spec.scale, spec.softcap)
     scores = scores.masked_fill(~visible[:, None], -math.inf)
     mixed = torch.einsum("rhqk,rkhe->rqhe", torch.softmax(scores, -1), v)
-    return torch.einsum("rshe,dhe->rsd", mixed, parameters["wo"])
+    return _biased(torch.einsum("rshe,dhe->rsd", mixed, parameters["wo"]), parameters, "o")
+
+
+def _biased(x: Tensor, parameters: Parameters, letter: str) -> Tensor:
+    """x plus its bias b<letter>, where the model has biases."""
+    bias = parameters.get(f"b{letter}")
+    return x if bias is None else x + bias
 
 
 def rotate(rope: Rope, x: Tensor) -> Tensor:
@@ -164,11 +188,33 @@ def _llama3_frequency(frequency: float, scaling: Llama3Scaling) -> float:
     return kept * frequency + (1 - kept) * frequency / scaling.factor
 
 
-def feed_forward(layer: LayerSpec, parameters: Parameters, x: Tensor) -> Tensor:
-    """SwiGLU (Shazeer, 2020): down(silu(gate(x)) * up(x)); x [rows, seq, d_model] -> like x."""
-    gate = torch.einsum("rsd,fd->rsf", x, parameters["w_gate"])
-    up = torch.einsum("rsd,fd->rsf", x, parameters["w_up"])
-    return torch.einsum("rsf,df->rsd", gate * torch.sigmoid(gate) * up, parameters["w_down"])
+def feed_forward(ffn: Ffn, parameters: Parameters, x: Tensor) -> Tensor:
+    """SwiGLU, GEGLU: down(f(gate(x)) * up(x)) (Shazeer, 2020); gelu: down(gelu(up(x))).
+
+    x [rows, seq, d_model] -> like x.
+    """
+
+    def inner(name: str) -> Tensor:
+        product = torch.einsum("rsd,fd->rsf", x, parameters[f"w_{name}"])
+        return _biased(product, parameters, f"_{name}")
+
+    match ffn:
+        case Swiglu():
+            gate = inner("gate")
+            h = gate * torch.sigmoid(gate) * inner("up")
+        case Geglu():
+            h = gelu(inner("gate")) * inner("up")
+        case Gelu():
+            h = gelu(inner("up"))
+        case _:
+            assert_never(ffn)
+    down = torch.einsum("rsf,df->rsd", h, parameters["w_down"])
+    return _biased(down, parameters, "_down")
+
+
+def gelu(x: Tensor) -> Tensor:
+    """x times the normal distribution function, in its tanh form (Hendrycks and Gimpel, 2016)."""
+    return x * (0.5 + 0.5 * torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
 
 
 def token_losses(scores: Tensor, targets: Tensor) -> Tensor:

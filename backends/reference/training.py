@@ -6,7 +6,7 @@ loss = sum of token losses / number of counted targets, over the global batch of
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from backends.reference.data import Batch
 from backends.reference.model import logits, token_losses
+from backends.reference.parameters import decaying
 from compiler.schema.model import ModelSpec
 from compiler.schema.train import AdamW, Constant, Cosine, LrSchedule, TrainSpec, Wsd
 
@@ -64,7 +65,7 @@ def train(
         lr = learning_rate(spec.lr_schedule, spec.optimizer.lr, total_steps, state.steps + 1)
         factor = clip_factor(norm, spec.clip)
         clipped = {name: gradient * factor for name, gradient in gradients.items()}
-        state = adamw(spec.optimizer, lr, state, clipped)
+        state = adamw(spec.optimizer, lr, state, clipped, decaying(model))
         val_loss = None if evaluation is None else mean_loss(model, state.parameters, evaluation)
         steps.append(Step(loss, gradients, norm, lr, state, val_loss))
     return tuple(steps)
@@ -109,8 +110,17 @@ def learning_rate(schedule: LrSchedule, peak: float, total: int, step: int) -> f
     return low + (peak - low) * share
 
 
-def adamw(spec: AdamW, lr: float, state: State, gradients: Mapping[str, Tensor]) -> State:
-    """Loshchilov and Hutter (2019), algorithm 2: decay on matrices only, both moments unbiased."""
+def adamw(
+    spec: AdamW,
+    lr: float,
+    state: State,
+    gradients: Mapping[str, Tensor],
+    decays: Set[str],
+) -> State:
+    """Loshchilov and Hutter (2019), algorithm 2, both moments unbiased.
+
+    `decays` names the parameters with weight decay.
+    """
     first, second = spec.betas
     t = state.steps + 1
     parameters: dict[str, Tensor] = {}
@@ -121,7 +131,7 @@ def adamw(spec: AdamW, lr: float, state: State, gradients: Mapping[str, Tensor])
         m = first * state.exp_avg[name] + (1 - first) * gradient
         v = second * state.exp_avg_sq[name] + (1 - second) * gradient * gradient
         update = (m / (1 - first**t)) / ((v / (1 - second**t)).sqrt() + spec.eps)
-        decay = spec.weight_decay * old if old.dim() > 1 else torch.zeros_like(old)
+        decay = spec.weight_decay * old if name in decays else torch.zeros_like(old)
         parameters[name] = old - lr * (update + decay)
         exp_avg[name], exp_avg_sq[name] = m, v
     return State(parameters, exp_avg, exp_avg_sq, t)

@@ -1,7 +1,8 @@
 """Initial weights: a function of (seed, name, block of rows), so every layout starts alike.
 
 A matrix is drawn in its two-dimensional form [rows, columns] (the named dimensions with those of
-the output, and those of the input, merged), 16 rows at a time, in float32; norms are ones.
+the output, and those of the input, merged), 16 rows at a time, in float32. Norms start such that
+they multiply by one, biases at zero.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from backends.reference.model import parameter_shapes
+from backends.reference.parameters import Parameter, parameters_of
 from compiler.schema.model import ModelSpec
 
 ROWS_OF_A_BLOCK = 16
@@ -26,13 +27,21 @@ def keyed(*parts: object) -> int:
 
 
 def initial_weights(model: ModelSpec, seed: int) -> dict[str, Tensor]:
-    """Every parameter at step 0, float64, in the shapes of `parameter_shapes`."""
+    """Every parameter at step 0, float64, by name."""
     return {
-        name: torch.ones(shape, dtype=torch.float64)
-        if len(shape) == 1
-        else _drawn(name, shape, model.init.std, seed)
-        for name, shape in parameter_shapes(model).items()
+        name: _initial(name, parameter, model.init.std, seed)
+        for name, parameter in parameters_of(model).items()
     }
+
+
+def _initial(name: str, parameter: Parameter, std: float, seed: int) -> Tensor:
+    match parameter.start:
+        case "drawn":
+            return _drawn(name, parameter.shape, std, seed)
+        case "ones":
+            return torch.ones(parameter.shape, dtype=torch.float64)
+        case "zeros":
+            return torch.zeros(parameter.shape, dtype=torch.float64)
 
 
 def _drawn(name: str, shape: tuple[int, ...], std: float, seed: int) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from backends.reference.model import parameter_shapes as reference_shapes
+from backends.reference.parameters import parameter_shapes as reference_shapes
 from compiler.build_graph import build_graph
 from compiler.estimates import parameters
 from dsl.schema import Pattern

@@ -20,7 +20,8 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from backends.reference.model import logits, parameter_shapes, token_losses
+from backends.reference.model import logits, token_losses
+from backends.reference.parameters import parameter_shapes
 from compiler.schema.model import (
     Gqa,
     HeadSpec,

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from backends.reference.model import logits, parameter_shapes, rotate, token_losses
+from backends.reference.model import logits, rotate, token_losses
+from backends.reference.parameters import parameter_shapes
 from compiler.schema.model import (
     Gqa,
     HeadSpec,

@@ -44,7 +44,13 @@ def test_adamw_and_clipping_are_those_of_torch() -> None:
         gradients = drawn(step + 1)
         norm = torch.stack([g.square().sum() for g in gradients.values()]).sum().sqrt()
         factor = clip_factor(norm, 0.7)
-        state = adamw(spec, lr, state, {name: g * factor for name, g in gradients.items()})
+        state = adamw(
+            spec,
+            lr,
+            state,
+            {name: g * factor for name, g in gradients.items()},
+            {"matrix", "three"},
+        )
 
         for name, weight in weights.items():
             weight.grad = gradients[name].clone()
