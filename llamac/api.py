@@ -17,10 +17,11 @@ from compiler.pipeline import Compiled, Result, choose_plan, compile_named, read
 from compiler.plan_json import spec_hash
 from compiler.schema import PlanSpec
 from dsl.diagnostics import Diagnostic
+from dsl.fixes import apply as apply_fixes
 from dsl.frontend import Loaded
 from dsl.source import Source
 from dsl.spec import Origins
-from llamac.files import LIBRARY, SUFFIX, lookup_in, project_root
+from llamac.files import LIBRARY, SUFFIX, lookup_in, project_root, replace_file
 from llamac.output import Edited, Refused, Written
 from llamac.output import write as write_files
 
@@ -109,6 +110,15 @@ def plan_one(
 def check(path: str | Path, overrides: Overrides = ()) -> tuple[Diagnostic, ...]:
     """All that is to say about the file and its plans."""
     return plan(path, overrides).diagnostics
+
+
+def fix(planned: Planned, *, unsafe: bool = False) -> tuple[str, ...]:
+    """Apply the fixes of a file's diagnostics; say which files changed, of the project's own."""
+    texts = apply_fixes(planned.diagnostics, planned.sources, unsafe)
+    own = {name: text for name, text in texts.items() if not name.startswith(LIBRARY)}
+    for name, text in own.items():
+        replace_file(Path(name), text)
+    return tuple(own)
 
 
 def write(
