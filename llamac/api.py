@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from backends.pytorch import emit
 from compiler.pipeline import Compiled, Result, choose_plan, compile_named, read
 from compiler.plan_json import spec_hash
 from compiler.schema import PlanSpec
@@ -22,10 +21,9 @@ from dsl.frontend import Loaded
 from dsl.source import Source
 from dsl.spec import Origins
 from llamac.files import LIBRARY, SUFFIX, lookup_in, project_root, replace_file
-from llamac.output import Edited, Refused, Written
-from llamac.output import write as write_files
 
 if TYPE_CHECKING:
+    from llamac.output import Edited, Refused, Written
     from llamac.verify.result import Verification
 
 Overrides = Sequence[tuple[str, str]]
@@ -130,6 +128,10 @@ def write(
     force: bool = False,
 ) -> Written | Edited | Refused:
     """Write the program of a plan into `target`: wholly or not at all, never over an edit."""
+    # Here, since checking and planning start faster without templates and what writing needs.
+    from backends.pytorch import emit
+    from llamac.output import write as write_files
+
     program = emit(compiled, origins, torch)
     return write_files(
         target,
