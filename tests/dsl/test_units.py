@@ -109,7 +109,10 @@ def test_quantities_of_one_dimension_form_a_vector_space(
 
 @given(NUMBERS, UNITS, UNITS)
 def test_what_measures_other_things_does_not_add_up(a: int, unit: str, other: str) -> None:
-    assume(value(f"1{unit}").dimensions != value(f"1{other}").dimensions)  # type: ignore[union-attr]
+    one, two = value(f"1{unit}"), value(f"1{other}")
+    assert isinstance(one, Quantity)
+    assert isinstance(two, Quantity)
+    assume(one.dimensions != two.dimensions)
     assert problem(f"{a}{unit} + {a}{other}") == "mixed-units"
     assert problem(f"{a}{unit} < {a}{other}") == "mixed-units"
 
