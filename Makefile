@@ -18,7 +18,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 .PHONY: quickstart test test-long lint types benchmarks install install-dev text clean
 
 quickstart: install text
-	$(BIN)/llamac run examples/quickstart.llama laptop
+	$(BIN)/llamac run examples/quickstart.llama laptop --resume never
 
 test: install-dev
 	$(PYTEST) -n 2 -m "not long"

@@ -9,6 +9,7 @@ Commands that are compared run in turn, so that whatever else the machine does m
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -19,12 +20,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 QUICKSTART = str(ROOT / "examples" / "quickstart.llama")
-LLAMAC = (sys.executable, "-c", "from llamac.cli import main; main()")
+LLAMAC = (sys.executable, "-m", "llamac")
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def seconds(command: Sequence[str], folder: Path) -> float:
     start = time.perf_counter()
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    subprocess.run(command, cwd=folder, env=ENVIRONMENT, check=True, capture_output=True)
     return time.perf_counter() - start
 
 

@@ -32,6 +32,7 @@ from dsl.tree import (
     ListValue,
     Membership,
     Negation,
+    Number,
     Operation,
     Path,
     Refine,
@@ -204,8 +205,15 @@ class _Checker:
         self.asserts[plan] = tuple(asserts)
 
     def let(self, let: Let, module: Module) -> None:
-        """A `let` of a component is checked where it stands, so that a library file is."""
+        """A `let` is checked where it stands, so that a file of nothing else is checked too."""
         value = let.value
+        if isinstance(value, Number | Negation | Operation | Membership):
+            name = Path((let.name,), let.name.span)
+            try:
+                let_value(name, module, self.trail)
+            except EvaluationFailed as failed:
+                if failed.problem is not None:
+                    self.report(failed.problem)
         if not isinstance(value, Component) or len(value.head.names) != 1:
             return
         entries = sorted(

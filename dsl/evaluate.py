@@ -56,7 +56,7 @@ class WrongOperand(Problem):
     """
 
     slug: ClassVar[str] = "wrong-operand"
-    title: ClassVar[str] = "`{operator}` needs {expected}"
+    title: ClassVar[str] = "{operator} needs {expected}"
     label: ClassVar[str] = "this is {found}"
 
     operator: str
@@ -202,17 +202,12 @@ def compute(expression: Value, look: Look) -> Atom:
         case Membership(element, collection, span):
             first, among = compute(element, look), compute(collection, look)
             if not isinstance(among, Listed):
-                raise _wrong("in", "a list on its right", among, collection.span)
+                raise _wrong("`in`", "a list on its right", describe(among), collection.span)
             return any(_equal(first, item, "in", span) for item in among.items)
         case Automatic(_, span):
-            raise _wrong("an expression", "a value that is known", "auto", span)
+            raise _wrong("an expression", "known values", "`auto`", span)
         case Component(head, _, _, span):
-            found = f"the component `{head.text}`"
-            raise EvaluationFailed(
-                WrongOperand(
-                    span=span, operator="an expression", expected="plain values", found=found
-                )
-            )
+            raise _wrong("an expression", "plain values", f"the component `{head.text}`", span)
         case Hole():
             raise EvaluationFailed(None)
         case _:
@@ -252,10 +247,9 @@ def show_atom(value: Atom) -> str:
             assert_never(value)
 
 
-def _wrong(operator: str, expected: str, found: Atom, span: Span) -> EvaluationFailed:
-    described = found if isinstance(found, str) and found == "auto" else describe(found)
+def _wrong(operator: str, expected: str, found: str, span: Span) -> EvaluationFailed:
     return EvaluationFailed(
-        WrongOperand(span=span, operator=operator, expected=expected, found=described)
+        WrongOperand(span=span, operator=operator, expected=expected, found=found)
     )
 
 
@@ -263,14 +257,14 @@ def _quantity(operator: str, operand: Expression, look: Look) -> Quantity:
     value = compute(operand, look)
     if isinstance(value, Quantity):
         return value
-    raise _wrong(operator, "numbers", value, operand.span)
+    raise _wrong(f"`{operator}`", "numbers", describe(value), operand.span)
 
 
 def _truth(operator: str, operand: Expression, look: Look) -> bool:
     value = compute(operand, look)
     if isinstance(value, bool):
         return value
-    raise _wrong(operator, "conditions", value, operand.span)
+    raise _wrong(f"`{operator}`", "conditions", describe(value), operand.span)
 
 
 def _equal(left: Atom, right: Atom, operator: str, span: Span) -> bool:
@@ -281,15 +275,8 @@ def _equal(left: Atom, right: Atom, operator: str, span: Span) -> bool:
         return left is right
     if type(left) is type(right):
         return left == right
-    expected = "two values of one kind"
-    raise EvaluationFailed(
-        WrongOperand(
-            span=span,
-            operator=operator,
-            expected=expected,
-            found=f"{describe(left)} and {describe(right)}",
-        )
-    )
+    found = f"{describe(left)} and {describe(right)}"
+    raise _wrong(f"`{operator}`", "two values of one kind", found, span)
 
 
 def _same(left: Quantity, right: Quantity, operator: str, span: Span) -> str | None:

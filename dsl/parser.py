@@ -31,11 +31,14 @@ def parse(source: Source) -> Parsed:
     if excess is not None:
         return Parsed(File(source.path, (Hole(_whole(source)),)), (excess,))
     complaints: list[Problem] = []
-    made = run("file", join_lines(tokens), builders(source.path, complaints))
+    joined = join_lines(tokens)
+    made = run("file", joined, builders(source.path, complaints))
     if not isinstance(made, Stuck):
         return Parsed(made[0], tuple(complaints))
     recovery = Recovery(source.path)
     clauses = recovery.units(lines_of(source, tokens))
+    if not recovery.problems:  # each part is right by itself, and they do not fit together
+        recovery.explain(joined, made)
     problems = sorted(recovery.problems, key=lambda p: p.span.start if p.span else 0)
     return Parsed(File(source.path, tuple(clauses)), tuple(problems))
 

@@ -196,11 +196,11 @@ class Recovery:
         return list(made[0].clauses)
 
     def broken(self, lines: Sequence[Line]) -> list[Clause]:
-        tokens = [token for line in lines for token in line.tokens]
-        joined = join_lines(tokens)
-        made = run("file", joined, builders(self.path, []))
-        if isinstance(made, Stuck):
-            self.explain(joined, made)
+        """Lines that cannot be split: one error and a hole."""
+        made = self.attempt(lines)
+        if not isinstance(made, Stuck):
+            return made
+        self.explain(join_lines([token for line in lines for token in line.tokens]), made)
         return self.hole(lines[0])
 
     def place(self, lines: Sequence[Line], stuck: Stuck) -> int:

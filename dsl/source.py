@@ -6,9 +6,12 @@ only the renderer turns offsets into lines and columns.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True, order=True)
@@ -45,15 +48,7 @@ class Source:
     @cached_property
     def line_starts(self) -> tuple[int, ...]:
         """Offsets of each line's first character; `\\n`, `\\r\\n` or a lone `\\r` ends a line."""
-        starts = [0]
-        index, text = 0, self.text
-        while index < len(text):
-            if text[index] == "\r" and text[index + 1 : index + 2] == "\n":
-                index += 1
-            if text[index] in "\r\n":
-                starts.append(index + 1)
-            index += 1
-        return tuple(starts)
+        return (0, *(match.end() for match in _LINE_END.finditer(self.text)))
 
     def position(self, offset: int) -> Position:
         line = bisect_right(self.line_starts, offset)

@@ -12,19 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from backends.pytorch import emit
 from compiler.pipeline import Compiled, Result, choose_plan, compile_named, read
 from compiler.plan_json import spec_hash
 from compiler.schema import PlanSpec
 from dsl.diagnostics import Diagnostic
+from dsl.fixes import apply as apply_fixes
 from dsl.frontend import Loaded
 from dsl.source import Source
 from dsl.spec import Origins
-from llamac.files import LIBRARY, SUFFIX, lookup_in, project_root
-from llamac.output import Edited, Refused, Written
-from llamac.output import write as write_files
+from llamac.files import LIBRARY, SUFFIX, lookup_in, project_root, replace_file
 
 if TYPE_CHECKING:
+    from llamac.output import Edited, Refused, Written
     from llamac.verify.result import Verification
 
 Overrides = Sequence[tuple[str, str]]
@@ -111,6 +110,15 @@ def check(path: str | Path, overrides: Overrides = ()) -> tuple[Diagnostic, ...]
     return plan(path, overrides).diagnostics
 
 
+def fix(planned: Planned, *, unsafe: bool = False) -> tuple[str, ...]:
+    """Apply the fixes of a file's diagnostics; say which files changed, of the project's own."""
+    texts = apply_fixes(planned.diagnostics, planned.sources, unsafe)
+    own = {name: text for name, text in texts.items() if not name.startswith(LIBRARY)}
+    for name, text in own.items():
+        replace_file(Path(name), text)
+    return tuple(own)
+
+
 def write(
     compiled: Compiled,
     target: Path,
@@ -120,6 +128,10 @@ def write(
     force: bool = False,
 ) -> Written | Edited | Refused:
     """Write the program of a plan into `target`: wholly or not at all, never over an edit."""
+    # Here, since checking and planning start faster without templates and what writing needs.
+    from backends.pytorch import emit
+    from llamac.output import write as write_files
+
     program = emit(compiled, origins, torch)
     return write_files(
         target,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.resources
 import os
+import shutil
+import tempfile
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
@@ -83,3 +85,19 @@ def library_paths() -> tuple[str, ...]:
     """Every file of `std/`, as imports name them."""
     names = (entry.name for entry in _library().iterdir())
     return tuple(sorted(LIBRARY + name for name in names if name.endswith(SUFFIX)))
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Give a spec another text, wholly or not at all, and keep its mode. Links are followed."""
+    target = path.resolve()
+    with tempfile.NamedTemporaryFile("wb", dir=target.parent, delete=False) as file:
+        staged = Path(file.name)
+        try:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+            shutil.copymode(target, staged)
+            os.replace(staged, target)
+        except OSError:
+            staged.unlink(missing_ok=True)
+            raise

@@ -167,6 +167,7 @@ def _running(compiled: Compiled, phase: PhasePlan, program: RankProgram) -> Iter
     spec = compiled.plan.spec
     fsdp = next(node for node in program.delegated if isinstance(node, Fsdp))
     yield Row("PLAN", compiled.plan.name, note="the plan's name")
+    yield Row("DEVICE", _device(spec.cluster.node), "cluster.node")
     compiles = phase.decision("compile").value is True
     yield Row("COMPILE", compiles, "compile", "torch.compile each layer")
     yield Row("RESHARD_AFTER_FORWARD", fsdp.reshard_after_forward, "sharding")
@@ -187,6 +188,14 @@ def _running(compiled: Compiled, phase: PhasePlan, program: RankProgram) -> Iter
             yield Row("PEAK_FLOPS", accelerator.bf16, note=f"bf16 peak of {accelerator.name}")
         case CpuNode():
             yield Row("PEAK_FLOPS", 0.0, note="unknown, so mfu is null")
+
+
+def _device(node: CpuNode | GpuNode) -> str:
+    match node:
+        case CpuNode():
+            return "cpu"
+        case GpuNode():
+            return "cuda"
 
 
 def _comment(row: Row, plan: str, phase: PhasePlan, origins: Origins) -> str:

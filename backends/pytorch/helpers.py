@@ -21,13 +21,16 @@ def needed(body: str, library: str) -> str:
 
 
 def top_level(library: str) -> dict[str, str]:
-    """Source text of every function and assignment, by name."""
+    """Source text of every function and assignment, with the comment above it, by name."""
     lines = library.splitlines()
     found: dict[str, str] = {}
     for node in ast.parse(library).body:
         match node:
             case ast.FunctionDef(name=name) | ast.Assign(targets=[ast.Name(id=name)]):
-                found[name] = "\n".join(lines[node.lineno - 1 : node.end_lineno])
+                first = node.lineno - 1
+                while first > 0 and lines[first - 1].startswith("#"):
+                    first -= 1
+                found[name] = "\n".join(lines[first : node.end_lineno])
             case _:
                 raise ValueError(f"line {node.lineno}: neither a function nor an assignment")
     return found

@@ -20,7 +20,15 @@ from llamac.cli.exits import FINE, FOUND
     default="text",
     help="How diagnostics are written to stdout.",
 )
-def check(files: tuple[str, ...], overrides: options.Overrides, form: options.Format) -> None:
+@click.option("--fix", is_flag=True, help="Apply the fixes that keep what was surely meant.")
+@click.option("--unsafe-fixes", is_flag=True, help="Apply the others too.")
+def check(
+    files: tuple[str, ...],
+    overrides: options.Overrides,
+    form: options.Format,
+    fix: bool,
+    unsafe_fixes: bool,
+) -> None:
     """All diagnostics of all files and their plans."""
     from llamac import api
     from llamac.cli.report import Report
@@ -28,6 +36,11 @@ def check(files: tuple[str, ...], overrides: options.Overrides, form: options.Fo
     report = Report()
     for file in files:
         planned = api.plan(file, overrides)
+        if fix or unsafe_fixes:
+            changed = api.fix(planned, unsafe=unsafe_fixes)
+            for name in changed:
+                click.echo(f"{name}: fixed", err=True)
+            planned = api.plan(file, overrides) if changed else planned
         report.add(planned.diagnostics, planned.sources)
     sys.stdout.write(report.rendered(form, sys.stdout))
     click.echo(f"{_count(len(files), 'file')}: {report.summary()}", err=True)

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TextIO, assert_never
+from typing import TYPE_CHECKING, TextIO, assert_never
 
 import click
 
@@ -19,7 +19,9 @@ from llamac import api
 from llamac.cli.exits import FAULT, FOUND
 from llamac.cli.options import Format, Torch
 from llamac.cli.terminal import wants_colour
-from llamac.output import Edited, Refused, Written
+
+if TYPE_CHECKING:
+    from llamac.output import Written
 
 
 class Report:
@@ -114,6 +116,8 @@ def write_program(
     force: bool = False,
 ) -> Written:
     """Write the program of a plan; where its place holds edits or is none, say so and exit."""
+    from llamac.output import Edited, Refused, Written
+
     result = api.write(compiled, target, planned.origins, torch=torch, force=force)
     match result:
         case Written():

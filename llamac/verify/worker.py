@@ -156,6 +156,9 @@ def _import_program(rank: int, task: Task) -> dict[str, ModuleType]:
         "MASTER_PORT": str(task.port),
         # the store is the parent's: rank 0 opens no port of its own, so none can be taken
         "TORCHELASTIC_USE_AGENT_STORE": "True",
+        # what inductor compiles goes with the scratch folder
+        "TORCHINDUCTOR_CACHE_DIR": str(task.output / "inductor"),
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",
     }
     torch.set_num_threads(1)
     sys.dont_write_bytecode = True

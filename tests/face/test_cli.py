@@ -199,7 +199,7 @@ def test_set_changes_the_plan(llamac: Invoke) -> None:
         "--set",
         "dp=auto",
         "--set",
-        "microbatch=4",
+        "microbatch=4 sequences",
     )
     assert json.loads(done.stdout)["layout"]["dp"] == 4
 
@@ -313,3 +313,26 @@ def test_system_errors_are_one_line_and_not_a_traceback(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert "Traceback" not in done.stderr
+
+
+def test_fixes_are_applied_where_asked(llamac: Invoke, tmp_path: Path) -> None:
+    wrong = changed("kv_heads = 4 }", "kv_head = 4 }")
+    file = spec(tmp_path, wrong)
+    (tmp_path / file).chmod(0o640)
+    assert llamac("check", file).exit_code == 1
+    assert (tmp_path / file).read_text() == wrong
+    done = llamac("check", file, "--fix")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert done.stderr == "a.llama: fixed\n1 file: no errors\n"
+    assert (tmp_path / file).read_text() == GOOD
+    assert (tmp_path / file).stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
+def test_unsafe_fixes_need_asking(llamac: Invoke, tmp_path: Path) -> None:
+    wrong = changed("global_batch = 16 sequences", "global_batch = 16B")
+    file = spec(tmp_path, wrong)
+    assert llamac("check", file, "--fix").exit_code == 1
+    assert (tmp_path / file).read_text() == wrong
+    llamac("check", file, "--unsafe-fixes")
+    assert "global_batch = 16G" in (tmp_path / file).read_text()

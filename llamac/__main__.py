@@ -1,0 +1,5 @@
+"""`python -m llamac`."""
+
+from llamac.cli import main
+
+main()
