@@ -33,11 +33,15 @@ MODEL_PATHS: Mapping[str, str] = {
     "KV_HEADS": "model.layer.attention.kv_heads",
     "HEAD_DIM": "model.layer.attention.head_dim",
     "ATTENTION_SCALE": "model.layer.attention.scale",
+    "ATTENTION_SOFTCAP": "model.layer.attention.softcap",
+    "ATTENTION_WINDOW": "model.layer.attention.mask.window",
     "QK_NORM_EPS": "model.layer.attention.qk_norm.eps",
     "ROPE_THETA": "model.layer.attention.rope.theta",
     "ROPE_SCALING": "model.layer.attention.rope.scaling",
     "D_FF": "model.layer.ffn.d_ff",
     "NORM_EPS": "model.norm.eps",
+    "EMBEDDING_SCALE": "model.embedding.scale",
+    "LOGIT_SOFTCAP": "model.head.softcap",
 }
 
 

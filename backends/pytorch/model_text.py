@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from backends.pytorch.lines import LINE_LENGTH, Scope, assignment, value_of
 from backends.pytorch.names import Constants, Names
+from backends.pytorch.operators.attention import mask
 from backends.pytorch.operators.rope import angles
 from backends.pytorch.weights import declaration
-from compiler.operators import Attention, Rope
+from compiler.operators import Attention, Rope, Softcap
 from compiler.rank_program import (
     BlockProgram,
     Checkpoint,
@@ -32,8 +33,7 @@ class ModelText:
     losses: Lines
     chunk: ChunkText
     hidden_value: str
-    head: str  # the matrix that makes logits
-    head_is_cut: bool
+    next_logits: str  # of `last` [d_model]
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,7 @@ def model_text(program: RankProgram, constants: Constants) -> ModelText:
         losses=_losses(region, scope),
         chunk=_chunk(program, region, constants),
         hidden_value=scope.texts[region.sliced[0]],
-        head=scope.texts[head.name],
-        head_is_cut=bool(head.layout.sharding_atoms()),
+        next_logits=_next_logits(region, head, scope),
     )
 
 
@@ -87,6 +86,16 @@ def _region(head: BlockProgram) -> Region:
     if not isinstance(last, Region) or len(last.whole) != 1:
         raise ValueError("the head does not end in a chunked loss over one matrix")
     return last
+
+
+def _next_logits(region: Region, head: LocalParameter, scope: Scope) -> str:
+    """All logits of one position, capped as the loss's are."""
+    logits = f"F.linear(last, {scope.texts[head.name]})"
+    if head.layout.sharding_atoms():
+        logits = f'all_gather({logits}, "tp", 0)'
+    computes = (s for s in region.statements if isinstance(s, Compute))
+    capped = any(isinstance(s.operator, Softcap) for s in computes)
+    return f"softcap({logits}, LOGIT_SOFTCAP)" if capped else logits
 
 
 def _names(program: RankProgram, block: BlockProgram, constants: Constants) -> Names:
@@ -107,7 +116,8 @@ def _block(program: RankProgram, block: BlockProgram, names: Names) -> BlockText
     if isinstance(last, Region):
         raise ValueError(f"{block.name}: a layer that ends in a region")
     lines.append(f"return {value_of(last, scope)}")
-    arguments = ["x", *(["cos", "sin"] if rope_of(block) else []), *_mask(block)]
+    arguments = ["x", *(["cos", "sin"] if rope_of(block) else [])]
+    arguments += ["mask"] if attention_of(block) else []
     return BlockText(
         "Block" + names.suffix.replace("_", ""),
         _declarations(block, program, names),
@@ -126,9 +136,11 @@ def rope_of(block: BlockProgram) -> Rope | None:
     return None
 
 
-def _mask(block: BlockProgram) -> list[str]:
-    computes = (s for s in block.statements if isinstance(s, Compute))
-    return ["mask"] if any(isinstance(s.operator, Attention) for s in computes) else []
+def attention_of(block: BlockProgram) -> Attention | None:
+    for statement in block.statements:
+        if isinstance(statement, Compute) and isinstance(statement.operator, Attention):
+            return statement.operator
+    return None
 
 
 def _know_parameters(
@@ -201,28 +213,36 @@ def _hidden(program: RankProgram, names: list[Names]) -> tuple[Lines, Scope]:
 
 
 def _layer_loop(program: RankProgram, names: list[Names]) -> Lines:
-    """The angles of each kind of layer once, then the layers."""
+    """The angles and the mask of each kind of layer once, then the layers."""
+    pairs = list(zip(program.kinds, names, strict=True))
     rotations = [
         angles(rope, kind_names, kind.size("head_dim")) if (rope := rope_of(kind)) else "()"
-        for kind, kind_names in zip(program.kinds, names, strict=True)
+        for kind, kind_names in pairs
     ]
-    mask = ["mask"] if any(_mask(kind) for kind in program.kinds) else []
-    lines = ["mask = attention_mask(documents)"] if mask else []
-    if set(rotations) == {"()"}:
-        turned: Lines = []
-    elif len(rotations) == 1:
-        lines += ["device = tokens.device", f"cos, sin = {rotations[0]}"]
-        turned = ["cos", "sin"]
-    else:
-        listed = [f"    {rotation}," for rotation in rotations]
-        lines += ["device = tokens.device", "rotations = (", *listed, ")"]
-        lines.append("for block, kind in zip(self.layers, LAYER_KINDS, strict=True):")
-        return [*lines, f"    x = block({', '.join(['x', '*rotations[kind]', *mask])})"]
-    return [
-        *lines,
-        "for block in self.layers:",
-        f"    x = block({', '.join(['x', *turned, *mask])})",
+    masks = [
+        mask(attention, kind_names) if (attention := attention_of(kind)) else "None"
+        for kind, kind_names in pairs
     ]
+    lines: Lines = []
+    arguments = ["x"]
+    if set(rotations) != {"()"}:
+        lines.append("device = tokens.device")
+        lines += _of_kinds("cos, sin", "rotations", rotations)
+        arguments.append("cos, sin" if len(rotations) == 1 else "*rotations[kind]")
+    if set(masks) != {"None"}:
+        lines += _of_kinds("mask", "masks", masks)
+        arguments.append("mask" if len(set(masks)) == 1 else "masks[kind]")
+    loop = "for block in self.layers:"
+    if any("[kind]" in argument for argument in arguments):
+        loop = "for block, kind in zip(self.layers, LAYER_KINDS, strict=True):"
+    return [*lines, loop, f"    x = block({', '.join(arguments)})"]
+
+
+def _of_kinds(one: str, many: str, expressions: Lines) -> Lines:
+    """`one = expression` where all kinds agree, else a tuple `many` by kind."""
+    if len(set(expressions)) == 1 and (one == "mask" or len(expressions) == 1):
+        return [f"{one} = {expressions[0]}"]
+    return [f"{many} = (", *(f"    {expression}," for expression in expressions), ")"]
 
 
 def _losses(region: Region, scope: Scope) -> Lines:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backends.pytorch.names import Names
-from compiler.graph import Normal, Ones
+from compiler.graph import Normal, Zeros
 from compiler.mesh import Mesh
 from compiler.operators import Linear
 from compiler.rank_program import (
@@ -23,6 +23,8 @@ def declaration(parameter: LocalParameter, block: BlockProgram, mesh: Mesh, name
     sides = as_matrix(parameter, block)
     arguments = [" * ".join(names.dim(dim) for dim in side) for side in sides]
     arguments += [f"{axis}={dim}" for axis, dim in cuts(parameter, sides, mesh)]
+    if isinstance(parameter.init, Zeros):
+        arguments.append("start=0.0")
     if parameter.gradient_sums:
         arguments.append(f'partial="{axis_of(mesh, parameter.gradient_sums)}"')
     return f"parameter({', '.join(arguments)})"
@@ -31,9 +33,12 @@ def declaration(parameter: LocalParameter, block: BlockProgram, mesh: Mesh, name
 def as_matrix(parameter: LocalParameter, block: BlockProgram) -> tuple[Dims, ...]:
     """Rows and columns: FSDP deals out rows, and a handful of heads would be too few of them.
 
-    The columns are what a linear contracts; a lookup table has two dimensions, a vector one.
+    The columns are what a linear contracts; a lookup table has two dimensions. Norms and biases
+    are vectors, those of heads too.
     """
     dims = parameter.dims
+    if not isinstance(parameter.init, Normal):
+        return (dims,)
     if len(dims) <= 2:
         return tuple((dim,) for dim in dims)
     contracted = contracted_dims(parameter, block)
@@ -91,12 +96,11 @@ def axis_of(mesh: Mesh, atoms: Dims) -> str:
 
 
 def check_conventions(program: RankProgram) -> None:
-    """The program says once what holds for all weights: vectors start as ones and do not decay,
-    matrices are drawn with one deviation and do. A model that breaks this needs another text."""
+    """The program says once what holds for all weights: vectors do not decay, matrices are drawn
+    with one deviation and do. A model that breaks this needs another text."""
     every = [parameter for block in program.blocks for parameter in block.parameters]
     for parameter in every:
-        is_vector = len(parameter.dims) == 1
-        if isinstance(parameter.init, Ones) != is_vector or parameter.decays == is_vector:
-            raise ValueError(f"{parameter.name}: initialisation or decay unlike its shape")
+        if parameter.decays != isinstance(parameter.init, Normal):
+            raise ValueError(f"{parameter.name}: decay unlike its initialisation")
     if len({p.init.std for p in every if isinstance(p.init, Normal)}) > 1:
         raise ValueError("matrices start with different deviations")

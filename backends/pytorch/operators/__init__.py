@@ -19,16 +19,20 @@ from backends.pytorch.operators.cross_entropy import (
     subtract_maximum,
     sum_exp,
 )
-from backends.pytorch.operators.elementwise import add, swiglu_gate
+from backends.pytorch.operators.elementwise import add, add_bias, gate, gelu, scale, softcap
 from backends.pytorch.operators.embedding import embedding
 from backends.pytorch.operators.linear import linear
-from backends.pytorch.operators.rms_norm import rms_norm
+from backends.pytorch.operators.norm import layer_norm, rms_norm
 from backends.pytorch.operators.rope import rope
 from compiler.operators import (
     Add,
+    AddBias,
     Attention,
     CrossEntropy,
     Embedding,
+    Gate,
+    Gelu,
+    LayerNorm,
     Linear,
     Maximum,
     NegativeLogLikelihood,
@@ -36,9 +40,10 @@ from compiler.operators import (
     Pick,
     RmsNorm,
     Rope,
+    Scale,
+    Softcap,
     SubtractMaximum,
     SumExp,
-    SwigluGate,
 )
 
 
@@ -49,14 +54,24 @@ def expression(operator: Operator, call: Call) -> str:
             return embedding(call)
         case RmsNorm():
             return rms_norm(operator, call)
+        case LayerNorm():
+            return layer_norm(operator, call)
         case Linear():
             return linear(operator, call)
         case Rope():
             return rope(operator, call)
         case Attention():
             return attention(operator, call)
-        case SwigluGate():
-            return swiglu_gate(call)
+        case Gate():
+            return gate(operator, call)
+        case Gelu():
+            return gelu(call)
+        case AddBias():
+            return add_bias(call)
+        case Scale():
+            return scale(operator, call)
+        case Softcap():
+            return softcap(operator, call)
         case Add():
             return add(call)
         case CrossEntropy():
