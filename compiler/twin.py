@@ -14,7 +14,18 @@ from dataclasses import dataclass, replace
 from compiler.mesh import Mesh
 from compiler.plan import PhasePlan
 from compiler.schema.cluster import ClusterSpec, CpuNode
-from compiler.schema.model import Gqa, InitSpec, LayerSpec, Llama3Scaling, ModelSpec, Rope, Swiglu
+from compiler.schema.model import (
+    ChunkedMask,
+    FullMask,
+    Gqa,
+    InitSpec,
+    LayerSpec,
+    Llama3Scaling,
+    Mask,
+    ModelSpec,
+    Rope,
+    SlidingMask,
+)
 from compiler.schema.plan import PlanSpec
 from compiler.schema.train import (
     AdamW,
@@ -42,6 +53,9 @@ CLIP = 1e-3
 
 SMALL_WORLD = 12
 """Ranks up to which a mesh is left as it is."""
+
+WINDOW = 5
+"""Positions of a sliding window: less than a sequence, more than one."""
 
 INITIAL_STD = 0.3
 """Large enough that every operator's output matters at width 10."""
@@ -98,7 +112,8 @@ def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
     microbatch = 2
     accumulation = 1 if phase.microbatches == 1 else _unlike(atoms)
     taken: set[int] = set()
-    model = _model(spec.model, phase.mesh, atoms, taken, _least_vocab(spec.train.data))
+    least = _least_vocab(spec.train.data)
+    model = _model(spec.model, phase.mesh, atoms, taken, least, phase.seq_len)
     seq_len = _free(atoms.tp, 12, taken, of=LOSS_CHUNK)
     return replace(
         spec,
@@ -147,7 +162,12 @@ def _free(parts: int, minimum: int, taken: set[int], of: int = 1) -> int:
 
 
 def _model(
-    model: ModelSpec, mesh: Mesh, atoms: AtomSizes, taken: set[int], least_vocab: int
+    model: ModelSpec,
+    mesh: Mesh,
+    atoms: AtomSizes,
+    taken: set[int],
+    least_vocab: int,
+    plan_seq_len: int,
 ) -> ModelSpec:
     """Equal numbers of the model stay equal, different ones stay different."""
     attentions: dict[tuple[int, int, int], Gqa] = {}
@@ -171,8 +191,9 @@ def _model(
                     head_dim=shrunk.head_dim,
                     scale=_scale(attention, shrunk.head_dim),
                     rope=_rope(attention.rope, index, shrunk.head_dim),
+                    mask=_mask(attention.mask, plan_seq_len),
                 ),
-                ffn=Swiglu(d_ff=widths[d_ff], bias=kind.ffn.bias),
+                ffn=replace(kind.ffn, d_ff=widths[d_ff]),
             )
         )
     # each kind once in its order, then the first again: a first and a last layer exist
@@ -201,6 +222,15 @@ def _attention(attention: Gqa, mesh: Mesh, atoms: AtomSizes, taken: set[int]) ->
     taken |= {heads, kv_heads, heads // atoms.tp, max(1, kv_heads // atoms.tp)}
     head_dim = _free(1, 6, taken, of=2)
     return replace(attention, heads=heads, kv_heads=kv_heads, head_dim=head_dim)
+
+
+def _mask(mask: Mask, seq_len: int) -> Mask:
+    """A window inside the sequence stays inside it, one beyond it beyond."""
+    match mask:
+        case SlidingMask(window=window):
+            return SlidingMask(window=WINDOW if window < seq_len else 1000 * WINDOW)
+        case FullMask() | ChunkedMask():
+            return mask
 
 
 def _scale(attention: Gqa, head_dim: int) -> float:

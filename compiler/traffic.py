@@ -1,0 +1,299 @@
+"""Traffic: every collective of one rank in one optimizer step, counted from the rank program.
+
+Block programs times layers times microbatches (forward, the backward that each named pair
+declares, what a checkpoint runs again), then what is delegated (FSDP, pipeline) and the step's own.
+The dry run holds these figures against what the emitted program really calls.
+
+`bytes` are those of the whole buffer on one rank: what an all-gather makes, what a reduce-scatter
+or an all-reduce is given, what is sent. A group of one rank moves nothing and is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+from compiler.graph import Normal
+from compiler.memory import Stage, elements
+from compiler.operators import (
+    CrossEntropy,
+    Linear,
+    NegativeLogLikelihood,
+    Pick,
+    SubtractMaximum,
+    SumExp,
+)
+from compiler.plan import PhasePlan
+from compiler.rank_program import (
+    BlockProgram,
+    Checkpoint,
+    Collective,
+    Compute,
+    Fsdp,
+    Kept,
+    LocalParameter,
+    RankProgram,
+    Region,
+    Statement,
+)
+
+Kind = Literal["all_gather", "reduce_scatter", "all_reduce", "send", "receive"]
+Cause = Literal["forward", "backward", "recomputation", "sharding", "pipeline", "step"]
+
+REDUCED = 4
+"""Bytes of what is summed between ranks outside the blocks: fp32 gradients, norms and losses."""
+COUNT = 8
+"""Bytes of the number of valid targets."""
+
+_ACCUMULATED = (SubtractMaximum, SumExp, Pick, NegativeLogLikelihood, CrossEntropy)
+"""Their outputs are fp32 whatever the compute dtype."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """`count` collectives of one kind over one group, and the bytes of them all together."""
+
+    cause: Cause
+    kind: Kind
+    atoms: tuple[str, ...]
+    count: int
+    bytes: int
+
+    def times(self, n: int) -> Transfer:
+        return Transfer(self.cause, self.kind, self.atoms, self.count * n, self.bytes * n)
+
+
+def traffic(
+    phase: PhasePlan, program: RankProgram, stage: Stage, compute_bytes: int
+) -> tuple[Transfer, ...]:
+    """All transfers of the first rank of a stage in one step, equal ones added up."""
+    blocks = [block for virtual in stage.blocks for block in virtual]
+    each = [
+        transfer.times(phase.microbatches)
+        for block in blocks
+        for transfer in _block(block, phase, program, compute_bytes)
+    ]
+    found = (
+        *each,
+        *_sharding(phase, program, stage, compute_bytes),
+        *_hops(phase, stage, compute_bytes),
+        *_step(phase, program, blocks),
+    )
+    return _added(transfer for transfer in found if phase.mesh.size(transfer.atoms) > 1)
+
+
+def totals(transfers: Iterable[Transfer]) -> dict[tuple[tuple[str, ...], Kind], tuple[int, int]]:
+    """(count, bytes) by group and kind."""
+    counts: Counter[tuple[tuple[str, ...], Kind]] = Counter()
+    sizes: Counter[tuple[tuple[str, ...], Kind]] = Counter()
+    for transfer in transfers:
+        counts[transfer.atoms, transfer.kind] += transfer.count
+        sizes[transfer.atoms, transfer.kind] += transfer.bytes
+    return {key: (counts[key], sizes[key]) for key in counts}
+
+
+def _added(transfers: Iterable[Transfer]) -> tuple[Transfer, ...]:
+    found: dict[tuple[Cause, Kind, tuple[str, ...]], Transfer] = {}
+    for t in transfers:
+        key = (t.cause, t.kind, t.atoms)
+        had = found.get(key, Transfer(*key, 0, 0))
+        found[key] = Transfer(*key, had.count + t.count, had.bytes + t.bytes)
+    return tuple(found.values())
+
+
+# Blocks: what their programs say, once a microbatch.
+
+
+def _block(
+    block: BlockProgram, phase: PhasePlan, program: RankProgram, compute_bytes: int
+) -> Iterator[Transfer]:
+    full = any(
+        isinstance(node, Checkpoint) and node.policy == "full" and node.block == block.name
+        for node in program.delegated
+    )
+    again = _until_last_kept(block.statements) if full else ()
+    for statement in block.statements:
+        match statement:
+            case Compute():
+                pass
+            case Collective():
+                regathered = statement.output.kept is Kept.REGATHERED or statement in again
+                size = _bytes(statement, block, phase, compute_bytes)
+                yield from _pair(statement, size, 1, regathered)
+            case Region(statements=lines, chunks=chunks):
+                repeated = _until_last_kept(lines)
+                wide = {line.output.name for line in lines if _is_wide(line)}
+                for line in lines:
+                    if isinstance(line, Collective):
+                        width = REDUCED if line.input in wide else compute_bytes
+                        size = _bytes(line, block, phase, width)
+                        yield from _pair(line, size, chunks, line in repeated)
+            case _:
+                assert_never(statement)
+
+
+def _is_wide(line: Compute | Collective) -> bool:
+    return isinstance(line, Compute) and isinstance(line.operator, _ACCUMULATED)
+
+
+def _until_last_kept(statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
+    """What a recomputation runs: it ends where the backward's last input has been made."""
+    last = max(
+        (
+            index
+            for index, statement in enumerate(statements)
+            if isinstance(statement, Region)
+            or (isinstance(statement, Compute) and _keeps(statement))
+        ),
+        default=-1,
+    )
+    return statements[: last + 1]
+
+
+def _keeps(statement: Compute) -> bool:
+    return bool(statement.operator.keeps_inputs) or statement.operator.keeps_output
+
+
+def _pair(statement: Collective, size: int, pieces: int, again: bool) -> Iterator[Transfer]:
+    """Forward, repeated forward, and the backward that the pair fixes; `size` is of all pieces."""
+    atoms = statement.atoms
+    match statement.pair:
+        case "all_gather":
+            kind, reverse = "all_gather", "reduce_scatter"
+        case "reduce_scatter":
+            kind, reverse = "reduce_scatter", "all_gather"
+        case "all_reduce" | "all_reduce_max":
+            kind, reverse = "all_reduce", None
+        case _:
+            assert_never(statement.pair)
+    yield Transfer("forward", kind, atoms, pieces, size)
+    if again:
+        yield Transfer("recomputation", kind, atoms, pieces, size)
+    if reverse is not None:
+        yield Transfer("backward", reverse, atoms, pieces, size)
+
+
+def _bytes(statement: Collective, block: BlockProgram, phase: PhasePlan, width: int) -> int:
+    """The larger side: the output of a gather or a sum, the input of a scatter."""
+    made = elements(statement.output, block, phase)
+    parts = phase.mesh.size(statement.atoms) if statement.pair == "reduce_scatter" else 1
+    return made * parts * width
+
+
+# FSDP, by its contract: a unit a layer, and one for what stands at the ends.
+
+
+def _sharding(
+    phase: PhasePlan, program: RankProgram, stage: Stage, compute_bytes: int
+) -> Iterator[Transfer]:
+    contract = next(node for node in program.delegated if isinstance(node, Fsdp))
+    parts = phase.mesh.size(contract.shard)
+    blocks = [block for virtual in stage.blocks for block in virtual]
+    layers = [block for block in blocks if block in program.kinds]
+    ends = [block for block in blocks if block not in program.kinds]
+    passes = phase.microbatches if contract.reshard_after_forward else 1
+    reductions = phase.microbatches if contract.when == "every microbatch" else 1
+    for i, unit in enumerate([*([layer] for layer in layers), *([ends] if ends else [])]):
+        size = sum(_padded(p, block, parts) for block in unit for p in block.parameters)
+        is_last = i >= len(layers) - 1  # whole until its backward, which comes first
+        gathers = passes * (1 if is_last or not contract.reshard_after_forward else 2)
+        gathered = Transfer("sharding", "all_gather", contract.shard, 1, compute_bytes * size)
+        yield gathered.times(gathers)
+        scattered = Transfer("sharding", "reduce_scatter", contract.shard, 1, REDUCED * size)
+        yield scattered.times(reductions)
+        share = REDUCED * size // parts
+        summed = Transfer("sharding", "all_reduce", contract.replicate, 1, share)
+        yield summed.times(reductions)
+
+
+def _padded(parameter: LocalParameter, block: BlockProgram, parts: int) -> int:
+    """Elements, with the rows filled up to a multiple of the ranks that they are dealt out to."""
+    if parameter.tied_to:
+        return 0
+    rows = _rows(parameter, block)
+    return math.prod(parameter.shape) // rows * math.ceil(rows / parts) * parts
+
+
+def _rows(parameter: LocalParameter, block: BlockProgram) -> int:
+    """Rows of a weight as a matrix: all but what the linear that reads it contracts. A vector's
+    rows are its elements."""
+    if not isinstance(parameter.init, Normal):
+        return math.prod(parameter.shape)
+    columns: tuple[str, ...] = parameter.dims[1:]
+    known = {value.name: value.dims for value in block.inputs}
+    for line in _flat(block.statements):
+        if isinstance(line, Compute) and isinstance(line.operator, Linear):
+            x, weight = line.inputs
+            if weight == parameter.name:
+                columns = line.operator.contracted((known[x], parameter.dims))
+        known[line.output.name] = line.output.dims
+    sizes = zip(parameter.dims, parameter.shape, strict=True)
+    return math.prod(size for dim, size in sizes if dim not in columns)
+
+
+def _flat(statements: Iterable[Statement]) -> Iterator[Compute | Collective]:
+    for statement in statements:
+        if isinstance(statement, Region):
+            yield from statement.statements
+        else:
+            yield statement
+
+
+# Pipeline: the residual stream to the next virtual stage, its gradient back.
+
+
+def _hops(phase: PhasePlan, stage: Stage, compute_bytes: int) -> Iterator[Transfer]:
+    atoms = phase.mesh.axis("pp")
+    last = len(phase.stages) - 1
+    for number, blocks in zip(stage.virtual, stage.blocks, strict=True):
+        if not blocks:
+            raise ValueError(f"virtual stage {number} holds nothing")
+        stream = _stream(blocks[0]) if number > 0 else blocks[-1].output
+        block = blocks[0] if number > 0 else blocks[-1]
+        size = elements(stream, block, phase) * compute_bytes
+        hop = Transfer("pipeline", "send", atoms, phase.microbatches, phase.microbatches * size)
+        back = Transfer("pipeline", "receive", atoms, hop.count, hop.bytes)
+        neighbours = (number > 0) + (number < last)
+        yield hop.times(neighbours)
+        yield back.times(neighbours)
+
+
+def _stream(block: BlockProgram):
+    return next(value for value in block.inputs if "d_model" in value.dims)
+
+
+# The step's own.
+
+
+def _step(phase: PhasePlan, program: RankProgram, blocks: list[BlockProgram]) -> Iterator[Transfer]:
+    contract = next(node for node in program.delegated if isinstance(node, Fsdp))
+    parts = phase.mesh.size(contract.shard)
+    for atoms in (contract.replicate, contract.shard):
+        yield Transfer("step", "all_reduce", atoms, 1, COUNT)
+        yield Transfer("step", "all_reduce", atoms, 1, REDUCED)  # the loss
+    held = Counter(block.name for block in blocks)
+
+    def elements_of(names: tuple[str, ...]) -> int:
+        total = 0
+        for block in {block.name: block for block in blocks}.values():
+            for p in block.parameters:
+                if f"{block.name}/{p.name}" in names:
+                    total += held[block.name] * _padded(p, block, parts) // parts
+        return total
+
+    for owed in program.step.gradient_sums:
+        yield Transfer("step", "all_reduce", owed.atoms, 1, REDUCED * elements_of(owed.parameters))
+    for tied in program.step.tied_sums:
+        size = elements_of(tied.parameters)
+        if size:
+            yield Transfer("step", "all_reduce", tied.atoms, 1, REDUCED * size)
+    groups = [g for g in program.step.norm if elements_of(g.parameters)]
+    shared = {atom for atom in groups[0].atoms if all(atom in g.atoms for g in groups)}
+    for group in groups:
+        own = tuple(atom for atom in group.atoms if atom not in shared)
+        yield Transfer("step", "all_reduce", own, 1, REDUCED)
+    yield Transfer("step", "all_reduce", contract.shard, 1, REDUCED)
+    yield Transfer("step", "all_reduce", phase.mesh.axis("pp"), 1, REDUCED)
