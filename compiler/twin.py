@@ -14,7 +14,16 @@ from dataclasses import dataclass, replace
 from compiler.mesh import Mesh
 from compiler.plan import PhasePlan
 from compiler.schema.cluster import ClusterSpec, CpuNode
-from compiler.schema.model import Gqa, InitSpec, LayerSpec, Llama3Scaling, ModelSpec, Rope, Swiglu
+from compiler.schema.model import (
+    Gqa,
+    InitSpec,
+    LayerSpec,
+    Llama3Scaling,
+    ModelSpec,
+    RmsNorm,
+    Rope,
+    Swiglu,
+)
 from compiler.schema.plan import PlanSpec
 from compiler.schema.train import (
     AdamW,
@@ -42,6 +51,9 @@ CLIP = 1e-3
 
 SMALL_WORLD = 12
 """Ranks up to which a mesh is left as it is."""
+
+SEPARATOR = 5
+NORM_EPS, QK_NORM_EPS = 3e-4, 7e-4
 
 INITIAL_STD = 0.3
 """Large enough that every operator's output matters at width 10."""
@@ -123,8 +135,8 @@ def _least_vocab(data: Data) -> int:
     match data:
         case TextData():
             return 257
-        case TokenData(separator=separator):
-            return max(29, separator + 1)
+        case TokenData():
+            return 29
 
 
 def _unlike(atoms: AtomSizes) -> int:
@@ -171,6 +183,7 @@ def _model(
                     head_dim=shrunk.head_dim,
                     scale=_scale(attention, shrunk.head_dim),
                     rope=_rope(attention.rope, index, shrunk.head_dim),
+                    qk_norm=None if attention.qk_norm is None else RmsNorm(eps=QK_NORM_EPS),
                 ),
                 ffn=Swiglu(d_ff=widths[d_ff], bias=kind.ffn.bias),
             )
@@ -181,6 +194,7 @@ def _model(
         model,
         vocab=_free(atoms.tp, least_vocab, taken),
         d_model=_free(1, 10, taken),
+        norm=RmsNorm(eps=NORM_EPS),
         layers=len(indices),
         layer=Pattern(kinds=tuple(kinds), indices=indices),
         init=InitSpec(std=INITIAL_STD),
@@ -242,10 +256,11 @@ def _train(train: TrainSpec) -> TrainSpec:
         train,
         steps=TOTAL_STEPS,
         tokens=None,
-        optimizer=replace(train.optimizer, lr=_rate(train.optimizer)),
+        optimizer=_optimizer(train.optimizer),
         lr_schedule=_schedule(train.lr_schedule, train.optimizer.lr),
         clip=None if train.clip is None else CLIP,
-        seed=train.seed,
+        seed=train.seed + 17,
+        data=_data(train.data),
         phase=Named(),
     )
 
@@ -254,8 +269,22 @@ LR = 0.02
 """Moves a weight by several per cent a step, so that a wrong update shows."""
 
 
-def _rate(optimizer: AdamW) -> float:
-    return LR if optimizer.lr > 0 else 0.0
+def _optimizer(optimizer: AdamW) -> AdamW:
+    """Numbers that nobody writes, so that one left in the text instead of config.py shows."""
+    return AdamW(
+        lr=LR if optimizer.lr > 0 else 0.0,
+        betas=(0.8, 0.9),
+        eps=1e-6,
+        weight_decay=0.3 if optimizer.weight_decay > 0 else 0.0,
+    )
+
+
+def _data(data: Data) -> Data:
+    match data:
+        case TextData():
+            return data
+        case TokenData():
+            return replace(data, separator=SEPARATOR)
 
 
 def _schedule(schedule: LrSchedule, peak: float) -> LrSchedule:
