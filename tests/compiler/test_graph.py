@@ -11,18 +11,7 @@ from compiler.build_graph import build_graph
 from compiler.estimates import parameters
 from dsl.schema import Pattern
 from tests.compiler.specs import planned, standard_models
-
-PUBLISHED = {
-    "llama3": {
-        "llama3_2_1b": 1_235_814_400,
-        "llama3_2_3b": 3_212_749_824,
-        "llama3_1_8b": 8_030_261_248,
-        "llama3_1_70b": 70_553_706_496,
-        "llama3_1_405b": 405_853_388_800,
-    },
-    "qwen3": {"qwen3_8b": 8_190_735_360, "qwen3_32b": 32_762_123_264},
-}
-"""Elements of the published weights; a tied head counts once."""
+from tests.models.published import PUBLISHED
 
 
 @pytest.mark.parametrize("library", PUBLISHED)
