@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from backends.pytorch.features import Features
 from backends.pytorch.names import Value
 from compiler.estimates import Estimate
 from compiler.pipeline import Compiled
@@ -60,13 +61,14 @@ def config_text(
     phase: PhasePlan,
     program: RankProgram,
     model: Mapping[str, Value],
+    features: Features,
     origins: Origins,
 ) -> str:
     """All sections, in the order a reader asks for them."""
     train = compiled.plan.spec.train
     sections = (
         ("The model", _model(model, compiled)),
-        ("The mesh: how many ranks each axis has", _mesh(program)),
+        ("The mesh: how many ranks each axis has", _mesh(program, features)),
         ("The batch", _batch(phase)),
         ("How it learns", _learning(train, phase, compiled)),
         ("Precision", _precision(train)),
@@ -93,12 +95,16 @@ def _model(model: Mapping[str, Value], compiled: Compiled) -> Iterator[Row]:
     yield Row("INIT_ROWS", INIT_ROWS, note="rows of a matrix that one generator draws")
 
 
-def _mesh(program: RankProgram) -> Iterator[Row]:
+def _mesh(program: RankProgram, features: Features) -> Iterator[Row]:
     mesh = program.mesh
     sizes = {atom.name: atom.size for atom in mesh.atoms}
-    if "replicate" in sizes:
-        yield Row("REPLICATE", sizes["replicate"], note="dp / fsdp")
-    yield Row("FSDP", sizes.get("shard", 1), "fsdp")
+    fsdp = next(node for node in program.delegated if isinstance(node, Fsdp))
+    if features.cp:
+        yield Row("DP", mesh.axis_size("dp"), "dp")
+        yield Row("CP", mesh.axis_size("cp"), "cp")
+    if fsdp.replicate:
+        yield Row("REPLICATE", mesh.size(fsdp.replicate), note="copies of the state")
+    yield Row("FSDP", mesh.size(fsdp.shard), "fsdp")
     if mesh.axis("tp"):
         yield Row("TP", mesh.axis_size("tp"), "tp")
     if {"kv", "kv_copy"} <= sizes.keys():
@@ -111,7 +117,7 @@ def _batch(phase: PhasePlan) -> Iterator[Row]:
     yield Row("GLOBAL_BATCH", phase.global_batch, "train.global_batch", "sequences of a step")
     yield Row("MICROBATCH", phase.microbatch, "microbatch", "sequences of a forward")
     yield Row("MICROBATCHES", phase.microbatches, "microbatches", "forwards of a rank's step")
-    chunk = phase.seq_len // phase.loss_chunks
+    chunk = phase.seq_len // phase.mesh.axis_size("cp") // phase.loss_chunks
     yield Row("LOSS_CHUNK", chunk, note=f"loss_chunks = {phase.loss_chunks}")
 
 

@@ -47,7 +47,7 @@ def emit(
     check_conventions(program)
     constants = Constants()
     text = model_text(program, constants)
-    config = config_text(compiled, phase, program, constants.values, origins or Origins())
+    config = config_text(compiled, phase, program, constants.values, features, origins or Origins())
     files = {"config.py": config, **_modules(features, text, torch, config)}
     files["launch/local.sh"] = _render("local.sh.j2", {"f": features})
     context = readme_context(compiled.plan, phase, features, torch)
@@ -63,7 +63,7 @@ def _modules(
     """Bodies first, then the imports that each of them needs."""
     context: dict[str, object] = {"f": features, "torch": VERSIONS[torch], "text": text}
     bodies = {module: _render(f"{module}.py.j2", context) for module in MODULES}
-    library = _render("helpers.py.j2", {})
+    library = _render("helpers.py.j2", {"f": features})
     bodies["model"] = bodies["model"].replace("#HELPERS", needed(_bare(bodies["model"]), library))
     own = {name: Origin("config", name) for name in defined_names(config)}
     own |= {"parallel": Origin("parallel")}

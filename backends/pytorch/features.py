@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from backends.pytorch.weights import axis_of
-from compiler.rank_program import RankProgram
+from compiler.rank_program import Fsdp, RankProgram
 from compiler.schema import PlanSpec
 from compiler.schema.train import Constant, Cosine, LrSchedule, TextData, TokenData, Wsd
 
@@ -19,12 +19,16 @@ class Features:
     """What the templates print.
 
     replicate, tp, kv_copies   mesh axes beside fsdp, which is always there
+    cp                         sequences are cut over ranks of fsdp (or of replicate)
+    numbered                   dp, pp, cp, tp as far as present: how ranks count, outermost first
     partial_axes               axes over which some gradients are still to be summed
     """
 
     replicate: bool
     tp: bool
     kv_copies: bool
+    cp: bool
+    numbered: tuple[str, ...]
     partial_axes: tuple[str, ...]
     clip: bool
     schedule: Literal["cosine", "wsd", "constant"]
@@ -37,9 +41,25 @@ class Features:
         return ("replicate", "fsdp") if self.replicate else ("fsdp",)
 
     @property
+    def plain(self) -> bool:
+        """Ranks count replicate, fsdp, tp: nothing has to be turned around."""
+        return self.numbered in (("dp",), ("dp", "tp"))
+
+    @property
     def rank_order(self) -> tuple[str, ...]:
         """Outermost first: how ranks are numbered."""
         return (*self.data_axes, "tp") if self.tp else self.data_axes
+
+    @property
+    def canonical(self) -> tuple[str, ...]:
+        """The same axes as `numbered`, data first, tp last."""
+        return tuple(axis for axis in ("pp", "dp", "cp", "tp") if axis in self.numbered)
+
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """The permutation from `numbered` to `canonical`; empty where it is the identity."""
+        places = tuple(self.numbered.index(axis) for axis in self.canonical)
+        return () if places == tuple(range(len(places))) else places
 
     @property
     def mesh_axes(self) -> tuple[str, ...]:
@@ -53,7 +73,9 @@ class Features:
     @property
     def axes(self) -> tuple[str, ...]:
         """Everything that has a process group."""
-        return (*self.mesh_axes, "kv", "kv_copy") if self.kv_copies else self.mesh_axes
+        context = ("cp",) if self.cp else ()
+        heads = ("kv", "kv_copy") if self.kv_copies else ()
+        return (*self.mesh_axes, *context, *heads)
 
     @property
     def atoms(self) -> tuple[str, ...]:
@@ -66,9 +88,11 @@ def features_of(program: RankProgram, spec: PlanSpec) -> Features:
     train = spec.train
     evaluation = train.eval
     return Features(
-        replicate="replicate" in atoms,
+        replicate=bool(next(n for n in program.delegated if isinstance(n, Fsdp)).replicate),
         tp=bool(program.mesh.axis("tp")),
         kv_copies={"kv", "kv_copy"} <= atoms,
+        cp="cp" in atoms,
+        numbered=tuple(axis for axis, has in program.mesh.axes if has or axis == "dp"),
         partial_axes=tuple(axis_of(program.mesh, s.atoms) for s in program.step.gradient_sums),
         clip=program.step.clip is not None,
         schedule=schedule(train.lr_schedule),

@@ -8,12 +8,13 @@ from typing import assert_never
 from backends.pytorch.names import Names
 from backends.pytorch.operators import Call, expression
 from backends.pytorch.operators.call import Argument
-from backends.pytorch.weights import axis_of
+from backends.pytorch.weights import parts_of
 from compiler.mesh import Mesh
 from compiler.placement import Layout
 from compiler.rank_program import Collective, Compute, LocalValue
 
 LINE_LENGTH = 100
+INDENT = 8
 
 
 @dataclass
@@ -62,7 +63,7 @@ def collective(statement: Collective, scope: Scope) -> str:
             assert_never(statement.pair)
 
 
-def assignment(statement: Compute | Collective, scope: Scope, name: str = "") -> str:
+def assignment(statement: Compute | Collective, scope: Scope, name: str = "") -> list[str]:
     """`name = expression  # [local shape]`; the comment where the shape changes and it fits."""
     text = value_of(statement, scope)
     before = scope.argument(_first_input(statement))
@@ -71,9 +72,17 @@ def assignment(statement: Compute | Collective, scope: Scope, name: str = "") ->
     line = f"{target} = {text}"
     output = statement.output
     if (output.dims, output.layout) == (before.dims, before.layout):
-        return line
+        return wrapped(line)
     commented = f"{line}  # {shape(output, scope.mesh)}"
-    return commented if len(commented) + 8 <= LINE_LENGTH else line
+    return [commented] if len(commented) + INDENT <= LINE_LENGTH else wrapped(line)
+
+
+def wrapped(line: str) -> list[str]:
+    """The line, or where it is too long its outermost call's arguments on a line of their own."""
+    if len(line) + INDENT <= LINE_LENGTH:
+        return [line]
+    head, _, rest = line.partition("(")
+    return [f"{head}(", f"    {rest.removesuffix(')')}", ")"]
 
 
 def _first_input(statement: Compute | Collective) -> str:
@@ -86,7 +95,7 @@ def shape(value: LocalValue, mesh: Mesh) -> str:
     parts: list[str] = []
     for dim in value.dims:
         atoms = value.layout.cuts(dim)
-        parts.append(f"{dim} / {axis_of(mesh, atoms)}" if atoms and dim != "batch" else dim)
+        parts.append(" / ".join([dim, *parts_of(mesh, atoms)]) if dim != "batch" else dim)
     pending = any(
         str(value.layout.on(atom)) == "P(sum)"
         for axis, atoms in mesh.axes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from backends.pytorch.lines import LINE_LENGTH, Scope, assignment, value_of
+from backends.pytorch.lines import LINE_LENGTH, Scope, assignment, value_of, wrapped
 from backends.pytorch.names import Constants, Names
 from backends.pytorch.operators.attention import mask
 from backends.pytorch.operators.rope import angles
@@ -112,10 +112,10 @@ def _block(program: RankProgram, block: BlockProgram, names: Names) -> BlockText
     for statement in body:
         if isinstance(statement, Region):
             raise ValueError(f"{block.name}: a region inside a layer")
-        lines.append(assignment(statement, scope))
+        lines += assignment(statement, scope)
     if isinstance(last, Region):
         raise ValueError(f"{block.name}: a layer that ends in a region")
-    lines.append(f"return {value_of(last, scope)}")
+    lines += wrapped(f"return {value_of(last, scope)}")
     arguments = ["x", *(["cos", "sin"] if rope_of(block) else [])]
     arguments += ["mask"] if attention_of(block) else []
     return BlockText(
@@ -197,7 +197,7 @@ def _hidden(program: RankProgram, names: list[Names]) -> tuple[Lines, Scope]:
     for statement in embedding.statements:
         if isinstance(statement, Region):
             raise ValueError("a region inside the embedding")
-        lines.append(assignment(statement, scope, "x"))
+        lines += assignment(statement, scope, "x")
     lines += _layer_loop(program, names)
     scope = Scope(program.mesh, _names(program, head, constants), {})
     for value in head.inputs:
@@ -208,7 +208,7 @@ def _hidden(program: RankProgram, names: list[Names]) -> tuple[Lines, Scope]:
     for statement in head.statements[:-1]:
         if isinstance(statement, Region):
             raise ValueError("the head has two regions")
-        lines.append(assignment(statement, scope))
+        lines += assignment(statement, scope)
     return lines, scope
 
 
@@ -219,8 +219,9 @@ def _layer_loop(program: RankProgram, names: list[Names]) -> Lines:
         angles(rope, kind_names, kind.size("head_dim")) if (rope := rope_of(kind)) else "()"
         for kind, kind_names in pairs
     ]
+    cuts = bool(program.mesh.axis("cp"))
     masks = [
-        mask(attention, kind_names) if (attention := attention_of(kind)) else "None"
+        mask(attention, kind_names, cuts) if (attention := attention_of(kind)) else "None"
         for kind, kind_names in pairs
     ]
     lines: Lines = []
@@ -276,7 +277,7 @@ def _chunk(program: RankProgram, region: Region, constants: Constants) -> ChunkT
     _know_parameters(scope, head.parameters, texts)
     arguments = [scope.texts[name] for name in (*region.sliced, *region.whole)]
     *body, last = region.statements
-    lines = [assignment(statement, scope) for statement in body]
-    lines.append(f"return {value_of(last, scope)}")
+    lines = [line for statement in body for line in assignment(statement, scope)]
+    lines += wrapped(f"return {value_of(last, scope)}")
     typed = ", ".join(f"{argument}: Tensor" for argument in arguments)
     return ChunkText(f"chunk_{region.name}", typed, lines)

@@ -86,6 +86,16 @@ def cuts(
     return tuple(found)
 
 
+def parts_of(mesh: Mesh, atoms: Dims) -> tuple[str, ...]:
+    """The axes that these atoms make up, innermost last; of an axis that is cut in part, the
+    atoms."""
+    found: list[str] = []
+    for axis, whole in mesh.axes:
+        among = tuple(atom for atom in whole if atom in atoms)
+        found += [axis] if among and among == whole else among
+    return tuple(found)
+
+
 def axis_of(mesh: Mesh, atoms: Dims) -> str:
     """The axis that these atoms make up, or the atom that is a part of one."""
     for axis, whole in mesh.axes:

@@ -16,8 +16,9 @@ def attention(operator: Attention, call: Call) -> str:
     return f"capped_attention({q}, {k}, {v}, mask, {scale}, {cap})"
 
 
-def mask(operator: Attention, names: Names) -> str:
+def mask(operator: Attention, names: Names, cuts_sequence: bool) -> str:
     """The expression of the mask of one kind of layer, in the model's forward."""
+    documents = "documents, key_documents" if cuts_sequence else "documents"
     if not operator.window:
-        return "attention_mask(documents)"
-    return f"window_mask(documents, {names.own('ATTENTION_WINDOW', operator.window)})"
+        return f"attention_mask({documents})"
+    return f"window_mask({documents}, {names.own('ATTENTION_WINDOW', operator.window)})"
