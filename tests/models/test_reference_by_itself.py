@@ -1,21 +1,40 @@
-"""What `transformers` cannot say about the reference: interleaved pairs, and calculus itself."""
+"""What `transformers` cannot say about the reference: closed forms, and calculus itself."""
 
 from __future__ import annotations
+
+import math
+from typing import Literal
 
 import pytest
 import torch
 from torch import Tensor
 
-from backends.reference.model import logits, rotate, token_losses
-from backends.reference.parameters import parameter_shapes
+from backends.reference.model import (
+    gelu,
+    layer_norm,
+    logits,
+    rotate,
+    softcap,
+    token_losses,
+    visible_keys,
+)
+from backends.reference.parameters import decaying, parameter_shapes, parameters_of
+from backends.reference.weights import initial_weights
 from compiler.schema.model import (
+    EmbeddingSpec,
+    Ffn,
+    FullMask,
+    Geglu,
+    Gelu,
     Gqa,
     HeadSpec,
+    LayerNorm,
     LayerSpec,
     Llama3Scaling,
     ModelSpec,
     RmsNorm,
     Rope,
+    SlidingMask,
     Swiglu,
 )
 from dsl.schema import Pattern
@@ -96,11 +115,85 @@ def test_a_turn_by_one_radian() -> None:
         torch.testing.assert_close(turned[1], torch.tensor(expected, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("tied", [False, True])
-def test_gradients_are_finite_differences(tied: bool) -> None:
+def test_a_window_is_counted_from_the_query_within_its_document() -> None:
+    documents = torch.tensor([[0, 0, 0, 1, 1]])
+    seen = [[[0], [0, 1], [1, 2], [3], [3, 4]]]
+    visible = visible_keys(SlidingMask(window=2), documents)
+    assert [[row.nonzero().flatten().tolist() for row in rows] for rows in visible] == seen
+
+
+def test_gelu_is_nearly_the_exact_one() -> None:
+    """The tanh form is within 5e-4 of x times the normal distribution function, and not equal."""
+    x = torch.linspace(-6, 6, 4001, dtype=torch.float64)
+    exact = x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))
+    error = (gelu(x) - exact).abs().max()
+    assert 1e-4 < error < 5e-4
+
+
+def test_softcap_keeps_small_and_bounds_large() -> None:
+    x = torch.tensor([-1e9, 0.0, 1e-6, 1e9], dtype=torch.float64)
+    expected = torch.tensor([-50.0, 0.0, 1e-6, 50.0], dtype=torch.float64)
+    torch.testing.assert_close(softcap(x, 50.0), expected, rtol=1e-12, atol=0)
+    assert softcap(x, None) is x
+
+
+def test_a_layer_norm_sees_neither_shift_nor_scale() -> None:
+    x = torch.tensor([3.0, 1.0, -1.0, 5.0], dtype=torch.float64)
+    weight = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64)
+    # mean 2, variance (1 + 1 + 9 + 9) / 4 = 5
+    expected = torch.tensor([1.0, -2.0, -9.0, 12.0], dtype=torch.float64) / math.sqrt(5) + 7
+    for moved in (x, 10 * x - 4):
+        got = layer_norm(moved, weight, torch.full_like(x, 7.0), LayerNorm(eps=0.0))
+        torch.testing.assert_close(got, expected, rtol=1e-14, atol=0)
+
+
+def with_everything() -> ModelSpec:
+    """Every component beside those of `model_with`: a kind of layer for each feed-forward, each
+    order of norms and each mask."""
+
+    def layer(ffn: Ffn, norms: Literal["pre", "post", "both"], window: int | None) -> LayerSpec:
+        attention = Gqa(
+            heads=4,
+            kv_heads=2,
+            head_dim=HEAD_DIM,
+            bias=True,
+            mask=FullMask() if window is None else SlidingMask(window=window),
+            softcap=1.5,
+            scale=0.7,
+            rope=Rope(theta=50.0),
+            qk_norm=RmsNorm(eps=1e-6, unit_offset=True),
+        )
+        return LayerSpec(attention=attention, ffn=ffn, norms=norms)
+
+    return ModelSpec(
+        vocab=17,
+        d_model=10,
+        layers=3,
+        norm=LayerNorm(eps=1e-3),
+        layer=Pattern(
+            kinds=(
+                layer(Geglu(d_ff=11, bias=True), "pre", 3),
+                layer(Gelu(d_ff=7, bias=True), "post", None),
+                layer(Swiglu(d_ff=5, bias=True), "both", 2),
+            ),
+            indices=(0, 1, 2),
+        ),
+        head=HeadSpec(tied=True, softcap=2.0),
+        embedding=EmbeddingSpec(scale=1.7),
+    )
+
+
+MODELS = {
+    "untied": model_with(Rope(theta=50.0, pairs="interleaved"), qk_norm=True),
+    "tied": model_with(Rope(theta=50.0, pairs="interleaved"), qk_norm=True, tied=True),
+    "everything": with_everything(),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_gradients_are_finite_differences(name: str) -> None:
     """Along a random direction, central differences of the loss equal gradient . direction."""
-    rope = Rope(theta=50.0, pairs="interleaved")
-    model = model_with(rope, qk_norm=True, tied=tied)
+    model = MODELS[name]
     tokens, targets, documents = some_tokens()
     parameters = random_parameters(model)
 
@@ -121,3 +214,25 @@ def test_gradients_are_finite_differences(tied: bool) -> None:
         torch.testing.assert_close(
             (gradient * direction).sum(), (ahead - behind) / (2 * step), rtol=1e-6, atol=1e-7
         )
+
+
+def test_weights_start_neutral() -> None:
+    """Norms multiply by one, biases add nothing, matrices are drawn; only those decay."""
+    model = with_everything()
+    initial = initial_weights(model, seed=1)
+    table = parameters_of(model)
+    assert {name: tuple(value.shape) for name, value in initial.items()} == {
+        name: parameter.shape for name, parameter in table.items()
+    }
+    layer = "layers.0."
+    for name in ("attention.bq", "attention.bo", "ffn.b_gate", "ffn.b_down", "ffn_norm.bias"):
+        assert not initial[layer + name].any(), name
+    assert not initial[layer + "attention.q_norm"].any()  # 1 + weight
+    assert (initial[layer + "ffn_norm.weight"] == 1).all()
+    assert initial[layer + "attention.bq"].dim() == 2  # and yet it does not decay
+    inner = {"wq", "wk", "wv", "wo", "w_gate", "w_up", "w_down"}
+    decays = {name for name in table if name.split(".")[-1] in inner}
+    assert decaying(model) == decays | {"embedding.weight"}
+    assert decaying(model) == {
+        name for name, value in initial.items() if value.unique().numel() > 1
+    }
