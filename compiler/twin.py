@@ -8,6 +8,8 @@ wrong axis is invisible. The emitted text of a plan and of its twin is the same 
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 from dataclasses import dataclass, replace
 
@@ -63,14 +65,23 @@ INITIAL_STD = 0.3
 """Large enough that every operator's output matters at width 10."""
 
 
+LARGEST_WORLD = 72
+MOST_TWINS = 3
+RINGS = ("pp", "cp")
+"""Axes of which a rank's place matters: with two ranks next and previous are the same, and every
+permutation is its own inverse, so they get three at least."""
+
+
 @dataclass(frozen=True)
 class AtomSizes:
-    """Ranks on each atom of the data and tensor axes; 1 where the plan has none."""
+    """Ranks on each atom; 1 where the plan has none. Plain tp is all kv."""
 
-    replicate: int
-    shard: int
-    kv: int
-    kv_copy: int
+    replicate: int = 1
+    shard: int = 1
+    pp: int = 1
+    cp: int = 1
+    kv: int = 1
+    kv_copy: int = 1
 
     @property
     def dp(self) -> int:
@@ -80,34 +91,49 @@ class AtomSizes:
     def tp(self) -> int:
         return self.kv * self.kv_copy
 
+    @property
+    def world(self) -> int:
+        return math.prod(dataclasses.astuple(self))
+
 
 def twins_of(spec: PlanSpec, phase: PhasePlan) -> tuple[PlanSpec, ...]:
-    """One twin, or two where four atoms cannot differ pairwise within 72 ranks (2 x 3 x 4 x 5):
-    then every pair of atoms differs in one of them."""
+    """One twin where all atoms can differ pairwise within 72 ranks; otherwise the few in which
+    as many pairs as possible differ once."""
     return tuple(_twin(spec, phase, atoms) for atoms in _atom_sizes(phase.mesh))
 
 
 def _atom_sizes(mesh: Mesh) -> tuple[AtomSizes, ...]:
-    """A mesh that is small and has no two equal atoms stays; others get 2, 3, 4 in mesh order."""
-    own = _own_sizes(mesh)
-    present = [size for size in own if size > 1]
-    if len(set(present)) == len(present) and math.prod(present) <= SMALL_WORLD:
-        return (AtomSizes(*own),)
-    if len(present) == 4:
-        return (AtomSizes(2, 3, 3, 2), AtomSizes(2, 3, 2, 3))
-    sizes = iter((2, 3, 4))
-    return (AtomSizes(*(next(sizes) if size > 1 else 1 for size in own)),)
+    """A mesh that is small and has no two equal atoms stays; others get the fewest ranks."""
+    own = {"kv" if atom.name == "tp" else atom.name: atom.size for atom in mesh.atoms}
+    distinct = len(set(own.values())) == len(own)
+    rings = all(own[ring] > 2 for ring in RINGS if ring in own)
+    if distinct and rings and mesh.world <= SMALL_WORLD:
+        return (AtomSizes(**own),)
+    candidates = sorted(_candidates(tuple(own)), key=lambda sizes: sizes.world)
+    chosen: list[AtomSizes] = []
+    missing = set(itertools.combinations(own, 2))
+    while not chosen or (missing and len(chosen) < MOST_TWINS):
+        best = max(candidates, key=lambda sizes: len(missing & _told_apart(sizes)))
+        chosen.append(best)
+        missing -= _told_apart(best)
+    return tuple(chosen)
 
 
-def _own_sizes(mesh: Mesh) -> tuple[int, int, int, int]:
-    """Ranks on replicate, shard, kv and kv_copy; plain tp is all kv."""
-    sizes = {atom.name: atom.size for atom in mesh.atoms}
-    return (
-        sizes.get("replicate", 1),
-        sizes.get("shard", 1),
-        sizes.get("tp", sizes.get("kv", 1)),
-        sizes.get("kv_copy", 1),
+def _candidates(present: tuple[str, ...]) -> list[AtomSizes]:
+    """Sizes of 2 to 4 for every atom present; rings of 2 only where 3 ranks are too many."""
+    every = (
+        AtomSizes(**dict(zip(present, sizes, strict=True)))
+        for sizes in itertools.product((2, 3, 4), repeat=len(present))
     )
+    fitting = [sizes for sizes in every if sizes.world <= LARGEST_WORLD]
+    wide = [sizes for sizes in fitting if all(getattr(sizes, ring) != 2 for ring in RINGS)]
+    return wide or fitting
+
+
+def _told_apart(sizes: AtomSizes) -> set[tuple[str, str]]:
+    """Pairs of atoms that differ."""
+    named = dataclasses.asdict(sizes)
+    return {(a, b) for a, b in itertools.permutations(named, 2) if named[a] != named[b]}
 
 
 def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
@@ -116,11 +142,12 @@ def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
     taken: set[int] = set()
     least = _least_vocab(spec.train.data)
     model = _model(spec.model, phase.mesh, atoms, taken, least, phase.seq_len)
-    seq_len = _free(atoms.tp, 12, taken, of=LOSS_CHUNK)
+    pieces = 2 * atoms.cp if atoms.cp > 1 else 1
+    seq_len = _free(atoms.tp, 12, taken, of=LOSS_CHUNK * pieces)
     return replace(
         spec,
         model=model,
-        cluster=ClusterSpec(nodes=1, node=CpuNode(devices=atoms.dp * atoms.tp)),
+        cluster=ClusterSpec(nodes=1, node=CpuNode(devices=atoms.world)),
         train=replace(
             _train(spec.train),
             seq_len=seq_len,
@@ -128,8 +155,10 @@ def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
             eval=_evaluation(spec.train.eval, atoms.dp * microbatch),
         ),
         dp=atoms.dp,
-        fsdp=atoms.shard,
+        fsdp=1 if phase.sharding == "none" else atoms.shard * atoms.cp,
         tp=atoms.tp,
+        cp=atoms.cp,
+        pp=atoms.pp,
         microbatch=Count(microbatch, "sequences"),
         compile=False,
     )
@@ -146,7 +175,7 @@ def _least_vocab(data: Data) -> int:
 
 def _unlike(atoms: AtomSizes) -> int:
     """Microbatches a step: the smallest count above 1 that is the size of no axis."""
-    sizes = {atoms.replicate, atoms.shard, atoms.kv, atoms.kv_copy, atoms.dp, atoms.tp}
+    sizes = {*dataclasses.astuple(atoms), atoms.dp, atoms.tp}
     return next(count for count in range(2, 8) if count not in sizes)
 
 

@@ -109,7 +109,7 @@ def run_twin(
     write_corpus(twin.train.data, reading_of(twin), corpus)
 
     import_ahead({name: text for name, text in files.items() if name.endswith(".py")})
-    world = reading_of(twin).dp * twin.tp
+    world = twin.cluster.nodes * twin.cluster.node.devices
     store = store_for(world)
     task = Task(
         program=program,
@@ -148,12 +148,15 @@ def corpus_folder(folder: Path) -> Path:
 def sizes_of(twin: PlanSpec) -> tuple[tuple[str, int], ...]:
     """The numbers that were chosen to differ."""
     reading = reading_of(twin)
-    shard = twin.fsdp if not isinstance(twin.fsdp, Auto) else reading.dp
+    data = reading.dp * twin.cp
+    shard = twin.fsdp if not isinstance(twin.fsdp, Auto) else data
     layer = twin.model.layer.kinds[0]
     return (
-        ("replicate", reading.dp // shard),
+        ("replicate", data // shard),
         ("fsdp", shard),
         ("tp", twin.tp),
+        ("cp", twin.cp),
+        ("pp", twin.pp),
         ("microbatch", reading.microbatch),
         ("microbatches", reading.microbatches),
         ("seq", reading.seq_len),
