@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from backends.reference.data import Batch, batch, evaluation_batch, read_corpus
+from backends.reference.parameters import parameters_of
 from backends.reference.training import Step, train
 from backends.reference.weights import initial_weights
 from compiler.schema.plan import PlanSpec
@@ -78,18 +79,17 @@ def _batch(twin: PlanSpec, folder: Path, step: int) -> Batch:
 
 
 def start_weights(twin: PlanSpec) -> dict[str, torch.Tensor]:
-    """The reference's initial weights, with the norms' replaced."""
+    """The reference's initial weights, with those of norms and biases replaced."""
     return initial_weights(twin.model, twin.train.seed) | vectors_of(twin)
 
 
 def vectors_of(twin: PlanSpec) -> dict[str, torch.Tensor]:
-    """Replacements for the norms' initial ones, between 0.5 and 1.5, each different."""
-    initial = initial_weights(twin.model, twin.train.seed)
-    names = [name for name, value in initial.items() if value.dim() == 1]
+    """Replacements for what starts at one or zero, between 0.5 and 1.5, each different."""
     generator = torch.Generator("cpu").manual_seed(1)
     return {
-        name: 0.5 + torch.rand(initial[name].shape, generator=generator, dtype=torch.float64)
-        for name in names
+        name: 0.5 + torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
+        for name, parameter in parameters_of(twin.model).items()
+        if parameter.start != "drawn"
     }
 
 

@@ -24,7 +24,7 @@ MODULES = ("config", "model", "parallel", "data", "train", "checkpoint")
 class Task:
     """What a rank runs: the program's folder, and vectors that replace the initial ones.
 
-    Norms start as ones, which hides a norm's weight; both sides get `vectors` instead.
+    Norms start as ones and biases as zeros, which hides them; both sides get `vectors` instead.
     """
 
     program: Path
@@ -103,7 +103,8 @@ def _observe(rank: int, task: Task) -> Record:
     initial = _local(named)
     for name, vector in task.vectors.items():
         if name in named:
-            _own_part(named[name]).copy_(vector[slices[name]])
+            whole = vector.reshape(layout[name].shape)  # biases of heads are flat in the program
+            _own_part(named[name]).copy_(whole[slices[name]])
 
     gradients: list[dict[str, Tensor]] = []
     clip = parallel.clip_gradients
