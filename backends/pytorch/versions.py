@@ -1,7 +1,7 @@
 """Names that differ between the torch versions a program can be printed for.
 
-To add a version: its row here, its name in `TorchVersion`, and the list of names it has in
-`names/`, against which a test holds every program printed for it.
+To add a version: its row here, its name in `TorchVersion`, and the list of its names, which
+`tests/programs/record_torch_names.py` writes and every program printed for it is held against.
 """
 
 from __future__ import annotations

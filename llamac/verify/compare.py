@@ -16,6 +16,7 @@ from torch import Tensor
 from backends.reference.training import Step
 from llamac.verify.cause import NO_CAUSE, Cause, Parts, cause
 from llamac.verify.result import Difference, Observable
+from llamac.verify.where import line_of
 from llamac.verify.worker import Record
 
 BOUND = 1e-10
@@ -42,9 +43,13 @@ class Comparison:
 
 
 def compare(
-    records: list[Record], initial: Mapping[str, Tensor], run: tuple[Step, ...]
+    records: list[Record],
+    initial: Mapping[str, Tensor],
+    run: tuple[Step, ...],
+    files: Mapping[str, str],
 ) -> tuple[tuple[Observable, ...], tuple[Difference, ...]]:
-    """The worst tensor of each observable, and all that are out of bound."""
+    """The worst tensor of each observable, and all that are out of bound, with their lines in the
+    program's `files`."""
     comparisons = list(_all(records, initial, run))
     worst: dict[str, Comparison] = {}
     for comparison in comparisons:
@@ -53,16 +58,17 @@ def compare(
             worst[comparison.observable] = comparison
     return (
         tuple(Observable(c.observable, c.tensor, c.step, c.worst, c.bound) for c in worst.values()),
-        tuple(_difference(c) for c in comparisons if c.worst > c.bound),
+        tuple(_difference(c, files) for c in comparisons if c.worst > c.bound),
     )
 
 
-def _difference(comparison: Comparison) -> Difference:
+def _difference(comparison: Comparison, files: Mapping[str, str]) -> Difference:
     return Difference(
         observable=comparison.observable,
         tensor=comparison.tensor,
         axis=comparison.cause.axis,
         why=comparison.cause.why,
+        line=line_of(files, comparison.observable, comparison.tensor),
         step=comparison.step,
         rank=comparison.errors.index(comparison.worst),
         error=comparison.worst,

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from backends.pytorch import emit
+from backends.pytorch.versions import VERSIONS, TorchVersion
 from compiler.pipeline import Compiled
 from llamac.verify.directory import read_plan, read_program, write_evidence
 from llamac.verify.errors import CannotVerify
 from llamac.verify.fault_catalogue import FAULTS, Fault
 from llamac.verify.faults import by_name
 from llamac.verify.result import Verification
-from llamac.verify.verify import Asked, verify
-
-COMPILER_PATIENCE = 600.0
-"""Seconds without progress where the first step waits for inductor."""
+from llamac.verify.verify import Asked, Emit, Files, edited, verify
 
 
 def verify_plan(compiled: Compiled, fault: str | None = None) -> Verification:
@@ -28,15 +26,25 @@ def verify_directory(folder: Path, fault: str | None = None) -> Verification:
 
     A seeded fault is a demonstration, and no evidence of anything.
     """
-    asked = Asked(program=read_program(folder), fault=_fault(fault))
-    result = verify(read_plan(folder), program_of, asked)
+    program, compiled = read_program(folder), read_plan(folder)
+    result = verify(compiled, _emit_like(program, compiled), Asked(program, _fault(fault)))
     if fault is None:
         write_evidence(folder, result)
     return result
 
 
-def program_of(compiled: Compiled) -> Mapping[str, str]:
-    return emit(compiled).files
+def program_of(compiled: Compiled, torch: TorchVersion = "2.13") -> Files:
+    return emit(compiled, torch=torch).files
+
+
+def _emit_like(program: Files, compiled: Compiled) -> Emit:
+    """With the names of the torch version that the program was compiled for: the version whose
+    text the program's is closest to."""
+
+    def edits(torch: TorchVersion) -> int:
+        return len(edited(program_of(compiled, torch), program))
+
+    return partial(program_of, torch=min(VERSIONS, key=edits))
 
 
 def _fault(name: str | None) -> Fault | None:

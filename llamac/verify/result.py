@@ -1,11 +1,13 @@
 """What a verification found: plain values, and how they read as text and as JSON.
 
 The JSON keys are a contract: `ok`, `layers`, `twins[]` (`sizes`, `ranks`), `observables[]`
-(`name`, `tensor`, `error`, `bound`), `differences[]`.
+(`name`, `worst_tensor`, `error`, `bound`), `differences[]`. An error that is no finite number
+(a tensor missing, NaN) is null.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,12 +35,13 @@ class Observable:
 @dataclass(frozen=True)
 class Difference:
     """A tensor out of bound. `axis` is the mesh axis that it points to, '' if none stands out;
-    `why` says how."""
+    `why` says how, `line` where the program computes it."""
 
     observable: str
     tensor: str
     axis: str
     why: str
+    line: str
     step: int
     rank: int
     error: float
@@ -114,7 +117,7 @@ class Verification:
 
 
 def as_json(result: Verification) -> dict[str, object]:
-    """The documented form; numbers are plain, an unordered error (NaN) reads as infinity."""
+    """The documented form."""
     return {
         "ok": result.ok,
         "layers": [
@@ -134,9 +137,9 @@ def as_json(result: Verification) -> dict[str, object]:
         "observables": [
             {
                 "name": observable.name,
-                "tensor": observable.tensor,
+                "worst_tensor": observable.tensor,
                 "step": observable.step,
-                "error": observable.error,
+                "error": _finite(observable.error),
                 "bound": observable.bound,
             }
             for observable in result.observables()
@@ -147,9 +150,10 @@ def as_json(result: Verification) -> dict[str, object]:
                 "tensor": difference.tensor,
                 "axis": difference.axis,
                 "why": difference.why,
+                "line": difference.line,
                 "step": difference.step,
                 "rank": difference.rank,
-                "error": difference.error,
+                "error": _finite(difference.error),
                 "bound": difference.bound,
             }
             for twin in result.twins
@@ -162,6 +166,10 @@ def as_json(result: Verification) -> dict[str, object]:
         ],
         "edited": list(result.edited),
     }
+
+
+def _finite(error: float) -> float | None:
+    return error if math.isfinite(error) else None
 
 
 SHOWN = 12
@@ -181,6 +189,8 @@ def as_text(result: Verification) -> str:
             f"  {o.name:<18} worst {o.error:.1e}  bound {o.bound:.0e}  {o.tensor} (step {o.step})"
             for o in twin.observables
         ]
+        if twin.differences:
+            lines.append(f"  first at {twin.differences[0].line or 'a line that is not known'}")
         lines += [f"  different: {difference.text()}" for difference in twin.differences[:SHOWN]]
         if len(twin.differences) > SHOWN:
             lines.append(f"  and {len(twin.differences) - SHOWN} more")

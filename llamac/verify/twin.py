@@ -126,7 +126,12 @@ def run_twin(
     records, stopped = execute(task, patience)
     torch.set_num_threads(threads)
     observables, differences = (
-        compare(records, initial_weights(twin.model, twin.train.seed), expected(twin, folder))
+        compare(
+            records,
+            initial_weights(twin.model, twin.train.seed),
+            expected(twin, folder),
+            files,
+        )
         if not stopped
         else ((), ())
     )

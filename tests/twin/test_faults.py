@@ -72,5 +72,6 @@ def test_fault(fault: Fault) -> None:
     assert twin.stopped == (), "a fault must show as a number, not as a crash"
     first = twin.differences[0]
     assert (first.observable, first.tensor, first.axis) == FIRST[fault.name]
+    assert first.line, "a difference points to a line of the program"
     assert first.error > 1e3 * first.bound
     assert math.isfinite(first.error)

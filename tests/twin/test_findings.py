@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from llamac.verify.directory import read_plan, read_program, write_evidence
+from llamac.verify.entry import program_of, verify_directory, verify_plan
 from llamac.verify.errors import CannotVerify
 from llamac.verify.faults import by_name, seeded
 from llamac.verify.result import as_json, as_text
@@ -17,6 +18,7 @@ from tests.twin.layouts import Spread, llama, plan
 from tests.twin.programs import compiled, emitted
 
 PLAN = plan(llama(12), Spread(dp=2, fsdp=2))
+TENSOR_PLAN = plan(llama(12), Spread(tp=2))
 STEP = "    lr = learning_rate(step)\n"
 
 
@@ -73,6 +75,30 @@ def test_a_directory_is_verified_as_it_stands(tmp_path: Path) -> None:
     assert evidence["result"] == json.loads(json.dumps(as_json(result)))
     assert evidence["where"]["devices"] == ["cpu"]
     assert [path.name for path in (tmp_path / "evidence").iterdir()] == ["verify.json"]
+
+
+def test_a_program_for_another_torch_is_not_an_edit(tmp_path: Path) -> None:
+    for name, text in program_of(compiled(TENSOR_PLAN), "2.11").items():
+        if "/" not in name:
+            (tmp_path / name).write_text(text, encoding="utf-8")
+    result = verify_directory(tmp_path)
+    assert result.ok
+    assert result.edited == ()
+
+
+def test_a_difference_says_where_to_read() -> None:
+    asked = with_line("    lr = lr * 2\n")
+    (twin,) = verify(compiled(PLAN), emitted, asked).twins
+    first = twin.differences[0]
+    assert (first.observable, first.axis) == ("lr", "fsdp")  # twice, and fsdp has two ranks
+    assert first.line.startswith("train.py:")
+    assert first.line.endswith("def learning_rate(step: int) -> float:")
+    assert "lr, step 1, rank 0: error 1.0e+00" in first.text()
+
+
+def test_a_fault_that_is_not_known() -> None:
+    with pytest.raises(CannotVerify, match="no fault `nonsense`; there are: norm-gradients"):
+        verify_plan(compiled(PLAN), "nonsense")
 
 
 def test_what_is_no_output_directory(tmp_path: Path) -> None:

@@ -1,0 +1,35 @@
+"""From an observable to the line of the program that computes it: where to start reading."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+FUNCTIONS: Mapping[str, tuple[str, str]] = {
+    "initial": ("train.py", "def initialize("),
+    "loss": ("train.py", "def train_step("),
+    "grad_norm": ("parallel.py", "def clip_gradients("),
+    "lr": ("train.py", "def learning_rate("),
+    "exp_avg": ("train.py", "optimizer.step()"),
+    "exp_avg_sq": ("train.py", "optimizer.step()"),
+    "parameter": ("train.py", "optimizer.step()"),
+    "adam_step": ("train.py", "optimizer.step()"),
+    "val_loss": ("train.py", "def evaluate("),
+}
+
+
+def line_of(files: Mapping[str, str], observable: str, tensor: str) -> str:
+    """`model.py:75: the line`, or '' where the text does not show it.
+
+    A gradient points to the first operator that uses its parameter.
+    """
+    if observable == "gradient":
+        local = re.sub(r"^layers\.\d+\.", "", tensor)
+        file, pattern = "model.py", rf"\bself\.{re.escape(local)}\b"
+    else:
+        file, text = FUNCTIONS[observable]
+        pattern = re.escape(text)
+    for number, line in enumerate(files.get(file, "").splitlines(), start=1):
+        if re.search(pattern, line):
+            return f"{file}:{number}: {line.strip()}"
+    return ""

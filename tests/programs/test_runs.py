@@ -1,0 +1,167 @@
+"""Programs run for real: what they leave, their exit codes, and resuming into another layout."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from backends.pytorch import Program
+from tests.programs.support import (
+    environment,
+    launch,
+    metrics,
+    program,
+    replaced,
+    write,
+    write_text,
+)
+
+KEYS = {
+    *("step", "loss", "val_loss", "grad_norm", "lr"),
+    *("tokens", "tokens_per_s", "mfu", "memory_gib", "skipped"),
+}
+TWO = (("cluster.node.devices", "2"), ("tp", "1"))
+"""Two processes where four would show no more."""
+
+
+ONE = (("cluster.node.devices", "1"), ("tp", "1"), ("dp", "1"))
+
+
+def exact(made: Program) -> Program:
+    """In float64, so that layouts agree to rounding."""
+    dtypes = ("PARAMETER", "COMPUTE", "REDUCE", "ACCUMULATE")
+    return replaced(made, **{f"{name}_DTYPE": "float64" for name in dtypes})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data and two runs of dp 2 x tp 2: `runs/main`, whole, and `parts`, stopped."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_text(folder)
+    here = write(exact(program()), folder / "out")
+    for arguments in ((), ("--run", "parts", "--steps", "3")):
+        done = launch(here, *arguments, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        (folder / "said").write_text(done.stdout)
+    return folder
+
+
+def test_what_a_run_leaves(trained: Path) -> None:
+    run = trained / "runs" / "main"
+    records = metrics(run)
+    assert [record["step"] for record in records] == [1, 2, 3, 4, 5, 6]
+    assert all(record.keys() == KEYS for record in records)
+    assert [record["val_loss"] is not None for record in records] == [False, False, True] * 2
+    assert records[-1]["tokens"] == 6 * 8 * 16
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["step-4", "step-6"]
+    assert sorted(path.name for path in (run / "log").iterdir()) == [
+        f"rank-{rank}.txt" for rank in range(4)
+    ]
+    said = (trained / "said").read_text()
+    for part in ("training loss", "validation loss", "sample:", "are in parts"):
+        assert part in said
+
+
+OTHERS = ((("tp", "4"), ("dp", "1")), (("tp", "1"), ("fsdp", "2"), ("dp", "4")))
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=lambda other: ",".join("=".join(s) for s in other))
+def test_another_layout_goes_on_where_this_one_stopped(
+    trained: Path, tmp_path: Path, other: tuple[tuple[str, str], ...]
+) -> None:
+    """Losses and norms of the last steps are those of a run that never stopped."""
+    shutil.copytree(trained / "parts", tmp_path / "parts")
+    there = write(exact(program(*other)), tmp_path / "there")
+    done = launch(there, "--run", str(tmp_path / "parts"), cwd=trained)
+    assert done.returncode == 0, done.stderr
+    assert f"resumed from {tmp_path}/parts/checkpoints/step-3" in done.stdout
+    whole, parts = metrics(trained / "runs" / "main"), metrics(tmp_path / "parts")
+    assert [record["step"] for record in parts] == [1, 2, 3, 4, 5, 6]
+    for expected, found in zip(whole, parts, strict=True):
+        for key in ("loss", "val_loss", "grad_norm", "lr", "tokens"):
+            wanted = expected[key]
+            assert found[key] == (wanted if wanted is None else pytest.approx(wanted, rel=1e-10))
+
+
+def test_a_checkpoint_of_another_model_is_refused(trained: Path, tmp_path: Path) -> None:
+    other = write(program(("model.layer.ffn.d_ff", "28"), *TWO), tmp_path / "other")
+    done = launch(
+        other, "--run", str(tmp_path / "run"), "--resume", str(trained / "parts"), cwd=trained
+    )
+    assert done.returncode == 78
+    assert "tensors differ, the first is embedding.weight: " in done.stderr
+
+
+def test_a_signal_saves_and_the_next_start_goes_on(tmp_path: Path) -> None:
+    write_text(tmp_path)
+    folder = write(
+        replaced(program(*TWO), STEPS=100_000, CHECKPOINT_EVERY=100_000), tmp_path / "out"
+    )
+    script = ["bash", str(folder / "launch" / "local.sh"), "--run", "run"]
+    with subprocess.Popen(
+        script, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("step"):
+                process.send_signal(signal.SIGTERM)
+                break
+        rest = process.stdout.read()
+        assert process.wait() == 75
+    assert "stopped by a signal" in rest
+    (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
+    reached = int(checkpoint.name.removeprefix("step-"))
+    assert len(metrics(tmp_path / "run")) == reached
+    done = launch(folder, "--run", "run", "--steps", str(reached + 1), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [record["step"] for record in metrics(tmp_path / "run")] == list(range(1, reached + 2))
+
+
+def test_what_is_wrong_for_good_says_so_and_ends_with_78(tmp_path: Path) -> None:
+    write_text(tmp_path)
+    folder = write(program(*ONE), tmp_path / "out")
+    (tmp_path / "tiny").write_text("x")
+    for arguments, said in (
+        (("--data", "absent"), "error: cannot read 'absent': No such file or directory"),
+        (("--data", "tiny"), "error: 'tiny' holds 2 tokens, and one sequence takes 17"),
+        (("--steps", "7"), "error: --steps 7: the learning rate is laid out for 6 steps"),
+        (("--resume", "nowhere"), "error: --resume nowhere: no checkpoint is there"),
+        (("--run", "tiny"), "error: cannot write into 'tiny': "),
+    ):
+        done = launch(folder, *arguments, cwd=tmp_path)
+        assert (done.returncode, done.stderr[: len(said)]) == (78, said)
+
+
+def test_a_world_of_another_size_is_refused(tmp_path: Path) -> None:
+    write_text(tmp_path)
+    folder = write(program(*TWO), tmp_path / "out")
+    alone = environment(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1")
+    script = [alone["PYTHON"], str(folder / "train.py")]
+    done = subprocess.run(
+        script, cwd=tmp_path, env=alone, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "MASTER_PORT" in done.stderr) == (78, True)
+    done = subprocess.run(
+        script,
+        cwd=tmp_path,
+        env=alone | {"MASTER_PORT": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 78
+    assert "this program runs on 2 processes, not 1" in done.stderr
+
+
+def test_starting_anew_keeps_what_was_there(tmp_path: Path) -> None:
+    write_text(tmp_path)
+    folder = write(program(*ONE), tmp_path / "out")
+    for _ in range(2):
+        done = launch(folder, "--run", "run", "--steps", "1", "--resume", "never", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "checkpoints-1" / "step-1" / "state.json").is_file()
+    assert len(metrics(tmp_path / "run")) == 1

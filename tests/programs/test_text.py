@@ -1,0 +1,130 @@
+"""What every program's text keeps: form, size, independence, and nothing of the spec as code."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backends.pytorch import emit
+from backends.pytorch.config import literal
+from compiler.pipeline import Compiled
+from tests.programs.support import compiled, write
+from tests.programs.variants import modules, variants
+
+VARIANTS = variants()
+OWN = {"config", "model", "parallel", "data", "train", "checkpoint"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All variants, each in a folder of its own."""
+    root = tmp_path_factory.mktemp("variants")
+    for index, plan in enumerate(VARIANTS.values()):
+        write(emit(plan), root / str(index))
+    return root
+
+
+def tool(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def test_formatted_and_linted(folder: Path) -> None:
+    assert tool(folder, "-m", "ruff", "format", "--check", "--no-cache", ".") == ""
+    assert tool(folder, "-m", "ruff", "check", "--no-cache", ".") == ""
+
+
+def test_compiles_without_a_warning(folder: Path) -> None:
+    files = [str(path.relative_to(folder)) for path in folder.rglob("*.py")]
+    assert tool(folder, "-W", "error", "-m", "py_compile", *files) == ""
+    for cache in folder.rglob("__pycache__"):
+        shutil.rmtree(cache)
+
+
+def test_types(folder: Path) -> None:
+    """pyright in its basic mode."""
+    assert tool(folder, "-m", "pyright", "--pythonpath", sys.executable, ".") == ""
+
+
+def test_launch_script_parses(folder: Path) -> None:
+    for script in folder.rglob("local.sh"):
+        assert os.access(script, os.X_OK)
+        done = subprocess.run(["bash", "-n", script], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("plan", VARIANTS.values(), ids=VARIANTS)
+def test_imports_only_torch_and_the_standard_library(plan: Compiled) -> None:
+    for text in modules(plan).values():
+        for node in ast.walk(ast.parse(text)):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                root = name.split(".")[0]
+                assert root in {"torch", *OWN} or root in sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("plan", VARIANTS.values(), ids=VARIANTS)
+def test_config_holds_literals_with_their_origin_and_all_are_used(plan: Compiled) -> None:
+    files = modules(plan)
+    tree = ast.parse(files["config.py"])
+    docstring, *assignments = tree.body
+    assert isinstance(docstring, ast.Expr)
+    others = "\n".join(text for name, text in files.items() if name != "config.py")
+    lines = files["config.py"].splitlines()
+    for node in assignments:
+        assert isinstance(node, ast.Assign)
+        ast.literal_eval(node.value)
+        assert isinstance(node.targets[0], ast.Name)
+        name = node.targets[0].id
+        assert f" {name}" in others or f"({name}" in others, f"{name} is not used"
+        assert "  # " in lines[node.lineno - 1] or lines[node.lineno - 2].startswith("# ")
+
+
+def test_short_enough_to_read() -> None:
+    files = modules(VARIANTS["copies of key/value heads"])
+    lengths = {name: text.count("\n") for name, text in files.items() if name != "config.py"}
+    assert lengths["model.py"] <= 350
+    assert sum(lengths.values()) <= 1500
+
+
+def test_a_feature_that_is_not_chosen_is_not_printed() -> None:
+    whole = "\n".join(modules(compiled(("tp", "1"), ("dp", "4"))).values())
+    for absent in ('"tp"', "TP", "kv_copy", "replicate", "all_gather(", "reduce_scatter", "KV,"):
+        assert absent not in whole
+    bare = "\n".join(modules(VARIANTS["no evaluation"]).values())
+    for absent in ("evaluate", "sample", "PROMPT", "VALIDATION"):
+        assert absent not in bare
+    assert "CLIP" not in "\n".join(modules(VARIANTS["interleaved pairs, no clipping"]).values())
+
+
+def test_a_hostile_prompt_stays_a_string() -> None:
+    prompt = "\"\"\"'''\\\n#{{ x }}{% endfor %}#IMPORTS\n#HELPERS\\"
+    escaped = prompt.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    files = modules(compiled(("train.eval.prompt", f'"{escaped}"')))
+    values = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in ast.parse(files["config.py"]).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    assert values["PROMPT"] == prompt
+    del files["config.py"]
+    plain = modules(VARIANTS["sharded and tensor-parallel"])
+    assert files == {name: text for name, text in plain.items() if name != "config.py"}
+
+
+@given(st.text() | st.integers() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False))
+def test_a_literal_reads_back(value: str | int | bool | float) -> None:
+    text = literal(value)
+    assert ast.literal_eval(text) == value
+    assert text.isprintable()
