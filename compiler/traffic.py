@@ -79,7 +79,7 @@ def traffic(
     found = (
         *each,
         *_sharding(phase, program, stage, compute_bytes),
-        *_hops(phase, stage, compute_bytes),
+        *_hops(phase, program, stage, compute_bytes),
         *_step(phase, program, blocks),
     )
     return _added(transfer for transfer in found if phase.mesh.size(transfer.atoms) > 1)
@@ -245,24 +245,18 @@ def _flat(statements: Iterable[Statement]) -> Iterator[Compute | Collective]:
 # Pipeline: the residual stream to the next virtual stage, its gradient back.
 
 
-def _hops(phase: PhasePlan, stage: Stage, compute_bytes: int) -> Iterator[Transfer]:
+def _hops(
+    phase: PhasePlan, program: RankProgram, stage: Stage, compute_bytes: int
+) -> Iterator[Transfer]:
     atoms = phase.mesh.axis("pp")
     last = len(phase.stages) - 1
-    for number, blocks in zip(stage.virtual, stage.blocks, strict=True):
-        if not blocks:
-            raise ValueError(f"virtual stage {number} holds nothing")
-        stream = _stream(blocks[0]) if number > 0 else blocks[-1].output
-        block = blocks[0] if number > 0 else blocks[-1]
-        size = elements(stream, block, phase) * compute_bytes
-        hop = Transfer("pipeline", "send", atoms, phase.microbatches, phase.microbatches * size)
-        back = Transfer("pipeline", "receive", atoms, hop.count, hop.bytes)
+    stream = next(value for value in program.head.inputs if "d_model" in value.dims)
+    size = elements(stream, program.head, phase) * compute_bytes
+    for number in stage.virtual:
         neighbours = (number > 0) + (number < last)
-        yield hop.times(neighbours)
-        yield back.times(neighbours)
-
-
-def _stream(block: BlockProgram):
-    return next(value for value in block.inputs if "d_model" in value.dims)
+        hops = neighbours * phase.microbatches
+        yield Transfer("pipeline", "send", atoms, hops, hops * size)
+        yield Transfer("pipeline", "receive", atoms, hops, hops * size)
 
 
 # The step's own.

@@ -20,7 +20,10 @@ def keep(
 ) -> tuple[tuple[Statement, ...], tuple[LocalValue, ...]]:
     """The same statements and inputs, with `kept` filled in. Data is never counted as saved."""
     needed = _needed(statements)
-    regathered = _gathered_for_products(statements)
+    regathered = _gathered_for_products(statements) & needed
+    needed |= {
+        s.input for s in statements if isinstance(s, Collective) and s.output.name in regathered
+    }
     if recompute:
         needed, regathered = {value.name for value in inputs}, set[str]()
     marked = tuple(_marked(statement, needed, regathered) for statement in statements)
@@ -42,17 +45,19 @@ def _needed(statements: tuple[Statement, ...]) -> set[str]:
                 found |= set(statement.sliced)
             case Collective():
                 pass
-    gathers = [s for s in statements if isinstance(s, Collective) and s.output.name in found]
-    return found | {gather.input for gather in gathers}
+    return found
 
 
 def _gathered_for_products(statements: tuple[Statement, ...]) -> set[str]:
-    """Outputs of all-gathers read by matrix products, attention or a region only."""
+    """Outputs of all-gathers read by matrix products or attention only: a region computes its own
+    values again, from inputs that it holds."""
     others: set[str] = set()
     for statement in statements:
         match statement:
-            case Compute(operator=Linear() | Attention()) | Region():
+            case Compute(operator=Linear() | Attention()):
                 pass
+            case Region():
+                others |= set(statement.sliced)
             case Compute():
                 others |= set(statement.inputs)
             case Collective():
