@@ -9,7 +9,7 @@ overheads are the cost model's and are not in here.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compiler.estimates import Estimate
 from compiler.lower.program import shard_atoms
@@ -19,6 +19,7 @@ from compiler.rank_program import (
     BlockProgram,
     Compute,
     Kept,
+    LocalParameter,
     LocalValue,
     RankProgram,
     Region,
@@ -40,9 +41,12 @@ class Stage:
     blocks: tuple[tuple[BlockProgram, ...], ...]
 
 
+Stored = tuple[BlockProgram, LocalParameter]
+
+
 def memory(phase: PhasePlan, program: RankProgram, compute_bytes: int) -> Estimate:
     """One child a pipeline rank; the value is the largest."""
-    parts = tuple(_stage(phase, stage, compute_bytes) for stage in stages(phase, program))
+    parts = tuple(_stage(phase, program, stage, compute_bytes) for stage in stages(phase, program))
     largest = max(part.value for part in parts)
     formula = "the largest stage" if len(parts) > 1 else "its parts"
     return Estimate("memory", largest, "B", formula, "the rank program", parts)
@@ -65,6 +69,23 @@ def stages(phase: PhasePlan, program: RankProgram) -> tuple[Stage, ...]:
         for rank in range(pp)
         for virtual in [tuple(range(rank, len(phase.stages), pp))]
     )
+
+
+def units(stage: Stage, program: RankProgram) -> list[tuple[Stored, ...]]:
+    """What FSDP gathers together, as the stage holds it: each layer, then what stands at the ends.
+
+    A tied head has storage of its own exactly where the embedding is on another rank.
+    """
+    blocks = [block for virtual in stage.blocks for block in virtual]
+    has_embedding = program.embedding in blocks
+
+    def stored(block: BlockProgram) -> tuple[Stored, ...]:
+        own = (p for p in block.parameters if not (p.tied_to and has_embedding))
+        return tuple((block, p) for p in own)
+
+    layers = [stored(block) for block in blocks if block in program.kinds]
+    ends = tuple(p for block in blocks if block not in program.kinds for p in stored(block))
+    return [*layers, *([ends] if ends else [])]
 
 
 def in_flight(phase: PhasePlan, rank: int) -> dict[int, int]:
@@ -112,9 +133,9 @@ def elements(value: LocalValue, block: BlockProgram, phase: PhasePlan) -> int:
     return math.prod(sizes[dim] // cut for dim, cut in zip(value.dims, cuts, strict=True))
 
 
-def _stage(phase: PhasePlan, stage: Stage, compute_bytes: int) -> Estimate:
-    blocks = [block for virtual in stage.blocks for block in virtual]
-    held = sum(math.prod(p.shape) for block in blocks for p in block.parameters if not p.tied_to)
+def _stage(phase: PhasePlan, program: RankProgram, stage: Stage, compute_bytes: int) -> Estimate:
+    sizes = [sum(math.prod(p.shape) for _, p in unit) for unit in units(stage, program)]
+    held = sum(sizes)
     copy = phase.mesh.size(shard_atoms(phase))
     live = in_flight(phase, stage.rank)
     activations = sum(
@@ -126,9 +147,9 @@ def _stage(phase: PhasePlan, stage: Stage, compute_bytes: int) -> Estimate:
     cut = f"{held:,} parameters / {copy} ranks of a copy"
     parts = (
         _term("parameters", MASTER * held / copy, f"{MASTER} B x {cut}"),
-        _term("gradients", MASTER * held / copy, f"{MASTER} B x {cut}"),
+        _gradients(phase, held, copy, cut),
         _term("optimizer", 2 * MASTER * held / copy, f"2 x {MASTER} B x {cut}"),
-        _gathered(phase, blocks, held, compute_bytes),
+        _gathered(phase, sizes, compute_bytes),
         _term("activations", activations, f"saved set x microbatches in flight: {flight}"),
     )
     total = sum(part.value for part in parts)
@@ -136,18 +157,27 @@ def _stage(phase: PhasePlan, stage: Stage, compute_bytes: int) -> Estimate:
     return Estimate(f"stage_{stage.rank}", total, "B", names, "the rank program", parts)
 
 
-def _gathered(
-    phase: PhasePlan, blocks: list[BlockProgram], held: int, compute_bytes: int
-) -> Estimate:
-    """What FSDP holds whole: two units at a time where it reshards after the forward; everything,
-    and the gradients it has not reduced yet, where it gathers once a step."""
+def _gradients(phase: PhasePlan, held: int, copy: int, cut: str) -> Estimate:
+    """This rank's share; beside it the whole, where that is reduced at the last microbatch only."""
+    share = _term("reduced", MASTER * held / copy, f"{MASTER} B x {cut}")
+    if phase.sharding == "zero3" or phase.microbatches == 1 or copy == 1:
+        return replace(share, name="gradients")
+    whole = _term("unreduced", MASTER * held, f"{MASTER} B x {held:,} until the last microbatch")
+    total = share.value + whole.value
+    return Estimate(
+        "gradients", total, "B", "reduced + unreduced", "the rank program", (share, whole)
+    )
+
+
+def _gathered(phase: PhasePlan, sizes: list[int], compute_bytes: int) -> Estimate:
+    """What FSDP holds whole: two units at a time where it reshards after the forward, everything
+    where it gathers once a step."""
     if phase.sharding == "zero3":
-        units = sorted(
-            (sum(math.prod(p.shape) for p in b.parameters) for b in blocks), reverse=True
-        )
-        return _term("gathered", compute_bytes * sum(units[:2]), "the two largest units")
-    formula = f"({compute_bytes} gathered + {MASTER} unreduced gradients) B x {held:,}"
-    return _term("gathered", (compute_bytes + MASTER) * held, formula)
+        largest = sorted(sizes, reverse=True)[:2]
+        named = " + ".join(f"{n:,}" for n in largest)
+        return _term("gathered", compute_bytes * sum(largest), f"{compute_bytes} B x ({named})")
+    formula = f"{compute_bytes} B x {sum(sizes):,}"
+    return _term("gathered", compute_bytes * sum(sizes), formula)
 
 
 def _term(name: str, value: float, formula: str) -> Estimate:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from compiler.graph import Normal
-from compiler.memory import Stage, elements
+from compiler.memory import Stage, elements, units
 from compiler.operators import (
     CrossEntropy,
     Linear,
@@ -39,6 +39,7 @@ from compiler.rank_program import (
     Region,
     Statement,
 )
+from compiler.schema.train import TrainSpec
 
 Kind = Literal["all_gather", "reduce_scatter", "all_reduce", "send", "receive"]
 Cause = Literal["forward", "backward", "recomputation", "sharding", "pipeline", "step"]
@@ -66,21 +67,26 @@ class Transfer:
         return Transfer(self.cause, self.kind, self.atoms, self.count * n, self.bytes * n)
 
 
+def compute_bytes(train: TrainSpec) -> int:
+    """Bytes of an activation or a gathered weight."""
+    return 2 if train.precision == "bf16" else 4
+
+
 def traffic(
-    phase: PhasePlan, program: RankProgram, stage: Stage, compute_bytes: int
+    phase: PhasePlan, program: RankProgram, stage: Stage, width: int
 ) -> tuple[Transfer, ...]:
     """All transfers of the first rank of a stage in one step, equal ones added up."""
     blocks = [block for virtual in stage.blocks for block in virtual]
     each = [
         transfer.times(phase.microbatches)
         for block in blocks
-        for transfer in _block(block, phase, program, compute_bytes)
+        for transfer in _block(block, phase, program, width)
     ]
     found = (
         *each,
-        *_sharding(phase, program, stage, compute_bytes),
-        *_hops(phase, program, stage, compute_bytes),
-        *_step(phase, program, blocks),
+        *_sharding(phase, program, stage, width),
+        *_hops(phase, program, stage, width),
+        *_step(phase, program, stage),
     )
     return _added(transfer for transfer in found if phase.mesh.size(transfer.atoms) > 1)
 
@@ -108,7 +114,7 @@ def _added(transfers: Iterable[Transfer]) -> tuple[Transfer, ...]:
 
 
 def _block(
-    block: BlockProgram, phase: PhasePlan, program: RankProgram, compute_bytes: int
+    block: BlockProgram, phase: PhasePlan, program: RankProgram, width: int
 ) -> Iterator[Transfer]:
     full = any(
         isinstance(node, Checkpoint) and node.policy == "full" and node.block == block.name
@@ -121,15 +127,15 @@ def _block(
                 pass
             case Collective():
                 regathered = statement.output.kept is Kept.REGATHERED or statement in again
-                size = _bytes(statement, block, phase, compute_bytes)
+                size = _bytes(statement, block, phase, width)
                 yield from _pair(statement, size, 1, regathered)
             case Region(statements=lines, chunks=chunks):
                 repeated = _until_last_kept(lines)
                 wide = {line.output.name for line in lines if _is_wide(line)}
                 for line in lines:
                     if isinstance(line, Collective):
-                        width = REDUCED if line.input in wide else compute_bytes
-                        size = _bytes(line, block, phase, width)
+                        own = REDUCED if line.input in wide else width
+                        size = _bytes(line, block, phase, own)
                         yield from _pair(line, size, chunks, line in repeated)
             case _:
                 assert_never(statement)
@@ -187,20 +193,18 @@ def _bytes(statement: Collective, block: BlockProgram, phase: PhasePlan, width: 
 
 
 def _sharding(
-    phase: PhasePlan, program: RankProgram, stage: Stage, compute_bytes: int
+    phase: PhasePlan, program: RankProgram, stage: Stage, width: int
 ) -> Iterator[Transfer]:
     contract = next(node for node in program.delegated if isinstance(node, Fsdp))
     parts = phase.mesh.size(contract.shard)
-    blocks = [block for virtual in stage.blocks for block in virtual]
-    layers = [block for block in blocks if block in program.kinds]
-    ends = [block for block in blocks if block not in program.kinds]
     passes = phase.microbatches if contract.reshard_after_forward else 1
     reductions = phase.microbatches if contract.when == "every microbatch" else 1
-    for i, unit in enumerate([*([layer] for layer in layers), *([ends] if ends else [])]):
-        size = sum(_padded(p, block, parts) for block in unit for p in block.parameters)
-        is_last = i >= len(layers) - 1  # whole until its backward, which comes first
+    layers = sum(block in program.kinds for virtual in stage.blocks for block in virtual)
+    for i, unit in enumerate(units(stage, program)):
+        size = sum(_padded(p, block, parts) for block, p in unit)
+        is_last = i >= layers - 1  # whole until its backward, which comes first
         gathers = passes * (1 if is_last or not contract.reshard_after_forward else 2)
-        gathered = Transfer("sharding", "all_gather", contract.shard, 1, compute_bytes * size)
+        gathered = Transfer("sharding", "all_gather", contract.shard, 1, width * size)
         yield gathered.times(gathers)
         scattered = Transfer("sharding", "reduce_scatter", contract.shard, 1, REDUCED * size)
         yield scattered.times(reductions)
@@ -211,8 +215,6 @@ def _sharding(
 
 def _padded(parameter: LocalParameter, block: BlockProgram, parts: int) -> int:
     """Elements, with the rows filled up to a multiple of the ranks that they are dealt out to."""
-    if parameter.tied_to:
-        return 0
     rows = _rows(parameter, block)
     return math.prod(parameter.shape) // rows * math.ceil(rows / parts) * parts
 
@@ -245,13 +247,11 @@ def _flat(statements: Iterable[Statement]) -> Iterator[Compute | Collective]:
 # Pipeline: the residual stream to the next virtual stage, its gradient back.
 
 
-def _hops(
-    phase: PhasePlan, program: RankProgram, stage: Stage, compute_bytes: int
-) -> Iterator[Transfer]:
+def _hops(phase: PhasePlan, program: RankProgram, stage: Stage, width: int) -> Iterator[Transfer]:
     atoms = phase.mesh.axis("pp")
     last = len(phase.stages) - 1
     stream = next(value for value in program.head.inputs if "d_model" in value.dims)
-    size = elements(stream, program.head, phase) * compute_bytes
+    size = elements(stream, program.head, phase) * width
     for number in stage.virtual:
         neighbours = (number > 0) + (number < last)
         hops = neighbours * phase.microbatches
@@ -262,32 +262,31 @@ def _hops(
 # The step's own.
 
 
-def _step(phase: PhasePlan, program: RankProgram, blocks: list[BlockProgram]) -> Iterator[Transfer]:
+def _step(phase: PhasePlan, program: RankProgram, stage: Stage) -> Iterator[Transfer]:
+    """Valid targets and loss over the data axes; gradients owed; the norm, first over what cuts
+    some parameters, then over what cuts all."""
     contract = next(node for node in program.delegated if isinstance(node, Fsdp))
     parts = phase.mesh.size(contract.shard)
+    share: Counter[str] = Counter()  # elements that this rank stores, by name in the step program
+    for unit in units(stage, program):
+        for block, p in unit:
+            share[p.tied_to.replace(".", "/", 1) or f"{block.name}/{p.name}"] += (
+                _padded(p, block, parts) // parts
+            )
+
+    def summed(atoms: tuple[str, ...], size: int) -> Transfer:
+        return Transfer("step", "all_reduce", atoms, 1, size)
+
     for atoms in (contract.replicate, contract.shard):
-        yield Transfer("step", "all_reduce", atoms, 1, COUNT)
-        yield Transfer("step", "all_reduce", atoms, 1, REDUCED)  # the loss
-    held = Counter(block.name for block in blocks)
-
-    def elements_of(names: tuple[str, ...]) -> int:
-        total = 0
-        for block in {block.name: block for block in blocks}.values():
-            for p in block.parameters:
-                if f"{block.name}/{p.name}" in names:
-                    total += held[block.name] * _padded(p, block, parts) // parts
-        return total
-
-    for owed in program.step.gradient_sums:
-        yield Transfer("step", "all_reduce", owed.atoms, 1, REDUCED * elements_of(owed.parameters))
-    for tied in program.step.tied_sums:
-        size = elements_of(tied.parameters)
+        yield summed(atoms, COUNT)
+        yield summed(atoms, REDUCED)
+    for owed in (*program.step.gradient_sums, *program.step.tied_sums):
+        size = sum(share[name] for name in owed.parameters)
         if size:
-            yield Transfer("step", "all_reduce", tied.atoms, 1, REDUCED * size)
-    groups = [g for g in program.step.norm if elements_of(g.parameters)]
-    shared = {atom for atom in groups[0].atoms if all(atom in g.atoms for g in groups)}
-    for group in groups:
-        own = tuple(atom for atom in group.atoms if atom not in shared)
-        yield Transfer("step", "all_reduce", own, 1, REDUCED)
-    yield Transfer("step", "all_reduce", contract.shard, 1, REDUCED)
-    yield Transfer("step", "all_reduce", phase.mesh.axis("pp"), 1, REDUCED)
+            yield summed(owed.atoms, REDUCED * size)
+    groups = [g.atoms for g in program.step.norm if any(share[name] for name in g.parameters)]
+    always = set(contract.shard) | set(phase.mesh.axis("pp"))
+    for atoms in groups:
+        yield summed(tuple(atom for atom in atoms if atom not in always), REDUCED)
+    for atoms in (contract.shard, phase.mesh.axis("pp")):
+        yield summed(atoms, REDUCED)

@@ -10,6 +10,7 @@ import click
 from llamac import __version__
 from llamac.cli.check import check
 from llamac.cli.compile import compile_
+from llamac.cli.dryrun import dryrun
 from llamac.cli.exits import FAULT
 from llamac.cli.explain import explain
 from llamac.cli.plan import plan
@@ -17,7 +18,7 @@ from llamac.cli.run import run
 from llamac.cli.verify import verify
 from llamac.floors import shadowed
 
-VERBS = (check, plan, explain, compile_, run, verify)
+VERBS = (check, plan, explain, compile_, run, verify, dryrun)
 
 
 class InOrder(click.Group):

@@ -1,0 +1,154 @@
+"""Emits the program, runs a process for each rank class, compares. No torch in this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from backends.pytorch import emit
+from compiler.estimates import Estimate
+from compiler.memory import Stage, memory, stages
+from compiler.mesh import Mesh
+from compiler.pipeline import Compiled
+from compiler.plan import PhasePlan
+from compiler.rank_program import RankProgram
+from compiler.traffic import compute_bytes, totals, traffic
+from llamac.dryrun.record import Record
+from llamac.dryrun.result import CATEGORIES, Crashed, DryRun, Line, RankClass
+
+ROOT = Path(__file__).parents[2]
+AT_ONCE = 2
+"""Processes beside each other: each takes one core, and a few hundred MB."""
+
+
+@dataclass(frozen=True)
+class Class:
+    """Ranks that do the same; `rank` stands for all."""
+
+    name: str
+    stage: Stage
+    rank: int
+
+
+def dryrun(compiled: Compiled, files: Mapping[str, str] | None = None) -> DryRun:
+    """One step of one rank of each class, in the phase with most tokens.
+
+    files  text of the program by path, where it is not what `emit` prints
+    """
+    index = compiled.plan.phases.index(compiled.plan.main)
+    phase, program = compiled.plan.phases[index], compiled.programs[index]
+    compiles = phase.decision("compile").value is True
+    width = compute_bytes(compiled.plan.spec.train)
+    predicted = memory(phase, program, width)
+    with tempfile.TemporaryDirectory(prefix="llamac-dryrun-") as folder:
+        for name, text in (files or emit(compiled).files).items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+
+        def run(one: Class) -> RankClass | Crashed:
+            record = _run(Path(folder), one.rank, phase.mesh.world, compiles)
+            if isinstance(record, str):
+                return Crashed(one.name, one.rank, one.stage.rank, record)
+            return _compare(one, record, phase, program, predicted, width)
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            ranks = tuple(pool.map(run, classes(phase, program)))
+    return DryRun(compiled.plan.name, phase.mesh.world, compiles, ranks)
+
+
+def classes(phase: PhasePlan, program: RankProgram) -> tuple[Class, ...]:
+    """First, middle and last stage; on every other axis the first rank."""
+    every = stages(phase, program)
+    names = {0: "first", len(every) // 2: "middle", len(every) - 1: "last"}
+    if len(every) == 1:
+        names = {0: "every rank"}
+    return tuple(
+        Class(name, every[index], _first_rank(phase.mesh, index)) for index, name in names.items()
+    )
+
+
+def _first_rank(mesh: Mesh, stage: int) -> int:
+    at = {atom.name: 0 for atom in mesh.atoms}
+    return mesh.rank(at | dict.fromkeys(mesh.axis("pp"), stage))
+
+
+def _run(program: Path, rank: int, world: int, compiles: bool) -> Record | str:
+    """The record, or the process's last words."""
+    output = program / f"rank-{rank}.json"
+    arguments = [str(program), str(rank), str(world), "compiled" if compiles else "eager"]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "llamac.dryrun.probe", *arguments, str(output)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode or not output.exists():
+        return _last_words(done.stderr, program)
+    return cast("Record", json.loads(output.read_text(encoding="utf-8")))
+
+
+def _last_words(stderr: str, program: Path) -> str:
+    """The last line, and where in the program's text the traceback above it points."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()] or ["no word"]
+    own = [line for line in lines if str(program) in line]
+    where = own[-1].replace(f"{program}/", "") if own else ""
+    return f"{lines[-1]} ({where})" if where else lines[-1]
+
+
+def _compare(
+    one: Class,
+    record: Record,
+    phase: PhasePlan,
+    program: RankProgram,
+    predicted: Estimate,
+    width: int,
+) -> RankClass:
+    ran: dict[tuple[tuple[str, ...], str], tuple[int, int]] = {}
+    for called in record["collectives"]:
+        over = varying(phase.mesh, called["ranks"])
+        if over:
+            key = (over, called["kind"])
+            count, size = ran.get(key, (0, 0))
+            ran[key] = (count + called["count"], size + called["bytes"])
+    wanted = {
+        (_ordered(phase.mesh, atoms), str(kind)): total
+        for (atoms, kind), total in totals(traffic(phase, program, one.stage, width)).items()
+    }
+    lines = tuple(
+        Line(*key, *ran.get(key, (0, 0)), *wanted.get(key, (0, 0)))
+        for key in sorted(ran.keys() | wanted.keys())
+    )
+    stage = predicted.children[one.stage.rank]
+    terms = {child.name: child.value for child in stage.children}
+    return RankClass(
+        name=one.name,
+        rank=one.rank,
+        stage=one.stage.rank,
+        parameters=record["parameters"],
+        peak=record["peak"],
+        saved=record["saved"],
+        predicted={name: terms[name] for name in CATEGORIES},
+        lines=lines,
+        seconds=record["seconds"],
+        process_bytes=record["process_bytes"],
+    )
+
+
+def varying(mesh: Mesh, ranks: list[int]) -> tuple[str, ...]:
+    """The atoms on which the ranks of a group differ: what the group is over."""
+    at = [mesh.coordinates(rank) for rank in ranks]
+    return tuple(atom.name for atom in mesh.atoms if len({place[atom.name] for place in at}) > 1)
+
+
+def _ordered(mesh: Mesh, atoms: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(atom.name for atom in mesh.atoms if atom.name in atoms)
