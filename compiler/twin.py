@@ -28,7 +28,7 @@ from compiler.schema.model import (
     Rope,
     SlidingMask,
 )
-from compiler.schema.plan import PlanSpec
+from compiler.schema.plan import Interleaved, PlanSpec, Schedule
 from compiler.schema.train import (
     AdamW,
     Constant,
@@ -41,7 +41,7 @@ from compiler.schema.train import (
     TrainSpec,
     Wsd,
 )
-from dsl.schema import Count, Named, Pattern
+from dsl.schema import AUTO, Count, Named, Pattern
 
 STEPS = 3
 """Steps that are run and compared; the schedule ends one step later, so its last is not reached."""
@@ -139,9 +139,13 @@ def _told_apart(sizes: AtomSizes) -> set[tuple[str, str]]:
 def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
     microbatch = 2
     accumulation = 1 if phase.microbatches == 1 else _unlike(atoms)
+    schedule = _pipeline(spec.schedule)
     taken: set[int] = set()
     least = _least_vocab(spec.train.data)
     model = _model(spec.model, phase.mesh, atoms, taken, least, phase.seq_len)
+    if atoms.pp > 1:
+        chunks = schedule.chunks if isinstance(schedule, Interleaved) else 1
+        model = _deeper(model, atoms.pp * chunks)
     pieces = 2 * atoms.cp if atoms.cp > 1 else 1
     seq_len = _free(atoms.tp, 12, taken, of=LOSS_CHUNK * pieces)
     return replace(
@@ -159,6 +163,8 @@ def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
         tp=atoms.tp,
         cp=atoms.cp,
         pp=atoms.pp,
+        schedule=schedule,
+        stages=AUTO,
         microbatch=Count(microbatch, "sequences"),
         compile=False,
     )
@@ -174,9 +180,26 @@ def _least_vocab(data: Data) -> int:
 
 
 def _unlike(atoms: AtomSizes) -> int:
-    """Microbatches a step: the smallest count above 1 that is the size of no axis."""
+    """Microbatches a step: the smallest count above 1 that is the size of no axis; more than the
+    stages of a pipeline, and in whole rounds of them."""
     sizes = {*dataclasses.astuple(atoms), atoms.dp, atoms.tp}
-    return next(count for count in range(2, 8) if count not in sizes)
+    return next(
+        count
+        for count in range(max(2, atoms.pp), 24)
+        if count not in sizes and count % max(1, count // atoms.pp) == 0
+    )
+
+
+def _pipeline(schedule: Schedule) -> Schedule:
+    return Interleaved(chunks=2) if isinstance(schedule, Interleaved) else schedule
+
+
+def _deeper(model: ModelSpec, virtual: int) -> ModelSpec:
+    """Layers for every stage but one, which runs without: uneven stages, and an empty one."""
+    wanted = max(model.layers, virtual - 1)
+    pattern = model.layer.indices
+    indices = tuple(pattern[i % len(pattern)] for i in range(wanted))
+    return replace(model, layers=wanted, layer=Pattern(kinds=model.layer.kinds, indices=indices))
 
 
 def _free(parts: int, minimum: int, taken: set[int], of: int = 1) -> int:

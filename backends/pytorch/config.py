@@ -99,8 +99,11 @@ def _mesh(program: RankProgram, features: Features) -> Iterator[Row]:
     mesh = program.mesh
     sizes = {atom.name: atom.size for atom in mesh.atoms}
     fsdp = next(node for node in program.delegated if isinstance(node, Fsdp))
-    if features.cp:
+    if not features.plain:
         yield Row("DP", mesh.axis_size("dp"), "dp")
+    if features.pp:
+        yield Row("PP", mesh.axis_size("pp"), "pp")
+    if features.cp:
         yield Row("CP", mesh.axis_size("cp"), "cp")
     if fsdp.replicate:
         yield Row("REPLICATE", mesh.size(fsdp.replicate), note="copies of the state")
@@ -114,6 +117,8 @@ def _mesh(program: RankProgram, features: Features) -> Iterator[Row]:
 
 def _batch(phase: PhasePlan) -> Iterator[Row]:
     yield Row("SEQ_LEN", phase.seq_len, "train.seq_len", "tokens")
+    if phase.mesh.axis("pp"):
+        yield Row("STAGES", phase.stages, "stages", "layers of each; stage s is on rank s mod PP")
     yield Row("GLOBAL_BATCH", phase.global_batch, "train.global_batch", "sequences of a step")
     yield Row("MICROBATCH", phase.microbatch, "microbatch", "sequences of a forward")
     yield Row("MICROBATCHES", phase.microbatches, "microbatches", "forwards of a rank's step")

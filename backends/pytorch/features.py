@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from backends.pytorch.weights import axis_of
-from compiler.rank_program import Fsdp, RankProgram
+from compiler.rank_program import Fsdp, Pipeline, RankProgram
+from compiler.schedules import ScheduleKind
 from compiler.schema import PlanSpec
 from compiler.schema.train import Constant, Cosine, LrSchedule, TextData, TokenData, Wsd
 
@@ -20,6 +21,7 @@ class Features:
 
     replicate, tp, kv_copies   mesh axes beside fsdp, which is always there
     cp                         sequences are cut over ranks of fsdp (or of replicate)
+    pp                         the schedule, where there is a pipeline
     numbered                   dp, pp, cp, tp as far as present: how ranks count, outermost first
     partial_axes               axes over which some gradients are still to be summed
     """
@@ -28,13 +30,31 @@ class Features:
     tp: bool
     kv_copies: bool
     cp: bool
+    pp: ScheduleKind | None
     numbered: tuple[str, ...]
     partial_axes: tuple[str, ...]
+    tied: bool
     clip: bool
     schedule: Literal["cosine", "wsd", "constant"]
     data: Literal["text", "tokens"]
     evaluates: bool
     samples: bool
+
+    @property
+    def schedule_class(self) -> str:
+        """torch's name of the pipeline schedule."""
+        names: dict[ScheduleKind | None, str] = {
+            None: "",
+            "gpipe": "ScheduleGPipe",
+            "one_f_one_b": "Schedule1F1B",
+            "interleaved": "ScheduleInterleaved1F1B",
+        }
+        return names[self.pp]
+
+    @property
+    def tied_ends(self) -> bool:
+        """The first and the last stage hold one matrix each, which must stay equal."""
+        return self.pp is not None and self.tied
 
     @property
     def data_axes(self) -> tuple[str, ...]:
@@ -47,8 +67,9 @@ class Features:
 
     @property
     def rank_order(self) -> tuple[str, ...]:
-        """Outermost first: how ranks are numbered."""
-        return (*self.data_axes, "tp") if self.tp else self.data_axes
+        """Outermost first: the mesh before its last two axes change places."""
+        stages = ("pp",) if self.pp else ()
+        return (*stages, *self.data_axes, *(("tp",) if self.tp else ()))
 
     @property
     def canonical(self) -> tuple[str, ...]:
@@ -64,11 +85,13 @@ class Features:
     @property
     def mesh_axes(self) -> tuple[str, ...]:
         """fsdp last: rows of a parameter are dealt out over tp first, then over fsdp."""
-        return (*self.data_axes[:-1], "tp", "fsdp") if self.tp else self.data_axes
+        stages = ("pp",) if self.pp else ()
+        tensor = ("tp",) if self.tp else ()
+        return (*stages, *self.data_axes[:-1], *tensor, "fsdp")
 
     @property
     def kv_mesh_axes(self) -> tuple[str, ...]:
-        return (*self.data_axes[:-1], "kv", "kv_copy", "fsdp")
+        return (*self.mesh_axes[:-2], "kv", "kv_copy", "fsdp")
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -92,8 +115,10 @@ def features_of(program: RankProgram, spec: PlanSpec) -> Features:
         tp=bool(program.mesh.axis("tp")),
         kv_copies={"kv", "kv_copy"} <= atoms,
         cp="cp" in atoms,
+        pp=next((n.schedule for n in program.delegated if isinstance(n, Pipeline)), None),
         numbered=tuple(axis for axis, has in program.mesh.axes if has or axis == "dp"),
         partial_axes=tuple(axis_of(program.mesh, s.atoms) for s in program.step.gradient_sums),
+        tied=any(parameter.tied_to for parameter in program.head.parameters),
         clip=program.step.clip is not None,
         schedule=schedule(train.lr_schedule),
         data=_data(train.data),

@@ -74,6 +74,13 @@ TORCH: Mapping[str, Origin] = {
         "fully_shard",
         "register_fsdp_forward_method",
     ),
+    **members(
+        "torch.distributed.pipelining",
+        "PipelineStage",
+        "Schedule1F1B",
+        "ScheduleGPipe",
+        "ScheduleInterleaved1F1B",
+    ),
     **members("torch.distributed.tensor", "DTensor", "Replicate", "Shard"),
     **members(
         "torch.nn.attention.flex_attention", "BlockMask", "create_block_mask", "flex_attention"

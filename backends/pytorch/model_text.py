@@ -28,8 +28,12 @@ class ModelText:
     """What the template of model.py is filled with: lists of lines, unindented."""
 
     blocks: tuple[BlockText, ...]
-    declarations: Lines
-    hidden: Lines
+    embedding: Lines  # declarations
+    layers: Lines
+    head: Lines
+    embed: Lines  # of the forward: tokens -> x
+    run: Lines  # x -> x through the layers
+    finish: Lines  # x -> what the loss is made of
     losses: Lines
     chunk: ChunkText
     hidden_value: str
@@ -65,15 +69,19 @@ def model_text(program: RankProgram, constants: Constants) -> ModelText:
     ]
     region = _region(program.head)
     head = next(p for p in program.head.parameters if p.name == region.whole[0])
-    hidden, scope = _hidden(program, names)
+    finish, scope = _finish(program, constants)
     return ModelText(
         blocks=tuple(
             _block(program, kind, kind_names)
             for kind, kind_names in zip(program.kinds, names, strict=True)
         ),
-        declarations=_model_declarations(program, constants),
-        hidden=hidden,
-        losses=_losses(region, scope),
+        embedding=_embedding_declarations(program, constants),
+        layers=_layer_declarations(program, constants),
+        head=_declarations(program.head, program, _names(program, program.head, constants)),
+        embed=_embed(program, constants),
+        run=_layer_loop(program, names),
+        finish=finish,
+        losses=_losses(region, scope, bool(program.mesh.axis("pp"))),
         chunk=_chunk(program, region, constants),
         hidden_value=scope.texts[region.sliced[0]],
         next_logits=_next_logits(region, head, scope),
@@ -170,41 +178,54 @@ def _declarations(block: BlockProgram, program: RankProgram, names: Names) -> Li
     return lines
 
 
-def _model_declarations(program: RankProgram, constants: Constants) -> Lines:
+def _embedding_declarations(program: RankProgram, constants: Constants) -> Lines:
     (table,) = program.embedding.parameters
     names = _names(program, program.embedding, constants)
     text = declaration(table, program.embedding, program.mesh, names)
-    if len(program.kinds) == 1:
-        constants.set("LAYERS", len(program.layers))
-        layers = "self.layers = nn.ModuleList(Block() for _ in range(LAYERS))"
-    else:
+    return [f"self.embedding = Weights({table.name}={text})"]
+
+
+def _layer_declarations(program: RankProgram, constants: Constants) -> Lines:
+    """All layers; under a pipeline those of the rank's own stages, by their number."""
+    several = len(program.kinds) > 1
+    if several:
         constants.set("LAYER_KINDS", program.layers)
-        kinds = ", ".join(f"Block{index}" for index in range(len(program.kinds)))
-        layers = f"self.layers = nn.ModuleList(({kinds})[kind]() for kind in LAYER_KINDS)"
-    head = _declarations(program.head, program, _names(program, program.head, constants))
-    return [f"self.embedding = Weights({table.name}={text})", layers, *head]
+    elif not program.mesh.axis("pp"):
+        constants.set("LAYERS", len(program.layers))
+    kinds = ", ".join(f"Block{index}" for index in range(len(program.kinds)))
+    if program.mesh.axis("pp"):
+        block = f"({kinds})[LAYER_KINDS[i]]()" if several else "Block()"
+        inner = f"{{str(i): {block} for s in own for i in layers_of(s)}}"
+        return wrapped(f"self.layers = nn.ModuleDict({inner})")
+    if several:
+        return [f"self.layers = nn.ModuleList(({kinds})[kind]() for kind in LAYER_KINDS)"]
+    return ["self.layers = nn.ModuleList(Block() for _ in range(LAYERS))"]
 
 
-def _hidden(program: RankProgram, names: list[Names]) -> tuple[Lines, Scope]:
-    """Embedding, layers, and what the head does before its region."""
-    embedding, head = program.embedding, program.head
-    constants = names[0].constants
+def _embed(program: RankProgram, constants: Constants) -> Lines:
+    embedding = program.embedding
     scope = Scope(program.mesh, _names(program, embedding, constants), {})
     for value in embedding.inputs:
-        scope.know(value, value.name)
+        scope.know(value, "x" if program.mesh.axis("pp") else value.name)
     _know_parameters(scope, embedding.parameters, {"weight": "self.embedding.weight"})
     lines: Lines = []
     for statement in embedding.statements:
         if isinstance(statement, Region):
             raise ValueError("a region inside the embedding")
         lines += assignment(statement, scope, "x")
-    lines += _layer_loop(program, names)
+    return lines
+
+
+def _finish(program: RankProgram, constants: Constants) -> tuple[Lines, Scope]:
+    """What the head does before its region."""
+    head = program.head
     scope = Scope(program.mesh, _names(program, head, constants), {})
     for value in head.inputs:
         scope.know(value, value.name)
     _know_parameters(
         scope, head.parameters, {p.name: f"self.{p.tied_to or p.name}" for p in head.parameters}
     )
+    lines: Lines = []
     for statement in head.statements[:-1]:
         if isinstance(statement, Region):
             raise ValueError("the head has two regions")
@@ -227,7 +248,7 @@ def _layer_loop(program: RankProgram, names: list[Names]) -> Lines:
     lines: Lines = []
     arguments = ["x"]
     if set(rotations) != {"()"}:
-        lines.append("device = tokens.device")
+        lines.append("device = x.device")
         lines += _of_kinds("cos, sin", "rotations", rotations)
         arguments.append("cos, sin" if len(rotations) == 1 else "*rotations[kind]")
     if set(masks) != {"None"}:
@@ -235,7 +256,8 @@ def _layer_loop(program: RankProgram, names: list[Names]) -> Lines:
         arguments.append("mask" if len(set(masks)) == 1 else "masks[kind]")
     loop = "for block in self.layers:"
     if any("[kind]" in argument for argument in arguments):
-        loop = "for block, kind in zip(self.layers, LAYER_KINDS, strict=True):"
+        kinds = "self.kinds" if program.mesh.axis("pp") else "LAYER_KINDS"
+        loop = f"for block, kind in zip(self.layers, {kinds}, strict=True):"
     return [*lines, loop, f"    x = block({', '.join(arguments)})"]
 
 
@@ -246,7 +268,7 @@ def _of_kinds(one: str, many: str, expressions: Lines) -> Lines:
     return [f"{many} = (", *(f"    {expression}," for expression in expressions), ")"]
 
 
-def _losses(region: Region, scope: Scope) -> Lines:
+def _losses(region: Region, scope: Scope, is_stage: bool) -> Lines:
     """Apply the region to its pieces and add up."""
     split = [f"{scope.texts[name]}.split(LOSS_CHUNK, dim=1)" for name in region.sliced]
     whole = ", ".join(scope.texts[name] for name in region.whole)
@@ -261,7 +283,7 @@ def _losses(region: Region, scope: Scope) -> Lines:
         f"    checkpoint(chunk_{region.name}, *piece, {whole}, use_reentrant=False)",
         "    for piece in pieces",
         "]",
-        "return torch.stack(losses).sum()",
+        f"return torch.stack(losses).sum(){'[None]' if is_stage else ''}",
     ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -95,8 +95,10 @@ def _all(
         parameters = [g["parameters"] for g in got]
         yield from _tensors("parameter", at, after.parameters, records, parameters)
         for name in after.parameters:
-            counts = [g["adam_steps"].get(name, math.nan) for g in got]
-            yield _number("adam_step", at, float(after.steps), records, counts, name, EXACT)
+            own = _of_its_stages(records, name)
+            counts = [got[rank]["adam_steps"].get(name, math.nan) for rank in own]
+            held = [records[rank] for rank in own]
+            yield _number("adam_step", at, float(after.steps), held, counts, name, EXACT)
         if step.val_loss is not None:
             losses = [math.nan if g["val_loss"] is None else g["val_loss"] for g in got]
             yield _number("val_loss", at, step.val_loss.item(), records, losses)
@@ -133,9 +135,23 @@ def _tensors(
 ) -> Iterator[Comparison]:
     known = {name for parts in got for name in parts}
     for name in [*expected, *sorted(known - set(expected))]:
-        parts = [part.get(name) for part in got]
-        wanted = [_part(expected.get(name), record, name) for record in records]
-        yield _compared(records, observable, name, step, bound, parts, wanted)
+        own = _of_its_stages(records, name)
+        held = [records[rank] for rank in own]
+        parts = [got[rank].get(name) for rank in own]
+        wanted = [_part(expected.get(name), record, name) for record in held]
+        found = _compared(held, observable, name, step, bound, parts, wanted)
+        errors = dict(zip(own, found.errors, strict=True))
+        yield replace(found, errors=tuple(errors.get(rank, 0.0) for rank in range(len(records))))
+
+
+def _of_its_stages(records: list[Record], name: str) -> list[int]:
+    """The ranks that must hold a tensor: all of every pipeline stage of which any rank does, and
+    all ranks where none does."""
+    places = [record["coordinates"].get("pp", 0) for record in records]
+    stages = {
+        place for place, record in zip(places, records, strict=True) if name in record["shapes"]
+    }
+    return [rank for rank, place in enumerate(places) if place in (stages or set(places))]
 
 
 def _part(full: Tensor | None, record: Record, name: str) -> Tensor | None:

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from backends.interpreter import graph as graphs
-from backends.interpreter import step as ranks
 from backends.interpreter.batch import Batch
+from backends.interpreter.law import TOLERANCE, errors
 from backends.reference.data import Batch as ReadBatch
 from compiler.pipeline import Compiled
-from llamac.verify.compare import BOUND
 from llamac.verify.result import Layer
 
 
@@ -26,19 +24,7 @@ def lowering(twin: Compiled, weights: Mapping[str, Tensor], read: ReadBatch) -> 
         positions=torch.arange(seq).expand(rows, seq),
     )
     (program,) = twin.programs
-    whole = graphs.step(twin.graph, weights, batch)
-    found = ranks.step(program, ranks.shard_parameters(program, weights), batch)
-    wanted = ranks.shard_parameters(program, whole.gradients)
-    errors = {
-        "loss": _error(found.loss, whole.loss.expand_as(found.loss)),
-        "grad_norm": _error(found.norm, whole.norm.expand_as(found.norm)),
-        **{name: _error(found.gradients[name], gradient) for name, gradient in wanted.items()},
-    }
-    name = max(errors, key=lambda name: errors[name])
-    detail = f"rank program against graph: worst {errors[name]:.1e} ({name}), bound {BOUND:.0e}"
-    return Layer("lowering", "verified" if errors[name] <= BOUND else "different", detail)
-
-
-def _error(found: Tensor, wanted: Tensor) -> float:
-    error = ((found - wanted).abs().max() / wanted.abs().max()).item()
-    return error if error == error else float("inf")
+    found = errors(twin.graph, program, weights, batch)
+    name = max(found, key=lambda name: found[name])
+    detail = f"rank program against graph: worst {found[name]:.1e} ({name}), bound {TOLERANCE:.0e}"
+    return Layer("lowering", "verified" if found[name] <= TOLERANCE else "different", detail)

@@ -11,11 +11,12 @@ from hypothesis import HealthCheck, given, settings
 
 from backends.interpreter.graph import loss_sum
 from backends.interpreter.groups import cut
+from backends.interpreter.law import TOLERANCE
 from backends.interpreter.step import own_rows, owners, shard_atoms
 from backends.reference.model import logits, token_losses
 from compiler.rank_program import Collective, Kept
 from tests.properties.cases import Case, cases
-from tests.properties.law import TOLERANCE, differences
+from tests.properties.law import differences
 
 SHARE_WITH_THREE_ATOMS = 0.4
 SHARE_OF_EVERY_FEATURE = 0.05

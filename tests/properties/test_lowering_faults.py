@@ -90,19 +90,19 @@ class Misplaced:
 
 
 def only_norm(case: Case) -> set[str]:
-    return {"norm"}
+    return {"grad_norm"}
 
 
 def everything(case: Case) -> set[str]:
-    return {"loss", "norm", *gradients(case)}
+    return {"loss", "grad_norm", *gradients(case)}
 
 
 def every_gradient(case: Case) -> set[str]:
-    return {"norm", *gradients(case)}
+    return {"grad_norm", *gradients(case)}
 
 
 def some(*parts: str) -> Callable[[Case], set[str]]:
-    return lambda case: {"norm", *gradients(case, *parts)}
+    return lambda case: {"grad_norm", *gradients(case, *parts)}
 
 
 def without(entry: str) -> Callable[[GradientSum], GradientSum]:
@@ -110,7 +110,7 @@ def without(entry: str) -> Callable[[GradientSum], GradientSum]:
 
 
 WRONG_NUMBERS = (
-    Fault("no gradient sums over tp", hybrid, sums(lambda s: None), some("norm")),
+    Fault("no gradient sums over tp", hybrid, sums(lambda s: None), some("grad_norm")),
     Fault(
         "final norm not summed", hybrid, sums(without("head/final_norm.weight")), some("final_norm")
     ),
@@ -119,13 +119,13 @@ WRONG_NUMBERS = (
         "summed twice",
         hybrid,
         step(lambda s: replace(s, gradient_sums=s.gradient_sums * 2)),
-        some("norm"),
+        some("grad_norm"),
     ),
     Fault(
         "summed over the data atoms instead of tp",
         hybrid,
         sums(lambda s: replace(s, atoms=("shard",))),
-        some("norm"),
+        some("grad_norm"),
     ),
     Fault(
         "copies of key/value heads not summed",
@@ -143,7 +143,7 @@ WRONG_NUMBERS = (
         "norms summed over one atom of tp",
         copies,
         sums(lambda s: replace(s, atoms=("kv_copy",))),
-        some("norm"),
+        some("grad_norm"),
     ),
     Fault(
         "cut gradients of the norm not summed over tp",
@@ -332,7 +332,7 @@ def test_any_sum_left_out_shows_in_its_parameter(case: Case, data: st.DataObject
     assume(owed)
     entry = data.draw(st.sampled_from(owed))
     own = {name for name, known, _, _ in owners(case.program) if known == entry}
-    assert set(differences(case, sums(without(entry))(case.program))) == {"norm", *own}
+    assert set(differences(case, sums(without(entry))(case.program))) == {"grad_norm", *own}
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -344,4 +344,4 @@ def test_any_atom_left_out_of_the_norm_shows_in_it(case: Case, data: st.DataObje
     dropped = data.draw(st.sampled_from(group.atoms))
     less = replace(group, atoms=tuple(atom for atom in group.atoms if atom != dropped))
     broken = norm(lambda old: less if old == group else old)(case.program)
-    assert set(differences(case, broken)) == {"norm"}
+    assert set(differences(case, broken)) == {"grad_norm"}
