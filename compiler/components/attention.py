@@ -29,12 +29,7 @@ def attention(builder: Builder, entry: Gqa, h: str, init: Normal) -> str:
         rope = rope_operator(entry.rope)
         q = builder.apply("q_rotated", rope, q, "positions")
         k = builder.apply("k_rotated", rope, k, "positions")
-    operator = Attention(
-        entry.scale,
-        entry.scale == entry.head_dim**-0.5,
-        window(entry.mask),
-        entry.softcap or 0.0,
-    )
+    operator = Attention(entry.scale, window(entry.mask), entry.softcap or 0.0)
     o = builder.apply("o", operator, q, k, v, *MASK_INPUTS)
     return projection(
         builder, "attention_out", o, ("d_model",), (heads, head_dim), init, entry.bias, "o"

@@ -17,14 +17,12 @@ from compiler.placement import Placement, R, Shard
 
 @dataclass(frozen=True)
 class Attention:
-    """`scale` multiplies scores; `scale_is_default` says that it is head_dim ** -0.5.
-
+    """scale      factor on scores
     window     positions seen, the own one included; 0: all before
     softcap    cap * tanh(score / cap) before the softmax; 0: none
     """
 
     scale: float
-    scale_is_default: bool
     window: int = 0
     softcap: float = 0.0
 
