@@ -17,7 +17,9 @@ from compiler.placement import Placement, R, Shard
 
 @dataclass(frozen=True)
 class Attention:
-    """scale      factor on scores
+    """What happens to a score.
+
+    scale      factor on scores
     window     positions seen, the own one included; 0: all before
     softcap    cap * tanh(score / cap) before the softmax; 0: none
     """
