@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 from backends.pytorch.features import Features
 from backends.pytorch.names import Value
@@ -118,7 +119,8 @@ def _mesh(program: RankProgram, features: Features) -> Iterator[Row]:
 def _batch(phase: PhasePlan) -> Iterator[Row]:
     yield Row("SEQ_LEN", phase.seq_len, "train.seq_len", "tokens")
     if phase.mesh.axis("pp"):
-        yield Row("STAGES", phase.stages, "stages", "layers of each; stage s is on rank s mod PP")
+        runs = tuple((len(list(run)), layers) for layers, run in groupby(phase.stages))
+        yield Row("STAGE_RUNS", runs, "stages", "(stages, layers of each), first to last")
     yield Row("GLOBAL_BATCH", phase.global_batch, "train.global_batch", "sequences of a step")
     yield Row("MICROBATCH", phase.microbatch, "microbatch", "sequences of a forward")
     yield Row("MICROBATCHES", phase.microbatches, "microbatches", "forwards of a rank's step")
