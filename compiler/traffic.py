@@ -46,6 +46,8 @@ Cause = Literal["forward", "backward", "recomputation", "sharding", "pipeline", 
 
 REDUCED = 4
 """Bytes of what is summed between ranks outside the blocks: fp32 gradients, norms and losses."""
+VOTE = 4
+"""Bytes by which neighbouring stages agree, once a step, that their shapes are as declared."""
 COUNT = 8
 """Bytes of the number of valid targets."""
 
@@ -255,8 +257,9 @@ def _hops(phase: PhasePlan, program: RankProgram, stage: Stage, width: int) -> I
     for number in stage.virtual:
         neighbours = (number > 0) + (number < last)
         hops = neighbours * phase.microbatches
-        yield Transfer("pipeline", "send", atoms, hops, hops * size)
-        yield Transfer("pipeline", "receive", atoms, hops, hops * size)
+        moved = hops * size + neighbours * VOTE
+        yield Transfer("pipeline", "send", atoms, hops + neighbours, moved)
+        yield Transfer("pipeline", "receive", atoms, hops + neighbours, moved)
 
 
 # The step's own.
@@ -277,16 +280,18 @@ def _step(phase: PhasePlan, program: RankProgram, stage: Stage) -> Iterator[Tran
     def summed(atoms: tuple[str, ...], size: int) -> Transfer:
         return Transfer("step", "all_reduce", atoms, 1, size)
 
+    pipeline = phase.mesh.axis("pp")
     for atoms in (contract.replicate, contract.shard):
         yield summed(atoms, COUNT)
         yield summed(atoms, REDUCED)
+    yield summed(pipeline, REDUCED)
     for owed in (*program.step.gradient_sums, *program.step.tied_sums):
         size = sum(share[name] for name in owed.parameters)
         if size:
             yield summed(owed.atoms, REDUCED * size)
     groups = [g.atoms for g in program.step.norm if any(share[name] for name in g.parameters)]
-    always = set(contract.shard) | set(phase.mesh.axis("pp"))
+    always = {*contract.shard, *pipeline}
     for atoms in groups:
         yield summed(tuple(atom for atom in atoms if atom not in always), REDUCED)
-    for atoms in (contract.shard, phase.mesh.axis("pp")):
+    for atoms in (contract.shard, pipeline):
         yield summed(atoms, REDUCED)

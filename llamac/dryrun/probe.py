@@ -24,6 +24,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed.pipelining.stage import _PipelineStageBase  # pyright: ignore[reportPrivateUsage]
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from llamac.dryrun.memory import Watch, fsdp_parameters
@@ -43,10 +44,11 @@ def probe(folder: Path, rank: int, world: int, mode: Mode) -> Record:
     device = torch.device("cpu")
     parallel.connect(device)
     model, optimizer = train.build(device, fresh=False)
-    watch = Watch([model], optimizer)
+    wrapped: list[nn.Module] = getattr(model, "stages", [model])  # what FSDP wraps as a whole
+    watch = Watch(wrapped, optimizer)
     listen(watch)
     with fake, watch.recorder:
-        for p in fsdp_parameters([model]):
+        for p in fsdp_parameters(wrapped):
             watch.recorder.track(p.sharded_param)
         fill_state(optimizer)
         batches = data.step_batches(Zeros(), 0, device)
@@ -62,7 +64,7 @@ def probe(folder: Path, rank: int, world: int, mode: Mode) -> Record:
         ],
         peak=watch.peak,
         saved=watch.saved,
-        parameters=sum(local(p.sharded_param).numel() for p in fsdp_parameters([model])),
+        parameters=sum(local(p.sharded_param).numel() for p in fsdp_parameters(wrapped)),
         seconds=seconds,
         process_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,  # KiB on Linux
     )
@@ -121,6 +123,7 @@ def listen(watch: Watch) -> None:
         return resize
 
     wrap(Tensor, "backward", announced)
+    wrap(_PipelineStageBase, "backward_one_chunk", announced)
     wrap(torch.UntypedStorage, "resize_", told)
 
 
