@@ -9,7 +9,7 @@ overheads are the cost model's and are not in here.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from compiler.estimates import Estimate
 from compiler.lower.program import shard_atoms
@@ -158,15 +158,12 @@ def _stage(phase: PhasePlan, program: RankProgram, stage: Stage, compute_bytes: 
 
 
 def _gradients(phase: PhasePlan, held: int, copy: int, cut: str) -> Estimate:
-    """This rank's share; beside it the whole, where that is reduced at the last microbatch only."""
-    share = _term("reduced", MASTER * held / copy, f"{MASTER} B x {cut}")
-    if phase.sharding == "zero3" or phase.microbatches == 1 or copy == 1:
-        return replace(share, name="gradients")
-    whole = _term("unreduced", MASTER * held, f"{MASTER} B x {held:,} until the last microbatch")
-    total = share.value + whole.value
-    return Estimate(
-        "gradients", total, "B", "reduced + unreduced", "the rank program", (share, whole)
-    )
+    """This rank's share; or the whole, where it is reduced at the last microbatch only: a unit's
+    share then takes the place of its whole."""
+    if phase.sharding == "zero3" or phase.microbatches == 1:
+        return _term("gradients", MASTER * held / copy, f"{MASTER} B x {cut}")
+    formula = f"{MASTER} B x {held:,} parameters, whole until the last microbatch"
+    return _term("gradients", MASTER * held, formula)
 
 
 def _gathered(phase: PhasePlan, sizes: list[int], compute_bytes: int) -> Estimate:
