@@ -81,6 +81,9 @@ TORCH: Mapping[str, Origin] = {
         "ScheduleGPipe",
         "ScheduleInterleaved1F1B",
     ),
+    "PipelineSchedule": Origin(
+        "torch.distributed.pipelining.schedules", "_PipelineSchedule", "PipelineSchedule"
+    ),
     **members("torch.distributed.tensor", "DTensor", "Replicate", "Shard"),
     **members(
         "torch.nn.attention.flex_attention", "BlockMask", "create_block_mask", "flex_attention"
