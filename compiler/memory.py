@@ -9,6 +9,7 @@ overheads are the cost model's and are not in here.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from compiler.estimates import Estimate
@@ -24,7 +25,7 @@ from compiler.rank_program import (
     RankProgram,
     Region,
 )
-from compiler.schedules import actions
+from compiler.schedules import Action, actions, whole_stages
 
 MASTER = 4
 """Bytes of an fp32 parameter, a gradient or a moment."""
@@ -71,12 +72,11 @@ def stages(phase: PhasePlan, program: RankProgram) -> tuple[Stage, ...]:
     )
 
 
-def units(stage: Stage, program: RankProgram) -> list[tuple[Stored, ...]]:
-    """What FSDP gathers together, as the stage holds it: each layer, then what stands at the ends.
+def units(blocks: tuple[BlockProgram, ...], program: RankProgram) -> list[tuple[Stored, ...]]:
+    """What FSDP gathers together of a virtual stage: each layer, then what stands at the ends.
 
-    A tied head has storage of its own exactly where the embedding is on another rank.
+    A tied head has storage of its own exactly where the embedding is on another stage.
     """
-    blocks = [block for virtual in stage.blocks for block in virtual]
     has_embedding = program.embedding in blocks
 
     def stored(block: BlockProgram) -> tuple[Stored, ...]:
@@ -88,20 +88,48 @@ def units(stage: Stage, program: RankProgram) -> list[tuple[Stored, ...]]:
     return [*layers, *([ends] if ends else [])]
 
 
+def order(phase: PhasePlan, rank: int) -> tuple[Action, ...]:
+    """What a pipeline rank does in a step; without a pipeline, forward and backward in turns."""
+    pp = phase.mesh.axis_size("pp")
+    if pp > 1:
+        return actions(phase.schedule, pp, len(phase.stages) // pp, phase.microbatches)[rank]
+    return tuple(Action(0, kind, m) for m in range(phase.microbatches) for kind in ("F", "B"))
+
+
 def in_flight(phase: PhasePlan, rank: int) -> dict[int, int]:
     """For each virtual stage of a rank, the most microbatches whose backward is still to come,
     counted where their sum over the rank's stages is largest."""
-    pp = phase.mesh.axis_size("pp")
-    if pp == 1:
-        return {0: 1}
-    table = actions(phase.schedule, pp, len(phase.stages) // pp, phase.microbatches)[rank]
-    live = dict.fromkeys(range(rank, len(phase.stages), pp), 0)
-    largest = dict(live)
-    for action in table:
-        live[action.stage] += 1 if action.kind == "F" else -1
-        if sum(live.values()) > sum(largest.values()):
-            largest = dict(live)
-    return largest
+    every = (moment.live for moment in moments(phase, rank))
+    return max(every, key=lambda live: sum(live.values()))
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One action of a rank: microbatches whose activations live, by virtual stage; stages whose
+    gradients are not reduced yet; stages whose parameters are whole."""
+
+    live: dict[int, int]
+    unreduced: frozenset[int]
+    whole: frozenset[int]
+
+
+def moments(phase: PhasePlan, rank: int) -> Iterator[Moment]:
+    """The step of a rank, action by action."""
+    steps = order(phase, rank)
+    live = dict.fromkeys(range(rank, len(phase.stages), phase.mesh.axis_size("pp")), 0)
+    every = frozenset(live)
+    whole = whole_stages(steps) if phase.schedule == "interleaved" else [every] * len(steps)
+    unreduced: frozenset[int] = frozenset()
+    for action, gathered in zip(steps, whole, strict=True):
+        if action.kind == "F":
+            live[action.stage] += 1
+        else:
+            unreduced |= {action.stage}
+        yield Moment(dict(live), unreduced, gathered)
+        if action.kind == "B":
+            live[action.stage] -= 1
+            if action.microbatch == phase.microbatches - 1:
+                unreduced -= {action.stage}
 
 
 def saved_bytes(block: BlockProgram, phase: PhasePlan, compute_bytes: int) -> int:
@@ -134,47 +162,56 @@ def elements(value: LocalValue, block: BlockProgram, phase: PhasePlan) -> int:
 
 
 def _stage(phase: PhasePlan, program: RankProgram, stage: Stage, compute_bytes: int) -> Estimate:
-    sizes = [sum(math.prod(p.shape) for _, p in unit) for unit in units(stage, program)]
-    held = sum(sizes)
-    copy = phase.mesh.size(shard_atoms(phase))
-    live = in_flight(phase, stage.rank)
-    activations = sum(
-        live[s] * saved_bytes(block, phase, compute_bytes)
-        for s, virtual in zip(stage.virtual, stage.blocks, strict=True)
-        for block in virtual
+    """At the moment of the step with most bytes."""
+    own = dict(zip(stage.virtual, stage.blocks, strict=True))
+    sizes = {
+        s: [sum(math.prod(p.shape) for _, p in unit) for unit in units(blocks, program)]
+        for s, blocks in own.items()
+    }
+    held = {s: sum(parts) for s, parts in sizes.items()}
+    saved = {
+        s: sum(saved_bytes(block, phase, compute_bytes) for block in blocks)
+        for s, blocks in own.items()
+    }
+    cuts_often = phase.sharding == "zero3"
+
+    def activations(moment: Moment) -> int:
+        return sum(n * saved[s] for s, n in moment.live.items())
+
+    def gradients(moment: Moment) -> int:
+        is_once = not cuts_often and phase.microbatches > 1
+        return MASTER * sum(held[s] for s in moment.unreduced) if is_once else 0
+
+    def gathered(moment: Moment) -> int:
+        if cuts_often:
+            largest = sorted((n for parts in sizes.values() for n in parts), reverse=True)
+            return compute_bytes * sum(largest[:2])
+        return compute_bytes * sum(held[s] for s in moment.whole)
+
+    peak = max(
+        moments(phase, stage.rank), key=lambda m: activations(m) + gradients(m) + gathered(m)
     )
-    flight = " + ".join(f"{live[s]} of stage {s}" for s in stage.virtual if stage.blocks)
-    cut = f"{held:,} parameters / {copy} ranks of a copy"
+    copy = phase.mesh.size(shard_atoms(phase))
+    share = MASTER * sum(held.values()) / copy
+    cut = f"{MASTER} B x {sum(held.values()):,} / {copy} ranks of a copy"
+    late = ", ".join(str(s) for s in sorted(peak.unreduced))
+    flight = ", ".join(f"{n} of stage {s}" for s, n in peak.live.items() if n)
     parts = (
-        _term("parameters", MASTER * held / copy, f"{MASTER} B x {cut}"),
-        _gradients(phase, held, copy, cut),
-        _term("optimizer", 2 * MASTER * held / copy, f"2 x {MASTER} B x {cut}"),
-        _gathered(phase, sizes, compute_bytes),
-        _term("activations", activations, f"saved set x microbatches in flight: {flight}"),
+        _term("parameters", share, cut),
+        _term("gradients", max(share, gradients(peak)), f"{cut}, or whole on stages {late}")
+        if gradients(peak)
+        else _term("gradients", share, cut),
+        _term("optimizer", 2 * share, f"2 x {cut}"),
+        _term(
+            "gathered",
+            gathered(peak),
+            f"{compute_bytes} B x {'the two largest units' if cuts_often else 'what is whole'}",
+        ),
+        _term("activations", activations(peak), f"saved set x microbatches in flight: {flight}"),
     )
     total = sum(part.value for part in parts)
     names = " + ".join(part.name for part in parts)
     return Estimate(f"stage_{stage.rank}", total, "B", names, "the rank program", parts)
-
-
-def _gradients(phase: PhasePlan, held: int, copy: int, cut: str) -> Estimate:
-    """This rank's share; or the whole, where it is reduced at the last microbatch only: a unit's
-    share then takes the place of its whole."""
-    if phase.sharding == "zero3" or phase.microbatches == 1:
-        return _term("gradients", MASTER * held / copy, f"{MASTER} B x {cut}")
-    formula = f"{MASTER} B x {held:,} parameters, whole until the last microbatch"
-    return _term("gradients", MASTER * held, formula)
-
-
-def _gathered(phase: PhasePlan, sizes: list[int], compute_bytes: int) -> Estimate:
-    """What FSDP holds whole: two units at a time where it reshards after the forward, everything
-    where it gathers once a step."""
-    if phase.sharding == "zero3":
-        largest = sorted(sizes, reverse=True)[:2]
-        named = " + ".join(f"{n:,}" for n in largest)
-        return _term("gathered", compute_bytes * sum(largest), f"{compute_bytes} B x ({named})")
-    formula = f"{compute_bytes} B x {sum(sizes):,}"
-    return _term("gathered", compute_bytes * sum(sizes), formula)
 
 
 def _term(name: str, value: float, formula: str) -> Estimate:

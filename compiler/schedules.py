@@ -80,3 +80,30 @@ def _interleaved(rank: int, ranks: int, chunks: int, microbatches: int) -> tuple
             order.append(action("F", step + warmup))
         order.append(action("B", step))
     return tuple(order)
+
+
+STAGES_WHOLE = 3
+"""With several stages a rank, torch's runtime keeps the next three gathered: one for a forward,
+one for a backward, one on its way."""
+
+
+def whole_stages(order: tuple[Action, ...]) -> tuple[frozenset[int], ...]:
+    """For each action of one rank, the stages whose parameters are whole meanwhile: the next ones
+    that the rest of the order names, this one included."""
+    found: list[frozenset[int]] = []
+    upcoming: list[int] = []  # distinct stages in the order of their next action
+    for action in reversed(order):
+        upcoming = [action.stage, *(stage for stage in upcoming if stage != action.stage)]
+        found.append(frozenset(upcoming[:STAGES_WHOLE]))
+    return tuple(reversed(found))
+
+
+def gathers(order: tuple[Action, ...]) -> dict[int, int]:
+    """How often each stage of a rank is gathered in a step."""
+    counts = {action.stage: 0 for action in order}
+    before: frozenset[int] = frozenset()
+    for whole in whole_stages(order):
+        for stage in whole - before:
+            counts[stage] += 1
+        before = whole
+    return counts

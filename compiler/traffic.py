@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from compiler.graph import Normal
-from compiler.memory import Stage, elements, units
+from compiler.memory import Stage, elements, order, units
 from compiler.operators import (
     CrossEntropy,
     Linear,
@@ -39,6 +39,7 @@ from compiler.rank_program import (
     Region,
     Statement,
 )
+from compiler.schedules import gathers
 from compiler.schema.train import TrainSpec
 
 Kind = Literal["all_gather", "reduce_scatter", "all_reduce", "send", "receive"]
@@ -199,20 +200,26 @@ def _sharding(
 ) -> Iterator[Transfer]:
     contract = next(node for node in program.delegated if isinstance(node, Fsdp))
     parts = phase.mesh.size(contract.shard)
-    passes = phase.microbatches if contract.reshard_after_forward else 1
     reductions = phase.microbatches if contract.when == "every microbatch" else 1
-    layers = sum(block in program.kinds for virtual in stage.blocks for block in virtual)
-    for i, unit in enumerate(units(stage, program)):
-        size = sum(_padded(p, block, parts) for block, p in unit)
-        is_last = i >= layers - 1  # whole until its backward, which comes first
-        gathers = passes * (1 if is_last or not contract.reshard_after_forward else 2)
-        gathered = Transfer("sharding", "all_gather", contract.shard, 1, width * size)
-        yield gathered.times(gathers)
-        scattered = Transfer("sharding", "reduce_scatter", contract.shard, 1, REDUCED * size)
-        yield scattered.times(reductions)
-        share = REDUCED * size // parts
-        summed = Transfer("sharding", "all_reduce", contract.replicate, 1, share)
-        yield summed.times(reductions)
+    again = gathers(order(phase, stage.rank)) if phase.schedule == "interleaved" else {}
+
+    def passes(number: int, is_last: bool) -> int:
+        """How often a unit is gathered; the last of a stage is whole until its backward."""
+        if contract.reshard_after_forward:
+            return phase.microbatches * (1 if is_last else 2)
+        return again.get(number, 1)
+
+    for number, blocks in zip(stage.virtual, stage.blocks, strict=True):
+        layers = sum(block in program.kinds for block in blocks)
+        for i, unit in enumerate(units(blocks, program)):
+            size = sum(_padded(p, block, parts) for block, p in unit)
+            once = Transfer("sharding", "all_gather", contract.shard, 1, width * size)
+            yield once.times(passes(number, i >= layers - 1))
+            once = Transfer("sharding", "reduce_scatter", contract.shard, 1, REDUCED * size)
+            yield once.times(reductions)
+            share = REDUCED * size // parts
+            once = Transfer("sharding", "all_reduce", contract.replicate, 1, share)
+            yield once.times(reductions)
 
 
 def _padded(parameter: LocalParameter, block: BlockProgram, parts: int) -> int:
@@ -271,8 +278,8 @@ def _step(phase: PhasePlan, program: RankProgram, stage: Stage) -> Iterator[Tran
     contract = next(node for node in program.delegated if isinstance(node, Fsdp))
     parts = phase.mesh.size(contract.shard)
     share: Counter[str] = Counter()  # elements that this rank stores, by name in the step program
-    for unit in units(stage, program):
-        for block, p in unit:
+    for blocks in stage.blocks:
+        for block, p in (pair for unit in units(blocks, program) for pair in unit):
             share[p.tied_to.replace(".", "/", 1) or f"{block.name}/{p.name}"] += (
                 _padded(p, block, parts) // parts
             )
