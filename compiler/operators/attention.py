@@ -11,12 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from compiler.operators.rule import Dims, Rule
+from compiler.operators.rule import Definition, Dims, Rule
 from compiler.placement import Placement, R, Shard
 
 
 @dataclass(frozen=True)
-class Attention:
+class Attention(Definition):
     """What happens to a score.
 
     scale      factor on scores
@@ -28,12 +28,9 @@ class Attention:
     window: int = 0
     softcap: float = 0.0
 
-    name: ClassVar[str] = "attention"
+    name = "attention"
     keeps_inputs: ClassVar[tuple[int, ...]] = (0, 1, 2)
-    keeps_output: ClassVar[bool] = True
-
-    def infer(self, inputs: tuple[Dims, ...]) -> Dims:
-        return inputs[0]
+    keeps_output = True
 
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         """Query heads may be cut with their key/value heads, or over copies of them."""

@@ -9,11 +9,10 @@ A target below 0 is not counted.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from compiler.operators.rule import Dims, Rule
+from compiler.operators.rule import Definition, Dims, Rule
 from compiler.placement import I, Partial, Placement, R, Shard
 
 
@@ -44,10 +43,10 @@ def _total(placements: tuple[Placement, ...], values: int) -> Rule:
 
 
 @dataclass(frozen=True)
-class CrossEntropy:
-    name: ClassVar[str] = "cross_entropy"
+class CrossEntropy(Definition):
+    name = "cross_entropy"
     keeps_inputs: ClassVar[tuple[int, ...]] = (0, 1)
-    keeps_output: ClassVar[bool] = False
+    flops_an_element = 5.0
 
     def infer(self, inputs: tuple[Dims, ...]) -> Dims:
         return ()
@@ -56,17 +55,13 @@ class CrossEntropy:
         """Whole vocabulary only: the lowering expands the operator where it is cut."""
         return _total(placements, values=1)
 
-    def flops(self, sizes: dict[str, int], dims: tuple[Dims, ...]) -> float:
-        return 5.0 * math.prod(sizes[dim] for dim in dims[0])
-
 
 @dataclass(frozen=True)
-class Maximum:
+class Maximum(Definition):
     """Over the last dimension; carries no gradient."""
 
-    name: ClassVar[str] = "maximum"
-    keeps_inputs: ClassVar[tuple[int, ...]] = ()
-    keeps_output: ClassVar[bool] = False
+    name = "maximum"
+    flops_an_element = 1.0
 
     def infer(self, inputs: tuple[Dims, ...]) -> Dims:
         return inputs[0][:-1]
@@ -74,37 +69,27 @@ class Maximum:
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         return _reduction_rule(dims, placements, Partial("max"))
 
-    def flops(self, sizes: dict[str, int], dims: tuple[Dims, ...]) -> float:
-        return float(math.prod(sizes[dim] for dim in dims[0]))
-
 
 @dataclass(frozen=True)
-class SubtractMaximum:
+class SubtractMaximum(Definition):
     """x [..., vocab] - maximum [...]"""
 
-    name: ClassVar[str] = "subtract_maximum"
-    keeps_inputs: ClassVar[tuple[int, ...]] = ()
-    keeps_output: ClassVar[bool] = False
-
-    def infer(self, inputs: tuple[Dims, ...]) -> Dims:
-        return inputs[0]
+    name = "subtract_maximum"
+    flops_an_element = 1.0
 
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         x = placements[0] if isinstance(placements[0], Shard) else R
         follows = isinstance(x, Shard) and x.dim in dims[1]
         return Rule((x, x if follows else R), (x,))
 
-    def flops(self, sizes: dict[str, int], dims: tuple[Dims, ...]) -> float:
-        return float(math.prod(sizes[dim] for dim in dims[0]))
-
 
 @dataclass(frozen=True)
-class SumExp:
+class SumExp(Definition):
     """Sum of exponentials over the last dimension."""
 
-    name: ClassVar[str] = "sum_exp"
+    name = "sum_exp"
     keeps_inputs: ClassVar[tuple[int, ...]] = (0,)
-    keeps_output: ClassVar[bool] = False
+    flops_an_element = 2.0
 
     def infer(self, inputs: tuple[Dims, ...]) -> Dims:
         return inputs[0][:-1]
@@ -112,17 +97,13 @@ class SumExp:
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         return _reduction_rule(dims, placements, Partial())
 
-    def flops(self, sizes: dict[str, int], dims: tuple[Dims, ...]) -> float:
-        return 2.0 * math.prod(sizes[dim] for dim in dims[0])
-
 
 @dataclass(frozen=True)
-class Pick:
+class Pick(Definition):
     """The element at the target; zero where this rank's part of the dimension lacks it."""
 
-    name: ClassVar[str] = "pick"
+    name = "pick"
     keeps_inputs: ClassVar[tuple[int, ...]] = (1,)
-    keeps_output: ClassVar[bool] = False
 
     def infer(self, inputs: tuple[Dims, ...]) -> Dims:
         return inputs[0][:-1]
@@ -130,17 +111,14 @@ class Pick:
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         return _reduction_rule(dims, placements, Partial())
 
-    def flops(self, sizes: dict[str, int], dims: tuple[Dims, ...]) -> float:
-        return 0.0
-
 
 @dataclass(frozen=True)
-class NegativeLogLikelihood:
+class NegativeLogLikelihood(Definition):
     """(z, t, targets) -> sum over valid tokens of log(z) - t"""
 
-    name: ClassVar[str] = "negative_log_likelihood"
+    name = "negative_log_likelihood"
     keeps_inputs: ClassVar[tuple[int, ...]] = (0, 2)
-    keeps_output: ClassVar[bool] = False
+    flops_an_element = 2.0
 
     def infer(self, inputs: tuple[Dims, ...]) -> Dims:
         return ()
@@ -148,6 +126,3 @@ class NegativeLogLikelihood:
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         """Invariant sums in, an invariant total out: every rank has the same loss."""
         return _total(placements, values=2)
-
-    def flops(self, sizes: dict[str, int], dims: tuple[Dims, ...]) -> float:
-        return 2.0 * math.prod(sizes[dim] for dim in dims[0])

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from compiler.operators.rule import Dims, Rule
+from compiler.operators.rule import Definition, Dims, Rule
 from compiler.placement import Partial, Placement, R, Shard
 
 
 @dataclass(frozen=True)
-class Embedding:
-    name: ClassVar[str] = "embedding"
+class Embedding(Definition):
+    name = "embedding"
     keeps_inputs: ClassVar[tuple[int, ...]] = (0,)
-    keeps_output: ClassVar[bool] = False
 
     def infer(self, inputs: tuple[Dims, ...]) -> Dims:
         tokens, weight = inputs
@@ -25,6 +24,3 @@ class Embedding:
         if weight == Shard(dims[1][0]):
             return Rule((R, weight), (Partial(),))
         return Rule((tokens, R), (tokens,))
-
-    def flops(self, sizes: dict[str, int], dims: tuple[Dims, ...]) -> float:
-        return 0.0

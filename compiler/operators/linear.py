@@ -6,20 +6,19 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from compiler.operators.rule import Dims, Rule
+from compiler.operators.rule import Definition, Dims, Rule
 from compiler.placement import Partial, Placement, R, Shard
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(Definition):
     """A matrix product over named dimensions.
 
     Dimensions of the weight that x has are contracted; the others take their place in the output.
     """
 
-    name: ClassVar[str] = "linear"
+    name = "linear"
     keeps_inputs: ClassVar[tuple[int, ...]] = (0,)
-    keeps_output: ClassVar[bool] = False
 
     def contracted(self, dims: tuple[Dims, ...]) -> Dims:
         x, weight = dims

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from compiler.operators.rule import Dims, Rule
+from compiler.operators.rule import Definition, Dims, Rule
 from compiler.placement import Placement, R, Shard
 
 
@@ -22,17 +21,14 @@ class Scaling:
 
 
 @dataclass(frozen=True)
-class Rope:
+class Rope(Definition):
     theta: float
     pairs: Literal["half", "interleaved"]
     scaling: Scaling | None
 
-    name: ClassVar[str] = "rope"
+    name = "rope"
     keeps_inputs: ClassVar[tuple[int, ...]] = (1,)
-    keeps_output: ClassVar[bool] = False
-
-    def infer(self, inputs: tuple[Dims, ...]) -> Dims:
-        return inputs[0]
+    flops_an_element = 3.0
 
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         """Heads may be cut; batch and seq as the positions are: those never move, so x is gathered
@@ -45,6 +41,3 @@ class Rope:
                 return Rule((x, R), (x,))
             case _:
                 return Rule((R, R), (R,))
-
-    def flops(self, sizes: dict[str, int], dims: tuple[Dims, ...]) -> float:
-        return 3.0 * math.prod(sizes[dim] for dim in dims[0])
