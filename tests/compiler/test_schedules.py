@@ -7,6 +7,7 @@ executes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
@@ -14,10 +15,10 @@ from typing import cast
 import pytest
 import torch
 from torch.distributed.pipelining import Schedule1F1B, ScheduleGPipe, ScheduleInterleaved1F1B
-from torch.distributed.pipelining.schedules import REDUCE_GRAD, PipelineScheduleSingle
+from torch.distributed.pipelining.schedules import REDUCE_GRAD, UNSHARD, PipelineScheduleSingle
 from torch.distributed.pipelining.stage import _PipelineStageBase  # pyright: ignore[reportPrivateUsage]
 
-from compiler.schedules import ScheduleKind, actions
+from compiler.schedules import ScheduleKind, actions, gathers
 
 MICROBATCHES = (1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 16, 24)
 SINGLE: dict[str, type[PipelineScheduleSingle]] = {
@@ -122,3 +123,19 @@ def test_interleaved(ranks: int, chunks: int) -> None:
                 if action is not None and action.computation_type is not REDUCE_GRAD
             ]
             assert [str(action) for action in table[rank]] == wanted
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+@pytest.mark.parametrize("chunks", [2, 4, 8])
+def test_gathers_are_those_of_torchs_runtime(ranks: int, chunks: int) -> None:
+    """Torch adds UNSHARD and RESHARD to a rank's order when the schedule is made."""
+    for microbatches in (1, 4, 8, 12):
+        if microbatches % max(1, microbatches // ranks):
+            continue
+        stages = [as_stage(Stage(c * ranks, ranks * chunks, ranks)) for c in range(chunks)]
+        schedule = ScheduleInterleaved1F1B(stages, microbatches, loss_fn=loss)
+        table = actions("interleaved", ranks, chunks, microbatches)
+        for rank in range(ranks):
+            lowered = schedule.pipeline_order_with_comms[rank]
+            wanted = Counter(a.stage_index for a in lowered if a.computation_type is UNSHARD)
+            assert gathers(table[rank]) == dict(wanted)
