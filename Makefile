@@ -4,6 +4,7 @@
 #   make test         the test suite
 #   make test-long    the tests that are too slow for it
 #   make lint types   ruff; pyright in strict mode
+#   make docs         print again the pages of docs/ that are read from the code
 #   make benchmarks   start-up, compile time, size of programs, time of a check
 #   make clean        remove all of the above
 
@@ -15,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DELETE_ON_ERROR:
-.PHONY: quickstart test test-long lint types benchmarks install install-dev text clean
+.PHONY: quickstart test test-long lint types docs benchmarks install install-dev text clean
 
 quickstart: install text
 	$(BIN)/llamac run examples/quickstart.llama laptop --resume never
@@ -32,6 +33,10 @@ lint: install-dev
 
 types: install-dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: install
+	$(BIN)/python scripts/schema_reference.py > docs/schema.md
+	$(BIN)/python scripts/error_reference.py > docs/errors.md
 
 benchmarks: install
 	$(BIN)/python benchmarks/measure.py

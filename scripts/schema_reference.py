@@ -27,11 +27,29 @@ any value but its default is refused.
 
 
 def main() -> None:
-    print(HEAD)
+    print(page(), end="")
+
+
+def page() -> str:
+    return "\n".join([HEAD, *("\n".join(section(entry)) for entry in entries())])
+
+
+def entries() -> list[type]:
+    """Every entry of the language, each once."""
     seen: set[type] = set()
-    for entry in (*BLOCKS.values(), *NODES):
-        for found in reachable(entry, seen):
-            print("\n".join(section(found)))
+    return [found for entry in (*BLOCKS.values(), *NODES) for found in reachable(entry, seen)]
+
+
+def title(entry: type) -> str:
+    """The name written in a spec; two entries of one name are told apart by their class."""
+    name: str = vars(entry)["entry_name"]
+    alike = [other for other in entries() if vars(other)["entry_name"] == name]
+    return name if len(alike) == 1 else f"{name} ({entry.__name__})"
+
+
+def link(entry: type) -> str:
+    anchor = title(entry).lower().replace(" ", "-").replace("(", "").replace(")", "")
+    return f"[`{vars(entry)['entry_name']}`](#{anchor})"
 
 
 def reachable(entry: type, seen: set[type]) -> Iterator[type]:
@@ -54,9 +72,9 @@ def entries_of(hint: object) -> Iterator[type]:
 
 
 def section(entry: type) -> Iterator[str]:
-    yield f"## {vars(entry)['entry_name']}\n"
+    yield f"## {title(entry)}\n"
     doc = inspect.getdoc(entry) or ""
-    if doc and not doc.startswith(f"{entry.__name__}("):
+    if doc and not doc.startswith("Rows of `"):
         yield f"{doc}\n"
     fields = dataclasses.fields(entry)
     if not fields:
@@ -85,7 +103,7 @@ def type_text(hint: object, row: Row) -> str:
     if origin in (typing.Union, UnionType):
         return " or ".join(type_text(argument, row) for argument in arguments)
     if origin in (Pattern, Named):
-        return f"`{vars(arguments[0])['entry_name']}` blocks"
+        return f"{link(arguments[0])} blocks"
     if origin is tuple:
         return f"list of {type_text(arguments[0], row)}"
     return plain_type(hint, row)
@@ -99,9 +117,8 @@ def plain_type(hint: object, row: Row) -> str:
     if hint is Count:
         return " or ".join(row.words)
     assert isinstance(hint, type)
-    name = vars(hint).get("entry_name")
-    if isinstance(name, str):
-        return f"[`{name}`](#{name})"
+    if "entry_name" in vars(hint):
+        return link(hint)
     words = {int: "integer", float: "number", str: "string", bool: "boolean"}
     suffix = f" ({row.words[0]})" if hint is int and row.words else ""
     return words[hint] + suffix
