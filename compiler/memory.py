@@ -169,10 +169,14 @@ def _stage(phase: PhasePlan, program: RankProgram, stage: Stage, compute_bytes: 
         for s, blocks in own.items()
     }
     held = {s: sum(parts) for s, parts in sizes.items()}
+    stream = _stream_bytes(phase, program, compute_bytes)
+    last = len(phase.stages) - 1
     saved = {
-        s: sum(saved_bytes(block, phase, compute_bytes) for block in blocks)
+        # what a stage receives lies in a buffer of the pipeline's
+        s: sum(saved_bytes(block, phase, compute_bytes) for block in blocks) - stream * (s > 0)
         for s, blocks in own.items()
     }
+    buffers = phase.microbatches * stream * sum((s > 0) + (s < last) for s in own)
     cuts_often = phase.sharding == "zero3"
 
     def activations(moment: Moment) -> int:
@@ -182,6 +186,9 @@ def _stage(phase: PhasePlan, program: RankProgram, stage: Stage, compute_bytes: 
         is_once = not cuts_often and phase.microbatches > 1
         return MASTER * sum(held[s] for s in moment.unreduced) if is_once else 0
 
+    def pipeline(moment: Moment) -> int:
+        return buffers + stream * sum(n for s, n in moment.live.items() if s < last)
+
     def gathered(moment: Moment) -> int:
         if cuts_often:
             largest = sorted((n for parts in sizes.values() for n in parts), reverse=True)
@@ -189,7 +196,8 @@ def _stage(phase: PhasePlan, program: RankProgram, stage: Stage, compute_bytes: 
         return compute_bytes * sum(held[s] for s in moment.whole)
 
     peak = max(
-        moments(phase, stage.rank), key=lambda m: activations(m) + gradients(m) + gathered(m)
+        moments(phase, stage.rank),
+        key=lambda m: activations(m) + pipeline(m) + gradients(m) + gathered(m),
     )
     copy = phase.mesh.size(shard_atoms(phase))
     share = MASTER * sum(held.values()) / copy
@@ -208,10 +216,17 @@ def _stage(phase: PhasePlan, program: RankProgram, stage: Stage, compute_bytes: 
             f"{compute_bytes} B x {'the two largest units' if cuts_often else 'what is whole'}",
         ),
         _term("activations", activations(peak), f"saved set x microbatches in flight: {flight}"),
+        _term("pipeline", pipeline(peak), "torch's buffers of all microbatches, outputs in flight"),
     )
     total = sum(part.value for part in parts)
     names = " + ".join(part.name for part in parts)
     return Estimate(f"stage_{stage.rank}", total, "B", names, "the rank program", parts)
+
+
+def _stream_bytes(phase: PhasePlan, program: RankProgram, compute_bytes: int) -> int:
+    """What one microbatch hands from stage to stage."""
+    stream = next(value for value in program.head.inputs if "d_model" in value.dims)
+    return elements(stream, program.head, phase) * compute_bytes
 
 
 def _term(name: str, value: float, formula: str) -> Estimate:

@@ -17,7 +17,7 @@ from backends.pytorch import emit
 from compiler.estimates import Estimate
 from compiler.memory import Stage, memory, stages
 from compiler.mesh import Mesh
-from compiler.pipeline import Compiled
+from compiler.pipeline import Compiled, programs
 from compiler.plan import PhasePlan
 from compiler.rank_program import RankProgram
 from compiler.traffic import compute_bytes, totals, traffic
@@ -45,6 +45,7 @@ def dryrun(compiled: Compiled, files: Mapping[str, str] | None = None) -> DryRun
     """
     index = compiled.plan.phases.index(compiled.plan.main)
     phase, program = compiled.plan.phases[index], compiled.programs[index]
+    compiled = programs(compiled)[index]
     compiles = phase.decision("compile").value is True
     width = compute_bytes(compiled.plan.spec.train)
     predicted = memory(phase, program, width)
@@ -130,6 +131,7 @@ def _compare(
     )
     stage = predicted.children[one.stage.rank]
     terms = {child.name: child.value for child in stage.children}
+    terms["activations"] += terms["pipeline"]  # a storage does not say whose it is
     return RankClass(
         name=one.name,
         rank=one.rank,

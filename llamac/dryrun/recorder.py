@@ -51,6 +51,8 @@ class Recorder(TorchDispatchMode):
     on_growth  called with it after each allocation
     """
 
+    supports_higher_order_operators = True  # a compiled region that computes again calls some
+
     def __init__(self, on_growth: Callable[[int], None]) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]  untyped in torch
         self.counts: Counter[Called] = Counter()
