@@ -151,7 +151,7 @@ class Checkpoint:
     collectives included: those that gather again, or all of them where everything is recomputed."""
 
     block: str
-    policy: Literal["regather", "full"]
+    policy: Literal["selective", "full"]
 
 
 @dataclass(frozen=True)

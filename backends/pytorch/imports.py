@@ -53,6 +53,7 @@ TORCH: Mapping[str, Origin] = {
     **members("torch", "Tensor", "nn"),
     **members(
         "torch.distributed._functional_collectives",
+        "AsyncCollectiveTensor",
         "all_gather_single_autograd",
         "all_gather_tensor_autograd",
         "reduce_scatter_single_autograd",

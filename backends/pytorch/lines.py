@@ -10,8 +10,9 @@ from backends.pytorch.operators import Call, expression
 from backends.pytorch.operators.call import Argument
 from backends.pytorch.weights import parts_of
 from compiler.mesh import Mesh
+from compiler.operators import Attention, Linear
 from compiler.placement import Layout
-from compiler.rank_program import Collective, Compute, LocalValue
+from compiler.rank_program import Collective, Compute, Kept, LocalValue
 
 LINE_LENGTH = 100
 INDENT = 8
@@ -19,13 +20,17 @@ INDENT = 8
 
 @dataclass
 class Scope:
-    """Python expressions of the values that a function can see, growing as lines are printed."""
+    """Python expressions of the values that a function can see, growing as lines are printed.
+
+    `marks` prints what the backward is to find as `keep(...)`.
+    """
 
     mesh: Mesh
     names: Names
     texts: dict[str, str]
     dims: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     layouts: dict[str, Layout] = field(default_factory=dict[str, Layout])
+    marks: bool = False
 
     def know(self, value: LocalValue, text: str) -> None:
         self.texts[value.name] = text
@@ -66,6 +71,8 @@ def collective(statement: Collective, scope: Scope) -> str:
 def assignment(statement: Compute | Collective, scope: Scope, name: str = "") -> list[str]:
     """`name = expression  # [local shape]`; the comment where the shape changes and it fits."""
     text = value_of(statement, scope)
+    if scope.marks and _is_marked(statement):
+        text = f"keep({text})"
     before = scope.argument(_first_input(statement))
     target = name or statement.output.name
     scope.know(statement.output, target)
@@ -83,6 +90,17 @@ def wrapped(line: str) -> list[str]:
         return [line]
     head, _, rest = line.partition("(")
     return [f"{head}(", f"    {rest.removesuffix(')')}", ")"]
+
+
+def _is_marked(statement: Compute | Collective) -> bool:
+    """Kept, and not the output of an operator that the policy knows by torch's own name."""
+    match statement:
+        case Compute(operator=Linear() | Attention()) | Collective():
+            return False
+        case Compute():
+            return statement.output.kept is Kept.SAVED
+        case _:
+            assert_never(statement)
 
 
 def _first_input(statement: Compute | Collective) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from backends.pytorch.lines import LINE_LENGTH, Scope, assignment, value_of, wrapped
 from backends.pytorch.names import Constants, Names
@@ -49,7 +50,7 @@ class BlockText:
     arguments: str  # of its forward, typed
     call: str  # the same, to pass on
     forward: Lines
-    regathers: bool
+    checkpoint: Literal["", "selective", "full"]
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ def _names(program: RankProgram, block: BlockProgram, constants: Constants) -> N
 
 
 def _block(program: RankProgram, block: BlockProgram, names: Names) -> BlockText:
-    scope = Scope(program.mesh, names, {})
+    policy = _checkpoint(block, program)
+    scope = Scope(program.mesh, names, {}, marks=policy == "selective")
     for value in block.inputs:
         scope.know(value, value.name)
     _know_parameters(scope, block.parameters, {p.name: f"self.{p.name}" for p in block.parameters})
@@ -132,8 +134,15 @@ def _block(program: RankProgram, block: BlockProgram, names: Names) -> BlockText
         ", ".join(f"{name}: {'Mask' if name == 'mask' else 'Tensor'}" for name in arguments),
         ", ".join(arguments),
         lines,
-        Checkpoint(block.name, "regather") in program.delegated,
+        policy,
     )
+
+
+def _checkpoint(block: BlockProgram, program: RankProgram) -> Literal["", "selective", "full"]:
+    for node in program.delegated:
+        if isinstance(node, Checkpoint) and node.block == block.name:
+            return node.policy
+    return ""
 
 
 def rope_of(block: BlockProgram) -> Rope | None:

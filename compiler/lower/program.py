@@ -122,7 +122,7 @@ def _delegated(phase: PhasePlan, blocks: tuple[BlockProgram, ...]) -> tuple[Dele
     layers = blocks[1:-1] if phase.recompute == "full" else ()
     checkpoints = (
         *(Checkpoint(block.name, "full") for block in layers),
-        *(Checkpoint(b.name, "regather") for b in blocks if b not in layers and _regathers(b)),
+        *(Checkpoint(b.name, "selective") for b in blocks if b not in layers and _regathers(b)),
     )
     return (fsdp, *(pipeline if phase.mesh.axis("pp") else ()), *checkpoints)
 

@@ -25,8 +25,8 @@ class Fault:
 
 
 REDUCE = "    parallel.reduce_gradients(model, model.layout)\n"
-GATHER = "    return wait_tensor(all_gather_single_autograd(x, dim, GROUPS[axis]))\n"
-SCATTER = '    return wait_tensor(reduce_scatter_single_autograd(x, "sum", dim, GROUPS[axis]))\n'
+GATHER = "    return waited(all_gather_single_autograd(x, dim, GROUPS[axis]))\n"
+SCATTER = '    return waited(reduce_scatter_single_autograd(x, "sum", dim, GROUPS[axis]))\n'
 LOSS = "        loss = model(batch.tokens, batch.targets, batch.documents) / valid.clamp(min=1)\n"
 NORM = '    norm = all_reduce(torch.stack(totals).sum(), "fsdp").sqrt()\n'
 STEP = "        optimizer.step()\n"
@@ -62,7 +62,7 @@ COLLECTIVES = (
         ("tp",),
         "parallel.py",
         GATHER,
-        "    whole = wait_tensor(all_gather_single_autograd(x.detach(), dim, GROUPS[axis]))\n"
+        "    whole = waited(all_gather_single_autograd(x.detach(), dim, GROUPS[axis]))\n"
         "    parts = list(whole.chunk(SIZES[axis], dim))\n"
         "    parts[COORDINATES[axis]] = x\n"
         "    return torch.cat(parts, dim)\n",

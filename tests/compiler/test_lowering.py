@@ -175,7 +175,7 @@ def test_backward_gathers_again_what_only_matrix_products_read() -> None:
     assert kept["gate"] is kept["up"] is kept["inner"] is kept["x_mid"] is Kept.SAVED
     assert kept["attention_out"] is kept["ffn_out_scattered"] is Kept.DROPPED
     assert [node for node in program.delegated if isinstance(node, Checkpoint)] == [
-        Checkpoint("layer", "regather")
+        Checkpoint("layer", "selective")
     ]
 
 
