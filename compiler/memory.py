@@ -26,6 +26,7 @@ from compiler.rank_program import (
     Region,
 )
 from compiler.schedules import Action, actions, whole_stages
+from compiler.schema.train import TrainSpec
 
 MASTER = 4
 """Bytes of an fp32 parameter, a gradient or a moment."""
@@ -43,6 +44,11 @@ class Stage:
 
 
 Stored = tuple[BlockProgram, LocalParameter]
+
+
+def compute_bytes(train: TrainSpec) -> int:
+    """Bytes of an activation or a gathered weight."""
+    return 2 if train.precision == "bf16" else 4
 
 
 def memory(phase: PhasePlan, program: RankProgram, compute_bytes: int) -> Estimate:
@@ -86,6 +92,12 @@ def units(blocks: tuple[BlockProgram, ...], program: RankProgram) -> list[tuple[
     layers = [stored(block) for block in blocks if block in program.kinds]
     ends = tuple(p for block in blocks if block not in program.kinds for p in stored(block))
     return [*layers, *([ends] if ends else [])]
+
+
+def stage_parameters(stage: Stage, program: RankProgram) -> int:
+    """Elements of all weights of a stage on one of its ranks, before FSDP cuts them."""
+    every = (pair for blocks in stage.blocks for unit in units(blocks, program) for pair in unit)
+    return sum(math.prod(parameter.shape) for _, parameter in every)
 
 
 def order(phase: PhasePlan, rank: int) -> tuple[Action, ...]:

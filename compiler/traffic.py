@@ -40,7 +40,6 @@ from compiler.rank_program import (
     Statement,
 )
 from compiler.schedules import gathers
-from compiler.schema.train import TrainSpec
 
 Kind = Literal["all_gather", "reduce_scatter", "all_reduce", "send", "receive"]
 Cause = Literal["forward", "backward", "recomputation", "sharding", "pipeline", "step"]
@@ -68,11 +67,6 @@ class Transfer:
 
     def times(self, n: int) -> Transfer:
         return Transfer(self.cause, self.kind, self.atoms, self.count * n, self.bytes * n)
-
-
-def compute_bytes(train: TrainSpec) -> int:
-    """Bytes of an activation or a gathered weight."""
-    return 2 if train.precision == "bf16" else 4
 
 
 def traffic(

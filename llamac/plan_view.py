@@ -1,16 +1,21 @@
 """A plan as `llamac plan` shows it: a table for people, and JSON whose keys are a contract.
 
 Keys (SI base units), beside those of `plan.json`: `parameters.total`, `parameters.active`,
-`flops_per_token`, `layout`. A figure that this version doesn't compute has no key.
+`flops_per_token`, `layout`, `memory.stages[]`: a tree of estimates each. A figure that this version
+doesn't compute has no key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 
+from compiler.estimates import Estimate, as_dict
+from compiler.memory import compute_bytes, memory, stage_parameters, stages
 from compiler.pipeline import Compiled
 from compiler.plan import Decision, PhasePlan
 from compiler.plan_json import phase_dict, plan_json
+from llamac.sizes import size_text
 
 AXES = ("dp", "fsdp", "tp", "pp", "cp", "ep", "etp")
 
@@ -25,8 +30,22 @@ def as_json(compiled: Compiled) -> dict[str, object]:
         "parameters": {"total": total, "active": total},
         "flops_per_token": _number(figures["flops_per_token"].value),
         "layout": layout(plan.main),
-        "phases": [{**phase_dict(phase), "layout": layout(phase)} for phase in plan.phases],
+        "memory": memory_json(compiled, plan.phases.index(plan.main)),
+        "phases": [
+            {**phase_dict(phase), "layout": layout(phase), "memory": memory_json(compiled, i)}
+            for i, phase in enumerate(plan.phases)
+        ],
     }
+
+
+def memory_of(compiled: Compiled, index: int) -> Estimate:
+    """Bytes of one rank of each pipeline stage, in one phase."""
+    phase, program = compiled.plan.phases[index], compiled.programs[index]
+    return memory(phase, program, compute_bytes(compiled.plan.spec.train))
+
+
+def memory_json(compiled: Compiled, index: int) -> dict[str, object]:
+    return {"stages": [as_dict(stage) for stage in memory_of(compiled, index).children]}
 
 
 def layout(phase: PhasePlan) -> dict[str, object]:
@@ -56,8 +75,8 @@ def as_text(compiled: Compiled) -> str:
         f"{figures['flops_per_token'].value:,.4g} FLOP a token, "
         f"{figures['tokens'].value:,.0f} tokens in all",
     ]
-    for phase in plan.phases:
-        lines += ["", *_phase_lines(phase)]
+    for index, phase in enumerate(plan.phases):
+        lines += ["", *_phase_lines(phase), "", *_memory_lines(compiled, index)]
     return "\n".join(lines) + "\n"
 
 
@@ -74,9 +93,47 @@ def _phase_lines(phase: PhasePlan) -> Iterator[str]:
         yield f"    {'  '.join(cells)}".rstrip()
 
 
+def _memory_lines(compiled: Compiled, index: int) -> Iterator[str]:
+    """Stages alike share a line. Of libraries, communicators and the allocator nothing is known."""
+    phase, program = compiled.plan.phases[index], compiled.programs[index]
+    yield "    memory a rank, beside what libraries take"
+    held = (stage_parameters(stage, program) for stage in stages(phase, program))
+    parts = [stage.children for stage in memory_of(compiled, index).children]
+    names = [part.name for part in parts[0]]
+    rows: dict[tuple[str, ...], list[int]] = {}
+    for number, (count, terms) in enumerate(zip(held, parts, strict=True)):
+        values = [*(term.value for term in terms), sum(term.value for term in terms)]
+        cells = (f"{count:,}", *(size_text(value) for value in values))
+        rows.setdefault(cells, []).append(number)
+    head = ("", "held", *names, "in all")
+    table = [head, *((_stages_text(numbers), *cells) for cells, numbers in rows.items())]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for first, *rest in table:
+        cells = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
+        yield f"    {first.ljust(widths[0])}  {'  '.join(cells)}"
+
+
+def _stages_text(numbers: list[int]) -> str:
+    """`stage 0`, `stages 1..14`, `stages 1, 3`."""
+    first, last = numbers[0], numbers[-1]
+    if first == last:
+        return f"stage {first}"
+    if numbers == list(range(first, last + 1)):
+        return f"stages {first}..{last}"
+    return f"stages {', '.join(map(str, numbers))}"
+
+
 def _text(decision: Decision) -> str:
     value = decision.value
+    if isinstance(value, tuple):
+        return _runs(value)
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _runs(numbers: tuple[int, ...]) -> str:
+    """`0, 1 x 126, 0`"""
+    runs = [(value, len(list(run))) for value, run in groupby(numbers)]
+    return ", ".join(f"{value} x {n}" if n > 1 else f"{value}" for value, n in runs)
 
 
 def _reason(decision: Decision) -> str:

@@ -23,6 +23,7 @@ from dsl.suggest import closest
 from llamac import api
 from llamac.cli.exits import FAULT, FINE, FOUND
 from llamac.cli.report import show
+from llamac.plan_view import memory_of
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,9 @@ def _subject(spec: Spec, name: str | None) -> Subject | tuple[Diagnostic, ...] |
         if result.compiled is None:
             return result.diagnostics
         compiled = result.compiled
-        return Subject(name, compiled.graph, compiled.estimates, compiled)
+        main = compiled.plan.phases.index(compiled.plan.main)
+        figures = {**compiled.estimates, "memory": memory_of(compiled, main)}
+        return Subject(name, compiled.graph, figures, compiled)
     if name in models:
         graph = build_graph(models[name])
         return Subject(name, graph, estimates(graph, None), None)

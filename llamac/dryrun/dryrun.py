@@ -15,12 +15,12 @@ from typing import cast
 
 from backends.pytorch import emit
 from compiler.estimates import Estimate
-from compiler.memory import Stage, memory, stages
+from compiler.memory import Stage, compute_bytes, memory, stages
 from compiler.mesh import Mesh
 from compiler.pipeline import Compiled, programs
 from compiler.plan import PhasePlan
 from compiler.rank_program import RankProgram
-from compiler.traffic import compute_bytes, totals, traffic
+from compiler.traffic import totals, traffic
 from llamac.dryrun.record import Record
 from llamac.dryrun.result import CATEGORIES, Crashed, DryRun, Line, RankClass
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from math import log2
 
 from llamac.dryrun.record import MemoryJson
+from llamac.sizes import size_text
 
 CATEGORIES = ("parameters", "gradients", "optimizer", "gathered", "activations")
 
@@ -172,10 +172,3 @@ def _verdict(result: DryRun) -> str:
     found = [f"{wrong} differ from the rank program"] if wrong else []
     found += [f"{crashed} did not step"] if crashed else []
     return f"FAILED: {', '.join(found)}"
-
-
-def size_text(value: float) -> str:
-    """Three digits and a binary unit."""
-    units = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
-    power = min(int(log2(value)) // 10, len(units) - 1) if value >= 1 else 0
-    return f"{value / 1024**power:,.{0 if power == 0 else 2}f} {units[power]}"
