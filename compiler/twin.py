@@ -66,10 +66,10 @@ INITIAL_STD = 0.3
 
 
 LARGEST_WORLD = 72
-MOST_TWINS = 3
+MOST_TWINS = 2
 RINGS = ("pp", "cp")
 """Axes of which a rank's place matters: with two ranks next and previous are the same, and every
-permutation is its own inverse, so they get three at least."""
+permutation is its own inverse, so in some twin they get three at least."""
 
 
 @dataclass(frozen=True)
@@ -103,37 +103,43 @@ def twins_of(spec: PlanSpec, phase: PhasePlan) -> tuple[PlanSpec, ...]:
 
 
 def _atom_sizes(mesh: Mesh) -> tuple[AtomSizes, ...]:
-    """A mesh that is small and has no two equal atoms stays; others get the fewest ranks."""
+    """A mesh that is small and has no two equal atoms stays; others get the fewest ranks, in one
+    twin or two, that tell most apart."""
     own = {"kv" if atom.name == "tp" else atom.name: atom.size for atom in mesh.atoms}
     distinct = len(set(own.values())) == len(own)
     rings = all(own[ring] > 2 for ring in RINGS if ring in own)
     if distinct and rings and mesh.world <= SMALL_WORLD:
         return (AtomSizes(**own),)
-    candidates = sorted(_candidates(tuple(own)), key=lambda sizes: sizes.world)
-    chosen: list[AtomSizes] = []
-    missing = set(itertools.combinations(own, 2))
-    while not chosen or (missing and len(chosen) < MOST_TWINS):
-        best = max(candidates, key=lambda sizes: len(missing & _told_apart(sizes)))
-        chosen.append(best)
-        missing -= _told_apart(best)
-    return tuple(chosen)
+    candidates = _candidates(tuple(own))
+    choices = (*((one,) for one in candidates), *itertools.combinations(candidates, MOST_TWINS))
+    return min(choices, key=_cost)
+
+
+def _cost(twins: tuple[AtomSizes, ...]) -> tuple[int, int, int]:
+    """The most worth first, then the fewest ranks, also at once."""
+    worlds = [sizes.world for sizes in twins]
+    return -_worth(twins), sum(worlds), max(worlds)
 
 
 def _candidates(present: tuple[str, ...]) -> list[AtomSizes]:
-    """Sizes of 2 to 4 for every atom present; rings of 2 only where 3 ranks are too many."""
+    """Sizes of 2 to 4 for every atom present."""
     every = (
         AtomSizes(**dict(zip(present, sizes, strict=True)))
         for sizes in itertools.product((2, 3, 4), repeat=len(present))
     )
-    fitting = [sizes for sizes in every if sizes.world <= LARGEST_WORLD]
-    wide = [sizes for sizes in fitting if all(getattr(sizes, ring) != 2 for ring in RINGS)]
-    return wide or fitting
+    return [sizes for sizes in every if sizes.world <= LARGEST_WORLD]
+
+
+def _worth(twins: tuple[AtomSizes, ...]) -> int:
+    """How many pairs of atoms, and rings of more than two ranks, some twin shows."""
+    pairs = set[tuple[str, str]]().union(*map(_told_apart, twins))
+    return len(pairs) + sum(any(getattr(sizes, ring) > 2 for sizes in twins) for ring in RINGS)
 
 
 def _told_apart(sizes: AtomSizes) -> set[tuple[str, str]]:
-    """Pairs of atoms that differ."""
-    named = dataclasses.asdict(sizes)
-    return {(a, b) for a, b in itertools.permutations(named, 2) if named[a] != named[b]}
+    """Pairs of atoms that differ, of those that are present."""
+    named = {atom: size for atom, size in dataclasses.asdict(sizes).items() if size > 1}
+    return {(a, b) for a, b in itertools.combinations(named, 2) if named[a] != named[b]}
 
 
 def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
@@ -147,7 +153,8 @@ def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
         chunks = schedule.chunks if isinstance(schedule, Interleaved) else 1
         model = _deeper(model, atoms.pp * chunks)
     pieces = 2 * atoms.cp if atoms.cp > 1 else 1
-    seq_len = _free(atoms.tp, 12, taken, of=LOSS_CHUNK * pieces)
+    whole = math.lcm(pieces, LOSS_CHUNK * atoms.cp)  # equal pieces, and chunks of a rank's part
+    seq_len = _free(atoms.cp * atoms.tp, 12, taken, of=whole)
     return replace(
         spec,
         model=model,

@@ -6,6 +6,7 @@ import ast
 import contextlib
 import importlib
 import multiprocessing
+import os
 import time
 from collections.abc import Iterator, Mapping
 from multiprocessing.connection import wait
@@ -17,10 +18,14 @@ import torch
 from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]  public, re-exported
 
 from llamac.verify.result import Stopped
-from llamac.verify.worker import Record, Task, log_path, record_path, run_rank
+from llamac.verify.stuck import REQUEST
+from llamac.verify.worker import Record, Task, log_path, place_path, record_path, run_rank
 
 GRACE = 3.0
 """Seconds the other ranks get after one has died: they usually wait for it in a collective."""
+
+ANSWER = 5.0
+"""Seconds that ranks get to say where they hang."""
 
 
 def execute(task: Task, patience: float) -> tuple[list[Record], list[Stopped]]:
@@ -37,7 +42,8 @@ def execute(task: Task, patience: float) -> tuple[list[Record], list[Stopped]]:
         process.start()
     try:
         _await(processes, task, patience)
-        hanging = [rank for rank, process in enumerate(processes) if process.is_alive()]
+        hanging = {rank: p for rank, p in enumerate(processes) if p.is_alive()}
+        places = _places(hanging, task)
     finally:
         for process in processes:
             if process.is_alive():
@@ -47,7 +53,8 @@ def execute(task: Task, patience: float) -> tuple[list[Record], list[Stopped]]:
         rank for rank, process in enumerate(processes) if process.exitcode and rank not in hanging
     ]
     stopped = _crashes(task, crashed) or [
-        Stopped(rank, f"no progress for {patience:.0f} s") for rank in hanging
+        Stopped(rank, f"no progress for {patience:.0f} s: {place}")
+        for rank, place in places.items()
     ]
     return ([] if stopped else [_load(task.output, rank) for rank in range(task.world)]), stopped
 
@@ -101,6 +108,21 @@ def _await(processes: list[ForkProcess], task: Task, patience: float) -> None:
         now = sum(log.stat().st_size for log in logs if log.exists())
         if now > written:
             written, deadline = now, max(deadline, time.monotonic() + patience)
+
+
+def _places(hanging: Mapping[int, ForkProcess], task: Task) -> dict[int, str]:
+    """Where each rank waits, by its own answer."""
+    for process in hanging.values():
+        if process.pid is not None:
+            os.kill(process.pid, REQUEST)
+    answers = {rank: place_path(task.output, rank) for rank in hanging}
+    deadline = time.monotonic() + ANSWER
+    while time.monotonic() < deadline and not all(path.exists() for path in answers.values()):
+        time.sleep(0.05)
+    return {
+        rank: path.read_text(encoding="utf-8") if path.exists() else "it does not answer"
+        for rank, path in answers.items()
+    }
 
 
 def _crashes(task: Task, ranks: list[int]) -> list[Stopped]:

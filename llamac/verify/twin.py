@@ -21,7 +21,7 @@ from llamac.verify.execute import execute, import_ahead, store_for
 from llamac.verify.result import TwinResult
 from llamac.verify.worker import Task
 
-PATIENCE = 60.0
+PATIENCE = 45.0
 """Seconds without progress after which a twin counts as hanging."""
 
 

@@ -17,6 +17,8 @@ from typing import TypedDict, cast
 import torch
 from torch import Tensor
 
+from llamac.verify.stuck import RECORDED, answer_requests
+
 MODULES = ("config", "model", "parallel", "data", "train", "checkpoint")
 
 
@@ -69,6 +71,11 @@ def log_path(output: Path, rank: int) -> Path:
     return output / f"rank-{rank}.log"
 
 
+def place_path(output: Path, rank: int) -> Path:
+    """Where a rank that hangs says so, when it is asked."""
+    return output / f"rank-{rank}.place"
+
+
 def run_rank(rank: int, task: Task) -> None:
     """Entry of the forked process; leaves a record, or a traceback at the end of its log."""
     log = log_path(task.output, rank).open("w", encoding="utf-8")
@@ -92,6 +99,7 @@ def _observe(rank: int, task: Task) -> Record:
     train, parallel, data, config = (
         modules[name] for name in ("train", "parallel", "data", "config")
     )
+    answer_requests(place_path(task.output, rank), task.program, parallel.GROUPS)
     device = torch.device(task.device)
     parallel.connect(device)
     model, optimizer = train.build(device)
@@ -157,6 +165,7 @@ def _import_program(rank: int, task: Task) -> dict[str, ModuleType]:
         "MASTER_PORT": str(task.port),
         # the store is the parent's: rank 0 opens no port of its own, so none can be taken
         "TORCHELASTIC_USE_AGENT_STORE": "True",
+        **RECORDED,
         # what inductor compiles goes with the scratch folder
         "TORCHINDUCTOR_CACHE_DIR": str(task.output / "inductor"),
         "TORCHINDUCTOR_COMPILE_THREADS": "1",

@@ -19,6 +19,7 @@ from tests.twin.programs import compiled, emitted
 
 PLAN = plan(llama(12), Spread(dp=2, fsdp=2))
 TENSOR_PLAN = plan(llama(12), Spread(tp=2))
+MESH_PLAN = plan(llama(12), Spread(dp=2, fsdp=2, tp=2))
 STEP = "    lr = learning_rate(step)\n"
 
 
@@ -52,6 +53,34 @@ def test_a_hang_is_a_difference() -> None:
     assert not result.ok
     assert {stop.rank for stop in result.twins[0].stopped} == {0, 1}
     assert "no progress" in result.twins[0].stopped[0].message
+
+
+def test_a_deadlock_names_what_each_rank_waits_in() -> None:
+    """Neighbours that reduce over two axes in opposite orders: a ring in which all wait."""
+    files = dict(emitted(compiled(MESH_PLAN)))
+    planted = (
+        '    axes = ["tp", "fsdp"]\n'
+        '    if parallel.coordinate("tp") == parallel.coordinate("fsdp"):\n'
+        "        axes.reverse()\n"
+        "    for axis in axes:\n"
+        "        parallel.all_reduce(valid, axis)\n"
+    )
+    assert STEP in files["train.py"]
+    files["train.py"] = files["train.py"].replace(STEP, STEP + planted)
+    asked = Asked(program=files, patience=5.0)
+    (twin,) = verify(compiled(MESH_PLAN), emitted, asked).twins
+    line = files["train.py"].splitlines().index("        parallel.all_reduce(valid, axis)") + 1
+    waits = {
+        axis: f"waits in all_reduce over {axis}, at train.py:{line}: "
+        "parallel.all_reduce(valid, axis), in parallel.py:"
+        for axis in ("tp", "fsdp")
+    }
+    # of fsdp 2 x tp 3, rank 2 f + t: those with t == f wait over fsdp, the others over tp
+    for stop in twin.stopped:
+        assert any(said in stop.message for said in waits.values()), stop
+    assert {stop.rank for stop in twin.stopped} == set(range(6))
+    over_fsdp = {stop.rank for stop in twin.stopped if waits["fsdp"] in stop.message}
+    assert over_fsdp == {0, 4}
 
 
 def test_an_exit_without_a_traceback_is_a_difference() -> None:
