@@ -1,7 +1,7 @@
 """What the pages of docs/ and the README show is what llamac says.
 
 Fences are held to it: `llamac [NAME] [more]` is a file that `llamac check` must accept (`more`: it
-goes on from the one before); `console` is commands and all that they print, in a folder with those
+goes on); `console` is commands and all that they print, in a folder with those
 files, examples/ and nothing else. `--update-golden` (`make docs`) writes the outputs again.
 """
 
@@ -42,12 +42,12 @@ def folder_with_llamac(folder: Path) -> Path:
 
 
 def shell(command: str, folder: Path) -> str:
-    """Both outputs of the command; no machine's colour, width or language."""
+    """Both outputs of the command; no colour, no language of the machine."""
     path = f"{folder / '.bin'}:{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=folder,
-        env={"PATH": path, "NO_COLOR": "1", "COLUMNS": "100", "LC_ALL": "C.UTF-8"},
+        env={"PATH": path, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1", "LC_ALL": "C.UTF-8"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -56,27 +56,24 @@ def shell(command: str, folder: Path) -> str:
     return "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
 
 
-def checked(info: list[str], body: str, folder: Path, before: str) -> str:
-    """Write the file, and refuse one with an error; returns its text."""
+def checked(info: list[str], body: str, folder: Path) -> None:
+    """Write the file, and refuse one with an error."""
     more = info[-1:] == ["more"]
     names = info[1:-1] if more else info[1:]
-    text = before + body if more else body
     file = folder / (names[0] if names else "page.llama")
+    text = (file.read_text(encoding="utf-8") if more else "") + body
     file.write_text(text, encoding="utf-8")
     said = shell(f"llamac check {file.name}", folder)
     assert said == "1 file: no errors\n", f"{text}\n{said}"
-    return text
 
 
 def said_again(page: Path, folder: Path) -> str:
     """The page with every output as it is now."""
-    before = ""
 
     def fence(match: re.Match[str]) -> str:
-        nonlocal before
         info, body = match["info"].split(), match["body"]
         if info[:1] == ["llamac"]:
-            before = checked(info, body, folder, before)
+            checked(info, body, folder)
         if info != ["console"]:
             return match[0]
         made = "".join(f"$ {c[1]}\n{shell(c[1], folder)}" for c in COMMAND.finditer(body))
