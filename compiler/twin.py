@@ -202,8 +202,8 @@ def _pipeline(schedule: Schedule) -> Schedule:
 
 
 def _deeper(model: ModelSpec, virtual: int) -> ModelSpec:
-    """Layers for every stage but one, which runs without: uneven stages, and an empty one."""
-    wanted = max(model.layers, virtual - 1)
+    """As many layers as stages: with the ends, the first stage runs none and a late one two."""
+    wanted = max(model.layers, virtual)
     pattern = model.layer.indices
     indices = tuple(pattern[i % len(pattern)] for i in range(wanted))
     return replace(model, layers=wanted, layer=Pattern(kinds=model.layer.kinds, indices=indices))

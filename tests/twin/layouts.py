@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from compiler.schema import ClusterSpec, CpuNode, ModelSpec, PlanSpec, TrainSpec
 from compiler.schema.model import (
+    EmbeddingSpec,
+    Geglu,
     Gqa,
     HeadSpec,
     LayerSpec,
     Llama3Scaling,
     RmsNorm,
     Rope,
+    SlidingMask,
     Swiglu,
 )
+from compiler.schema.plan import Axis, Gpipe, Interleaved, OneFOneB, Schedule
 from compiler.schema.train import AdamW, Constant, Cosine, EvalSpec, TextData, TokenData, Wsd
-from dsl.schema import Count, Pattern
+from dsl.schema import AUTO, Auto, Count, Pattern
 
 MICROBATCH = 4
+ONE_F_ONE_B = OneFOneB()
 
 
 def llama(kv_heads: int, tied: bool = False) -> ModelSpec:
@@ -75,12 +81,34 @@ def two_kinds() -> ModelSpec:
     return replace(llama(4), layer=Pattern(kinds=kinds, indices=(0, 0, 1, 0, 0, 1)))
 
 
+def gemma() -> ModelSpec:
+    """Gemma 2 in small: every second layer sees a window, norms before and after, caps, GEGLU."""
+    attention = replace(
+        llama(12).layer.kinds[0].attention, rope=Rope(theta=10_000.0), softcap=5.0, scale=0.2
+    )
+    sees_all = LayerSpec(attention=attention, ffn=Geglu(d_ff=1440), norms="both")
+    window = replace(sees_all, attention=replace(attention, mask=SlidingMask(window=64)))
+    return replace(
+        llama(12),
+        norm=RmsNorm(eps=1e-6, unit_offset=True),
+        layer=Pattern(kinds=(window, sees_all), indices=(0, 1) * 3),
+        head=HeadSpec(tied=True, softcap=3.0),
+        embedding=EmbeddingSpec(scale=512**0.5),
+    )
+
+
 @dataclass(frozen=True)
 class Spread:
     dp: int = 1
     fsdp: int = 1
     tp: int = 1
+    cp: int = 1
+    pp: int = 1
     microbatches: int = 1
+    schedule: Schedule = ONE_F_ONE_B
+    sharding: Literal["none", "zero2"] | Auto = AUTO
+    recompute: Literal["none", "full"] = "none"
+    order: tuple[Axis, ...] | Auto = AUTO
 
 
 def plan(model: ModelSpec, spread: Spread, **train: object) -> PlanSpec:
@@ -96,11 +124,17 @@ def plan(model: ModelSpec, spread: Spread, **train: object) -> PlanSpec:
     )
     return PlanSpec(
         model=model,
-        cluster=ClusterSpec(node=CpuNode(devices=spread.dp * spread.tp)),
+        cluster=ClusterSpec(node=CpuNode(devices=spread.dp * spread.tp * spread.cp * spread.pp)),
         train=replace(settings, **train),
         dp=spread.dp,
         fsdp=spread.fsdp,
         tp=spread.tp,
+        cp=spread.cp,
+        pp=spread.pp,
+        schedule=spread.schedule,
+        sharding=spread.sharding,
+        recompute=spread.recompute,
+        order=spread.order,
         microbatch=Count(MICROBATCH, "sequences"),
     )
 
@@ -126,9 +160,68 @@ LAYOUTS: dict[str, PlanSpec] = {
     "tied head, tp": plan(qwen3(12, tied=True), Spread(tp=2), lr_schedule=Constant()),
 }
 
+VALIDATED = TextData(train="data/text", validation="data/validation")
+PACKED = TokenData(train="data/tokens", separator=7)
+
+PIPELINES: dict[str, PlanSpec] = {
+    "gpipe, pp3": plan(
+        llama(12),
+        Spread(pp=3, microbatches=4, schedule=Gpipe()),
+        data=VALIDATED,
+        eval=EvalSpec(every=10, prompt="once"),
+    ),
+    "1f1b, pp3 x fsdp2": plan(qwen3(12), Spread(dp=2, fsdp=2, pp=3, microbatches=4)),
+    # stages of 0, 1, 1, 1, 2 and 1 layers
+    "interleaved, pp3": plan(
+        two_kinds(), Spread(pp=3, microbatches=4, schedule=Interleaved(chunks=2))
+    ),
+    "tied ends, pp3 x tp2": plan(llama(12, tied=True), Spread(pp=3, tp=2, microbatches=4)),
+    "tp2 x fsdp3 x pp4, accumulation, recomputed": plan(
+        llama(12), Spread(dp=3, fsdp=3, tp=2, pp=4, microbatches=8, recompute="full")
+    ),
+}
+
+CONTEXTS: dict[str, PlanSpec] = {
+    "cp3": plan(
+        llama(12),
+        Spread(cp=3, fsdp=3),
+        data=VALIDATED,
+        eval=EvalSpec(every=10, prompt="once"),
+    ),
+    "cp3 x tp2, packed": plan(llama(12), Spread(cp=3, fsdp=3, tp=2), data=PACKED),
+    "hybrid with cp3": plan(qwen3(12), Spread(dp=2, fsdp=3, cp=3, microbatches=3)),
+    "kv copies with cp3": plan(llama(1), Spread(tp=2, cp=3, fsdp=3)),
+    "sliding masks, cp3": plan(gemma(), Spread(cp=3, fsdp=3, recompute="full"), data=PACKED),
+    "pp3 x cp2 x tp4": plan(llama(12), Spread(pp=3, cp=2, fsdp=2, tp=4, microbatches=4)),
+}
+
+SHARDINGS: dict[str, PlanSpec] = {
+    "zero2": plan(llama(12), Spread(dp=3, fsdp=3, microbatches=2, sharding="zero2")),
+    "no sharding, cp3": plan(
+        llama(12), Spread(dp=2, cp=3, microbatches=2, sharding="none", order=("dp", "cp"))
+    ),
+}
+
 MORE: dict[str, PlanSpec] = {
     "two kinds of layers": plan(two_kinds(), Spread(dp=2, fsdp=2, tp=2)),
     "multi-query, tp2": plan(llama(1), Spread(tp=2)),
     "all atoms": plan(llama(2), Spread(dp=4, fsdp=2, tp=4, microbatches=2)),
     "one process": plan(llama(12), Spread(microbatches=2)),
+    "kv copies of several heads with cp": plan(llama(2), Spread(tp=4, cp=3, fsdp=3)),
+    "gemma, interleaved": plan(
+        gemma(), Spread(pp=3, tp=2, microbatches=4, schedule=Interleaved(chunks=2))
+    ),
+    "gemma, interleaved, cp": plan(
+        gemma(), Spread(pp=3, cp=2, fsdp=2, microbatches=4, schedule=Interleaved(chunks=2))
+    ),
+    "hybrid pipeline": plan(llama(12), Spread(dp=4, fsdp=2, pp=3, microbatches=4)),
+    "all axes": plan(
+        llama(12),
+        Spread(dp=2, fsdp=4, tp=2, cp=2, pp=4, microbatches=8, schedule=Interleaved(chunks=2)),
+        data=VALIDATED,
+        eval=EvalSpec(every=10),
+    ),
+    "pp innermost": plan(
+        qwen3(12), Spread(dp=2, fsdp=2, pp=3, microbatches=4, order=("pp", "tp", "cp", "dp"))
+    ),
 }

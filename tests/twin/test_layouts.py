@@ -6,7 +6,7 @@ import pytest
 
 from compiler.schema import PlanSpec
 from llamac.verify.verify import Asked, verify
-from tests.twin.layouts import LAYOUTS, MORE
+from tests.twin.layouts import CONTEXTS, LAYOUTS, MORE, PIPELINES, SHARDINGS
 from tests.twin.programs import compiled, emitted
 
 OBSERVABLES = {
@@ -37,6 +37,21 @@ def holds(spec: PlanSpec, asked: Asked | None = None) -> None:
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_layout(name: str) -> None:
     holds(LAYOUTS[name])
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_pipeline(name: str) -> None:
+    holds(PIPELINES[name])
+
+
+@pytest.mark.parametrize("name", CONTEXTS)
+def test_context(name: str) -> None:
+    holds(CONTEXTS[name])
+
+
+@pytest.mark.parametrize("name", SHARDINGS)
+def test_sharding(name: str) -> None:
+    holds(SHARDINGS[name])
 
 
 @pytest.mark.long
