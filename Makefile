@@ -4,7 +4,7 @@
 #   make test         the test suite
 #   make test-long    the tests that are too slow for it
 #   make lint types   ruff; pyright in strict mode
-#   make docs         print again the pages of docs/ that are read from the code
+#   make docs         print again what docs/ and the README show of the code
 #   make benchmarks   start-up, compile time, size of programs, time of a check
 #   make clean        remove all of the above
 
@@ -34,9 +34,8 @@ lint: install-dev
 types: install-dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-docs: install
-	$(BIN)/python scripts/schema_reference.py > docs/schema.md
-	$(BIN)/python scripts/error_reference.py > docs/errors.md
+docs: install-dev
+	$(PYTEST) tests/docs --update-golden
 
 benchmarks: install
 	$(BIN)/python benchmarks/measure.py
