@@ -14,6 +14,8 @@ from compiler.schedules import ScheduleKind
 from compiler.schema import PlanSpec
 
 Origin = Literal["written", "default", "inherited", "derived", "chosen"]
+Recompute = Literal["none", "full"] | tuple[str, ...]
+"""A tuple names operators whose outputs the backward computes again."""
 Value = int | float | str | bool | None | tuple[int, ...]
 
 
@@ -47,7 +49,7 @@ class PhasePlan:
     microbatches: int
     loss_chunks: int
     sharding: Literal["none", "zero1", "zero2", "zero3"]
-    recompute: Literal["none", "full"]
+    recompute: Recompute
     schedule: ScheduleKind
     stages: tuple[int, ...]
     cuts: tuple[tuple[str, tuple[str, ...]], ...]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from backends.pytorch.weights import axis_of
-from compiler.rank_program import Fsdp, Pipeline, RankProgram
+from compiler.rank_program import Compute, Fsdp, Kept, Pipeline, RankProgram
 from compiler.schedules import ScheduleKind
 from compiler.schema import PlanSpec
 from compiler.schema.train import Constant, Cosine, LrSchedule, TextData, TokenData, Wsd
@@ -24,6 +24,7 @@ class Features:
     pp                         the schedule, where there is a pipeline
     numbered                   dp, pp, cp, tp as far as present: how ranks count, outermost first
     partial_axes               axes over which some gradients are still to be summed
+    recomputed                 operators whose outputs the backward computes again
     """
 
     replicate: bool
@@ -33,6 +34,7 @@ class Features:
     pp: ScheduleKind | None
     numbered: tuple[str, ...]
     partial_axes: tuple[str, ...]
+    recomputed: tuple[str, ...]
     tied: bool
     clip: bool
     schedule: Literal["cosine", "wsd", "constant"]
@@ -118,6 +120,7 @@ def features_of(program: RankProgram, spec: PlanSpec) -> Features:
         pp=next((n.schedule for n in program.delegated if isinstance(n, Pipeline)), None),
         numbered=tuple(axis for axis, has in program.mesh.axes if has or axis == "dp"),
         partial_axes=tuple(axis_of(program.mesh, s.atoms) for s in program.step.gradient_sums),
+        recomputed=_recomputed(program),
         tied=any(parameter.tied_to for parameter in program.head.parameters),
         clip=program.step.clip is not None,
         schedule=schedule(train.lr_schedule),
@@ -125,6 +128,12 @@ def features_of(program: RankProgram, spec: PlanSpec) -> Features:
         evaluates=evaluation is not None,
         samples=evaluation is not None and evaluation.prompt is not None,
     )
+
+
+def _recomputed(program: RankProgram) -> tuple[str, ...]:
+    computes = (s for kind in program.kinds for s in kind.statements if isinstance(s, Compute))
+    again = {s.operator.name for s in computes if s.output.kept is Kept.RECOMPUTED}
+    return tuple(sorted(again))
 
 
 def schedule(schedule: LrSchedule) -> Literal["cosine", "wsd", "constant"]:

@@ -48,7 +48,7 @@ def lower_block(block: Block, phase: PhasePlan) -> BlockProgram:
     if not block.losses:
         output = walk.bring(output, _cut(phase, walk.dims[output]))
     statements, inputs = keep(
-        tuple(walk.statements), inputs, phase.recompute == "full" and not _is_end(block)
+        tuple(walk.statements), inputs, "none" if _is_end(block) else phase.recompute
     )
     return BlockProgram(
         block.name,

@@ -1,8 +1,8 @@
 """keep: what the backward finds of every value.
 
-An operator says which inputs (and whether its output) its backward reads. A gathered activation
-that only matrix products and attention read is gathered again; a region's values are computed
-again; all else that is read is saved, the input of a repeated gather included. A block that is
+An operator says which inputs (and whether its output) its backward reads. What is gathered is
+gathered again; a region's values are computed again, and so are the outputs of operators that the
+plan lists; all else that is read is saved, the inputs of what runs again included. A block that is
 recomputed keeps its input only.
 """
 
@@ -11,26 +11,48 @@ from __future__ import annotations
 from dataclasses import replace
 
 from compiler.lower.walk import Line
-from compiler.operators import Attention, Linear
+from compiler.plan import Recompute
 from compiler.rank_program import Collective, Compute, Kept, LocalValue, Region, Statement
 
 
 def keep(
-    statements: tuple[Statement, ...], inputs: tuple[LocalValue, ...], recompute: bool
+    statements: tuple[Statement, ...], inputs: tuple[LocalValue, ...], recompute: Recompute
 ) -> tuple[tuple[Statement, ...], tuple[LocalValue, ...]]:
     """The same statements and inputs, with `kept` filled in. Data is never counted as saved."""
-    needed = _needed(statements)
-    regathered = _gathered_for_products(statements) & needed
-    needed |= {
-        s.input for s in statements if isinstance(s, Collective) and s.output.name in regathered
-    }
-    if recompute:
-        needed, regathered = {value.name for value in inputs}, set[str]()
-    marked = tuple(_marked(statement, needed, regathered) for statement in statements)
-    stream = {value.name for value in inputs if "d_model" in value.dims} & needed
+    if recompute == "full":
+        found = {value.name: Kept.SAVED for value in inputs}
+    else:
+        listed = () if recompute == "none" else recompute
+        found = _found(statements, listed)
+    marked = tuple(_marked(statement, found) for statement in statements)
     return marked, tuple(
-        replace(value, kept=Kept.SAVED) if value.name in stream else value for value in inputs
+        replace(value, kept=found.get(value.name, Kept.DROPPED))
+        if "d_model" in value.dims
+        else value
+        for value in inputs
     )
+
+
+def _found(statements: tuple[Statement, ...], listed: tuple[str, ...]) -> dict[str, Kept]:
+    """Every value that the backward reads or makes others of, and how it finds it."""
+    makers = {s.output.name: s for s in statements if not isinstance(s, Region)}
+    gathered = _gathered_again(statements)
+    found: dict[str, Kept] = {}
+    pending = _needed(statements)
+    while pending:
+        name = pending.pop()
+        if name in found:
+            continue
+        match makers.get(name):
+            case Compute(operator=operator, inputs=read) if operator.name in listed:
+                found[name] = Kept.RECOMPUTED
+                pending |= set(read)
+            case Collective(input=read) if name in gathered:
+                found[name] = Kept.REGATHERED
+                pending.add(read)
+            case _:
+                found[name] = Kept.SAVED
+    return found
 
 
 def _needed(statements: tuple[Statement, ...]) -> set[str]:
@@ -48,40 +70,20 @@ def _needed(statements: tuple[Statement, ...]) -> set[str]:
     return found
 
 
-def _gathered_for_products(statements: tuple[Statement, ...]) -> set[str]:
-    """Outputs of all-gathers read by matrix products or attention only: a region computes its own
-    values again, from inputs that it holds."""
-    others: set[str] = set()
-    for statement in statements:
-        match statement:
-            case Compute(operator=Linear() | Attention()):
-                pass
-            case Region():
-                others |= set(statement.sliced)
-            case Compute():
-                others |= set(statement.inputs)
-            case Collective():
-                others.add(statement.input)
-    return {
-        statement.output.name
-        for statement in statements
-        if isinstance(statement, Collective)
-        and statement.pair == "all_gather"
-        and statement.output.name not in others
-    }
+def _gathered_again(statements: tuple[Statement, ...]) -> set[str]:
+    """Outputs of all-gathers, but those that a region holds: it computes its own values again,
+    from inputs that stay."""
+    held = {name for s in statements if isinstance(s, Region) for name in s.sliced}
+    gathers = (s for s in statements if isinstance(s, Collective) and s.pair == "all_gather")
+    return {s.output.name for s in gathers} - held
 
 
-def _marked(statement: Statement, needed: set[str], regathered: set[str]) -> Statement:
-    def kept(name: str) -> Kept:
-        if name not in needed:
-            return Kept.DROPPED
-        return Kept.REGATHERED if name in regathered else Kept.SAVED
-
+def _marked(statement: Statement, found: dict[str, Kept]) -> Statement:
     match statement:
         case Compute() | Collective():
-            return replace(
-                statement, output=replace(statement.output, kept=kept(statement.output.name))
-            )
+            output = statement.output
+            kept = found.get(output.name, Kept.DROPPED)
+            return replace(statement, output=replace(output, kept=kept))
         case Region():
             return replace(
                 statement, statements=tuple(_recomputed(line) for line in statement.statements)

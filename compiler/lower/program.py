@@ -11,7 +11,6 @@ from compiler.plan import PhasePlan
 from compiler.rank_program import (
     BlockProgram,
     Checkpoint,
-    Collective,
     Delegated,
     Fsdp,
     GradientSum,
@@ -20,6 +19,7 @@ from compiler.rank_program import (
     NormGroup,
     Pipeline,
     RankProgram,
+    Region,
     StepProgram,
     TiedSum,
 )
@@ -122,13 +122,12 @@ def _delegated(phase: PhasePlan, blocks: tuple[BlockProgram, ...]) -> tuple[Dele
     layers = blocks[1:-1] if phase.recompute == "full" else ()
     checkpoints = (
         *(Checkpoint(block.name, "full") for block in layers),
-        *(Checkpoint(b.name, "selective") for b in blocks if b not in layers and _regathers(b)),
+        *(Checkpoint(b.name, "selective") for b in blocks if b not in layers and _runs_again(b)),
     )
     return (fsdp, *(pipeline if phase.mesh.axis("pp") else ()), *checkpoints)
 
 
-def _regathers(block: BlockProgram) -> bool:
-    return any(
-        isinstance(statement, Collective) and statement.output.kept is Kept.REGATHERED
-        for statement in block.statements
-    )
+def _runs_again(block: BlockProgram) -> bool:
+    """Whether the backward makes again what the forward made, regions apart."""
+    again = (Kept.REGATHERED, Kept.RECOMPUTED)
+    return any(s.output.kept in again for s in block.statements if not isinstance(s, Region))

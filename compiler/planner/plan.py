@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from compiler.graph import ModelGraph
 from compiler.plan import PhasePlan, Plan
@@ -11,8 +11,9 @@ from compiler.planner.batch import resolve_microbatches, resolve_run
 from compiler.planner.context import Context, Refused
 from compiler.planner.cuts import check_cuts, resolve_cuts
 from compiler.planner.mesh import device_kind, resolve_mesh
+from compiler.planner.recompute import resolve_recompute
 from compiler.planner.stages import check_microbatches, resolve_stages
-from compiler.problems import MeshMismatch, NotYet
+from compiler.problems import MeshMismatch
 from compiler.schema import PlanSpec
 from dsl.diagnostics import Diagnostic
 from dsl.schema import Auto
@@ -41,7 +42,7 @@ def _phase(context: Context, graph: ModelGraph) -> PhasePlan:
     if not context.has(MeshMismatch):  # a wrong tp or cp would be told again for all it divides
         check_cuts(context, graph, run.seq_len if run else None)
     _compile(context)
-    recompute = _recompute(context)
+    recompute = resolve_recompute(context, graph)
     if ranks is None or run is None:
         raise Refused
     shares = resolve_microbatches(context, ranks.mesh, run)
@@ -70,26 +71,6 @@ def _attempt(resolve: Callable[[Context], T], context: Context) -> T | None:
         return resolve(context)
     except Refused:
         return None
-
-
-def _recompute(context: Context) -> Literal["none", "full"]:
-    match context.spec.recompute:
-        case "none" | "full" as written:
-            reason = "layers keep their input only" if written == "full" else "gathers run again"
-            context.decide("recompute", written, context.origin("recompute"), reason)
-            return written
-        case Auto():
-            context.decide("recompute", "none", "default", "gathers run again")
-            return "none"
-        case tuple():
-            context.problem(
-                NotYet(
-                    span=context.span("recompute"),
-                    what="recomputing a list of operators",
-                    instead="`none` or `full`",
-                )
-            )
-            return "none"
 
 
 def _compile(context: Context) -> None:
