@@ -45,6 +45,8 @@ class MeshMismatch(Problem):
     def helps(self) -> tuple[str, ...]:
         if not self.legal:
             return (f"`dp = auto` becomes what the other axes leave of {self.world:,} ranks",)
+        if self.written == "dp":
+            return ("write " + " or ".join(f"`dp = {value}`" for value, _ in self.legal),)
         choices = (f"`{self.written} = {value}` (gives dp = {dp})" for value, dp in self.legal)
         return ("write " + " or ".join(choices),)
 
