@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from compiler.estimates import NOT_BUILT, Estimate
-from compiler.plan import Plan
+from compiler.plan import PhasePlan, Plan
 from compiler.problems import AssertFailed, AssertUnknown, EstimateNotBuilt
 from dsl.diagnostics import Diagnostic, Problem
 from dsl.evaluate import Atom, Listed, UnknownPath, evaluate, parts, show_atom
@@ -24,23 +24,24 @@ from dsl.units import Quantity
 
 
 def check_asserts(
-    plan: Plan, figures: Mapping[str, Estimate], asserts: tuple[Assert, ...]
+    plan: Plan, phase: PhasePlan, figures: Mapping[str, Estimate], asserts: tuple[Assert, ...]
 ) -> tuple[Diagnostic, ...]:
-    """A diagnostic for every assert that does not hold, or that nothing can answer."""
-    known = known_values(plan, figures)
-    found = (_check(constraint, known) for constraint in asserts)
+    """A diagnostic for every assert that a phase does not hold, or that nothing can answer."""
+    known = known_values(phase, figures)
+    place = f"in phase {phase.name}: " if len(plan.phases) > 1 else ""
+    found = (_check(constraint, known, place) for constraint in asserts)
     return tuple(problem.diagnostic() for problem in found if problem is not None)
 
 
-def known_values(plan: Plan, figures: Mapping[str, Estimate]) -> dict[str, Atom]:
+def known_values(phase: PhasePlan, figures: Mapping[str, Estimate]) -> dict[str, Atom]:
     """Every path that an assert or `explain` may name, with its value."""
     trees = (pair for root in figures.values() for pair in root.walk())
     values: dict[str, Atom] = {path: Quantity.of(tree.value) for path, tree in trees}
-    values |= _fields(plan.spec, "")
-    return values | {decision.path: _atom(decision.value) for decision in plan.main.decisions}
+    values |= _fields(phase.spec, "")
+    return values | {decision.path: _atom(decision.value) for decision in phase.decisions}
 
 
-def _check(constraint: Assert, known: Mapping[str, Atom]) -> Problem | None:
+def _check(constraint: Assert, known: Mapping[str, Atom], place: str) -> Problem | None:
     def lookup(path: str) -> Atom | UnknownPath:
         return known[path] if path in known else UnknownPath(path, constraint.span)
 
@@ -64,7 +65,7 @@ def _check(constraint: Assert, known: Mapping[str, Atom]) -> Problem | None:
             ]
             compared = isinstance(constraint.expression, Operation)
             text = ", ".join(dict.fromkeys(values)) if compared and values else "it is false"
-            return AssertFailed(span=constraint.span, text=constraint.text, values=text)
+            return AssertFailed(span=constraint.span, text=constraint.text, values=f"{place}{text}")
 
 
 def _fields(value: object, prefix: str) -> dict[str, Atom]:

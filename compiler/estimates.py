@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from compiler.graph import Block, ModelGraph, Parameter
 from compiler.operators import Attention, Linear
-from compiler.plan import Plan
+from compiler.plan import PhasePlan, Plan
 
 NOT_BUILT = ("memory", "step_time", "mfu", "days", "price", "goodput", "power", "energy")
 """Roots of paths that the language reserves for the cost model."""
@@ -90,41 +90,67 @@ def _block_flops(graph: ModelGraph, block: Block, seq_len: int) -> Estimate:
     return Estimate(block.name, count * one, "FLOP", formula or "none", "graph", tuple(children))
 
 
-def estimates(graph: ModelGraph, plan: Plan | None) -> Mapping[str, Estimate]:
-    """All figures by root name; those of a run only where there is a plan."""
+def estimates(
+    graph: ModelGraph, plan: Plan | None, phase: PhasePlan | None = None
+) -> Mapping[str, Estimate]:
+    """All figures by root name; those of a run only where there is a plan.
+
+    What differs by phase is that of `phase`, or of the phase with most tokens.
+    """
     found = [parameters(graph)]
     if plan is not None:
-        found += _run(graph, plan)
+        found += _run(graph, plan, phase or plan.main)
     return {estimate.name: estimate for estimate in found}
 
 
-def _run(graph: ModelGraph, plan: Plan) -> list[Estimate]:
-    phase = plan.main
-    per_token = flops_per_token(graph, phase.seq_len)
-    tokens_per_step = Estimate(
+def _run(graph: ModelGraph, plan: Plan, shown: PhasePlan) -> list[Estimate]:
+    several = len(plan.phases) > 1
+    per_token = {phase: flops_per_token(graph, phase.seq_len) for phase in plan.phases}
+    step = {phase: _tokens_per_step(phase) for phase in plan.phases}
+    tokens = {
+        phase: Estimate(
+            phase.name if several else "tokens",
+            phase.steps * phase.tokens_per_step,
+            "tokens",
+            f"{phase.steps:,} steps x {phase.tokens_per_step:,}",
+            "train",
+            (step[phase],),
+        )
+        for phase in plan.phases
+    }
+    flops = {
+        phase: Estimate(
+            phase.name if several else "flops",
+            per_token[phase].value * tokens[phase].value,
+            "FLOP",
+            f"{per_token[phase].value:.4g} a token x {tokens[phase].value:,.0f} tokens",
+            "flops_per_token, tokens",
+            (per_token[phase],),
+        )
+        for phase in plan.phases
+    }
+    sums = (
+        (_over_phases("tokens", [*tokens.values()]), _over_phases("flops", [*flops.values()]))
+        if several
+        else (tokens[shown], flops[shown])
+    )
+    return [per_token[shown], step[shown], *sums]
+
+
+def _tokens_per_step(phase: PhasePlan) -> Estimate:
+    return Estimate(
         "tokens_per_step",
         phase.tokens_per_step,
         "tokens",
         f"{phase.global_batch:,} sequences x {phase.seq_len:,}",
         "train.global_batch, train.seq_len",
     )
-    tokens = Estimate(
-        "tokens",
-        phase.steps * phase.tokens_per_step,
-        "tokens",
-        f"{phase.steps:,} steps x {phase.tokens_per_step:,}",
-        "train",
-        (tokens_per_step,),
-    )
-    flops = Estimate(
-        "flops",
-        per_token.value * tokens.value,
-        "FLOP",
-        f"{per_token.value:.4g} a token x {tokens.value:,.0f} tokens",
-        "flops_per_token, tokens",
-        (per_token,),
-    )
-    return [per_token, tokens_per_step, tokens, flops]
+
+
+def _over_phases(name: str, parts: list[Estimate]) -> Estimate:
+    total = sum(part.value for part in parts)
+    names = " + ".join(part.name for part in parts)
+    return Estimate(name, total, parts[0].unit, names, "the phases of the run", tuple(parts))
 
 
 def to_json(estimate: Estimate) -> str:

@@ -69,13 +69,25 @@ def compile_plan(
     plan, diagnostics = make_plan(name, spec, graph, origins or Origins())
     if plan is None:
         return Result(None, diagnostics)
-    figures = estimates(graph, plan)
-    diagnostics += check_asserts(plan, figures, asserts)
+    for phase in plan.phases:
+        diagnostics += check_asserts(plan, phase, estimates(graph, plan, phase), asserts)
+    diagnostics = tuple(dict.fromkeys(diagnostics))
     if any(diagnostic.is_error for diagnostic in diagnostics):
         return Result(None, diagnostics)
     clip = spec.train.clip
     programs = tuple(lower(phase, graph, clip) for phase in plan.phases)
-    return Result(Compiled(graph, plan, figures, programs), diagnostics)
+    return Result(Compiled(graph, plan, estimates(graph, plan), programs), diagnostics)
+
+
+def programs(compiled: Compiled) -> tuple[Compiled, ...]:
+    """One Compiled a program, in the order they run; its plan has the phases of that program.
+
+    Each goes on from the checkpoints of the one before.
+    """
+    return tuple(
+        Compiled(compiled.graph, part, estimates(compiled.graph, part), (program,))
+        for part, program in zip(compiled.plan.parts, compiled.programs, strict=True)
+    )
 
 
 def choose_plan(spec: Spec, name: str | None) -> str | Diagnostic:

@@ -6,7 +6,7 @@ in a `Decision` with its reason, so `plan`, `explain` and comments in generated 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from compiler.mesh import Mesh
@@ -31,8 +31,18 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class Before:
+    """What of the run lies before a phase. `sequences` are of that phase's own length, rounded up:
+    where it goes on in the data."""
+
+    steps: int = 0
+    sequences: int = 0
+
+
+@dataclass(frozen=True)
 class PhasePlan:
-    """One phase: steps over batches of one shape, on one mesh.
+    """One phase: steps over batches of one shape, on one mesh. `spec` is the plan's as it stands
+    for this phase alone.
 
     global_batch and microbatch are in sequences; microbatches are a rank's forwards of one step.
     `cuts` says over which atoms a named dimension is cut, outermost first: weights by heads,
@@ -41,6 +51,8 @@ class PhasePlan:
     """
 
     name: str
+    spec: PlanSpec
+    before: Before
     mesh: Mesh
     steps: int
     seq_len: int
@@ -59,6 +71,11 @@ class PhasePlan:
     def tokens_per_step(self) -> int:
         return self.global_batch * self.seq_len
 
+    @property
+    def last_step(self) -> int:
+        """Steps of the run that are done when the phase ends."""
+        return self.before.steps + self.steps
+
     def cut(self, dim: str) -> tuple[str, ...]:
         """Atoms that cut a dimension, outermost first; none where it is whole."""
         return dict(self.cuts).get(dim, ())
@@ -69,11 +86,18 @@ class PhasePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """A named plan of a spec, resolved."""
+    """A named plan of a spec, resolved. `run_steps` are those of the whole run, over which the
+    learning rate is laid out; `phases` may be a part of it (see `pipeline.programs`)."""
 
     name: str
     spec: PlanSpec
     phases: tuple[PhasePlan, ...]
+    run_steps: int
+
+    @property
+    def parts(self) -> tuple[Plan, ...]:
+        """A plan a program: one phase each."""
+        return tuple(replace(self, phases=(phase,)) for phase in self.phases)
 
     @property
     def main(self) -> PhasePlan:

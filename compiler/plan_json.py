@@ -24,6 +24,7 @@ def plan_json(compiled: Compiled) -> dict[str, object]:
     main = phase_dict(plan.main)
     return {
         "plan": plan.name,
+        "run_steps": plan.run_steps,
         **{key: value for key, value in main.items() if key != "name"},
         "phases": [phase_dict(phase) for phase in plan.phases],
         "estimates": {name: as_dict(tree) for name, tree in compiled.estimates.items()},
@@ -40,6 +41,7 @@ def phase_dict(phase: PhasePlan) -> dict[str, object]:
         "world": mesh.world,
         "mesh": [{"atom": atom.name, "size": atom.size} for atom in mesh.atoms],
         "axes": {axis: mesh.axis_size(axis) for axis, _ in mesh.axes},
+        "before": {"steps": phase.before.steps, "sequences": phase.before.sequences},
         "steps": phase.steps,
         "seq_len": phase.seq_len,
         "global_batch": phase.global_batch,

@@ -267,6 +267,32 @@ class UnknownPlan(Problem):
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnknownPhase(Problem):
+    """`phase NAME { ... }` of a plan says how it spreads a phase of its training run, so the
+    `train` block must have a phase of that name.
+    """
+
+    slug = "unknown-phase"
+    title: ClassVar[str] = "the run has no phase `{phase}`"
+    label: ClassVar[str] = "refines a phase that does not exist"
+
+    phase: str
+    known: tuple[str, ...]
+    train_span: Span | None
+
+    def secondary(self) -> tuple[Label, ...]:
+        if self.train_span is None or not self.known:
+            return ()
+        return (Label(self.train_span, f"phases: {', '.join(self.known)}"),)
+
+    def helps(self) -> tuple[str, ...]:
+        if not self.known:
+            return (f"write `phase {self.phase} {{ ... }}` in the `train` block first",)
+        name = closest(self.phase, self.known) or self.known[0]
+        return (f"write `phase {name} {{ ... }}`",)
+
+
+@dataclass(frozen=True, kw_only=True)
 class AssertFailed(Problem):
     """A constraint of the plan does not hold for the values that were resolved."""
 

@@ -36,6 +36,7 @@ from compiler.schema.train import (
     Data,
     EvalSpec,
     LrSchedule,
+    PhaseSpec,
     TextData,
     TokenData,
     TrainSpec,
@@ -97,9 +98,11 @@ class AtomSizes:
 
 
 def twins_of(spec: PlanSpec, phase: PhasePlan) -> tuple[PlanSpec, ...]:
-    """One twin where all atoms can differ pairwise within 72 ranks; otherwise the few in which
-    as many pairs as possible differ once."""
-    return tuple(_twin(spec, phase, atoms) for atoms in _atom_sizes(phase.mesh))
+    """One twin, or two in which as many pairs of atoms as possible differ once."""
+    # a program that is a phase of a run has other text
+    named = Named((("only", PhaseSpec()),)) if spec.train.phase.items else Named[PhaseSpec]()
+    twins = (_twin(phase.spec, phase, atoms) for atoms in _atom_sizes(phase.mesh))
+    return tuple(replace(twin, train=replace(twin.train, phase=named)) for twin in twins)
 
 
 def _atom_sizes(mesh: Mesh) -> tuple[AtomSizes, ...]:
@@ -172,7 +175,7 @@ def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
         pp=atoms.pp,
         schedule=schedule,
         stages=AUTO,
-        microbatch=Count(microbatch, "sequences"),
+        microbatch=microbatch,
         compile=False,
     )
 
@@ -340,7 +343,6 @@ def _train(train: TrainSpec) -> TrainSpec:
         clip=None if train.clip is None else CLIP,
         seed=train.seed + 17,
         data=_data(train.data),
-        phase=Named(),
     )
 
 

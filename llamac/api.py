@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from compiler.pipeline import Compiled, Result, choose_plan, compile_named, read
+from compiler.pipeline import Compiled, Result, choose_plan, compile_named, programs, read
 from compiler.plan_json import spec_hash
 from compiler.schema import PlanSpec
 from dsl.diagnostics import Diagnostic
@@ -119,6 +119,14 @@ def fix(planned: Planned, *, unsafe: bool = False) -> tuple[str, ...]:
     return tuple(own)
 
 
+def places(compiled: Compiled, target: Path) -> tuple[tuple[Path, Compiled], ...]:
+    """Where each program of a plan goes: into `target`, or a folder of it for each phase."""
+    parts = programs(compiled)
+    if len(parts) == 1:
+        return ((target, parts[0]),)
+    return tuple((target / part.plan.phases[0].name, part) for part in parts)
+
+
 def write(
     compiled: Compiled,
     target: Path,
@@ -127,7 +135,10 @@ def write(
     torch: TorchVersion = "2.13",
     force: bool = False,
 ) -> Written | Edited | Refused:
-    """Write the program of a plan into `target`: wholly or not at all, never over an edit."""
+    """Write a program into `target`: wholly or not at all, never over an edit.
+
+    `compiled` is of one program: of a plan with several, one that `places` names.
+    """
     # Here, since checking and planning start faster without templates and what writing needs.
     from backends.pytorch import emit
     from llamac.output import write as write_files
@@ -151,7 +162,7 @@ def compile(
     torch: TorchVersion = "2.13",
     force: bool = False,
 ) -> Written | Edited | Refused | Planned | NoSuchPlan:
-    """The plan called `name`, or the only one, as a program in `target`.
+    """The plan called `name`, or the only one, as a program in `target`, or several in its folders.
 
     A `Planned` comes back where the file or the plan has errors: they are in its `diagnostics`.
     """
@@ -159,8 +170,15 @@ def compile(
     if isinstance(planned, NoSuchPlan) or not planned.ok:
         return planned
     (chosen,) = planned.results
-    compiled, origins = planned.compiled(chosen), planned.origins
-    return write(compiled, Path(target), origins, torch=torch, force=force)
+    from llamac.output import Written
+
+    target, changed = Path(target), False
+    for place, part in places(planned.compiled(chosen), target):
+        result = write(part, place, planned.origins, torch=torch, force=force)
+        if not isinstance(result, Written):
+            return result
+        changed |= result.changed
+    return Written(target, changed)
 
 
 def verify(

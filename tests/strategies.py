@@ -231,7 +231,7 @@ def plan_specs(
         pp=mesh.pp,
         order=draw(orders()),
         schedule=schedule,
-        microbatch=Count(microbatch, "sequences"),
+        microbatch=microbatch,
         recompute=draw(st.sampled_from(["none", "full"])),
         sharding="none" if replicated else draw(st.sampled_from([whole, "zero2"])),
     )

@@ -15,7 +15,7 @@ from backends.pytorch.features import Features
 from backends.pytorch.names import Value
 from compiler.estimates import Estimate
 from compiler.pipeline import Compiled
-from compiler.plan import PhasePlan
+from compiler.plan import PhasePlan, Plan
 from compiler.rank_program import Fsdp, RankProgram
 from compiler.schema.cluster import CpuNode, GpuNode
 from compiler.schema.train import Constant, Cosine, TextData, TokenData, TrainSpec, Wsd
@@ -66,12 +66,12 @@ def config_text(
     origins: Origins,
 ) -> str:
     """All sections, in the order a reader asks for them."""
-    train = compiled.plan.spec.train
+    train = phase.spec.train
     sections = (
         ("The model", _model(model, compiled)),
         ("The mesh: how many ranks each axis has", _mesh(program, features)),
         ("The batch", _batch(phase)),
-        ("How it learns", _learning(train, phase, compiled)),
+        ("How it learns", _learning(phase, compiled.plan, features)),
         ("Precision", _precision(train)),
         ("Data", _data(train)),
         ("How it runs", _running(compiled, phase, program)),
@@ -128,9 +128,20 @@ def _batch(phase: PhasePlan) -> Iterator[Row]:
     yield Row("LOSS_CHUNK", chunk, note=f"loss_chunks = {phase.loss_chunks}")
 
 
-def _learning(train: TrainSpec, phase: PhasePlan, compiled: Compiled) -> Iterator[Row]:
-    yield Row("STEPS", phase.steps, "train.steps")
+def _learning(phase: PhasePlan, plan: Plan, features: Features) -> Iterator[Row]:
+    train = phase.spec.train
     optimizer = train.optimizer
+    if features.phased:
+        before = phase.before
+        yield Row("PHASE", phase.name, note="the part of the run that this program is")
+        yield Row("FIRST_STEP", before.steps, note="steps of the phases before it")
+        yield Row("FIRST_SEQUENCE", before.sequences, note="where it goes on in the data")
+        yield Row(
+            "STEPS", phase.last_step, note=f"of the run when this phase ends: {phase.steps:,} more"
+        )
+        yield Row("RUN_STEPS", plan.run_steps, note="of all phases: the learning rate's")
+    else:
+        yield Row("STEPS", phase.steps, "train.steps")
     yield Row("LR", optimizer.lr, "train.optimizer.lr", "the peak")
     yield Row("WARMUP", train.lr_schedule.warmup, "train.lr_schedule.warmup", "steps")
     match train.lr_schedule:
@@ -193,7 +204,7 @@ def _running(compiled: Compiled, phase: PhasePlan, program: RankProgram) -> Iter
     yield Row("LOG_EVERY", spec.train.log.every, "train.log.every", "steps")
     checkpoint = spec.train.checkpoint
     if checkpoint is None:
-        yield Row("CHECKPOINT_EVERY", phase.steps, note="at the end, and on a signal")
+        yield Row("CHECKPOINT_EVERY", phase.last_step, note="at the end, and on a signal")
         yield Row("CHECKPOINTS_KEPT", 1, note="only the newest")
     else:
         yield Row("CHECKPOINT_EVERY", checkpoint.every, "train.checkpoint.every", "steps")

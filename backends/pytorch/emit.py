@@ -41,7 +41,8 @@ class Program:
 def emit(
     compiled: Compiled, origins: Origins | None = None, torch: TorchVersion = "2.13"
 ) -> Program:
-    """The program of a plan's only phase. `origins` are for comments in config.py."""
+    """One program: `compiled` is of one phase (see `pipeline.programs`). `origins` are for comments
+    in config.py."""
     (phase,), (program,) = compiled.plan.phases, compiled.programs
     features = features_of(program, compiled.plan.spec)
     check_conventions(program)

@@ -25,6 +25,7 @@ class Features:
     numbered                   dp, pp, cp, tp as far as present: how ranks count, outermost first
     partial_axes               axes over which some gradients are still to be summed
     recomputed                 operators whose outputs the backward computes again
+    phased                     the program is one phase of a run, or may be
     """
 
     replicate: bool
@@ -37,6 +38,7 @@ class Features:
     recomputed: tuple[str, ...]
     tied: bool
     clip: bool
+    phased: bool
     schedule: Literal["cosine", "wsd", "constant"]
     data: Literal["text", "tokens"]
     evaluates: bool
@@ -123,6 +125,7 @@ def features_of(program: RankProgram, spec: PlanSpec) -> Features:
         recomputed=_recomputed(program),
         tied=any(parameter.tied_to for parameter in program.head.parameters),
         clip=program.step.clip is not None,
+        phased=bool(train.phase.items),
         schedule=schedule(train.lr_schedule),
         data=_data(train.data),
         evaluates=evaluation is not None,

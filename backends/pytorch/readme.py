@@ -16,6 +16,11 @@ def readme_context(
     return {
         "f": features,
         "plan": plan.name,
+        "phase": phase.name,
+        "phases": [name for name, _ in plan.spec.train.phase.items],
+        "first_step": phase.before.steps + 1,
+        "last_step": phase.last_step,
+        "run_steps": plan.run_steps,
         "world": phase.mesh.world,
         "torch": torch,
         "decisions": [

@@ -10,12 +10,11 @@ from compiler.planner.numbers import divisors
 from compiler.problems import (
     Contradiction,
     DoesNotDivide,
-    NotYet,
     ScheduleTooLong,
     Undetermined,
     VocabTooSmall,
 )
-from compiler.schema.train import Constant, Cosine, PhaseSpec, TextData, TokenData, Wsd
+from compiler.schema.train import Constant, Cosine, TextData, TokenData, Wsd
 from dsl.schema import Auto, Count
 
 LOGITS_BYTES = 64 * 2**20
@@ -27,7 +26,6 @@ chunks as that allows."""
 class Run:
     """What a phase trains on, however it is spread; batches in sequences."""
 
-    name: str
     steps: int
     seq_len: int
     global_batch: int
@@ -44,47 +42,29 @@ class Microbatches:
 
 def resolve_run(context: Context) -> Run:
     """seq_len, global_batch and steps: written, or derived from one another."""
-    train = context.spec.train
-    name, phase = _only_phase(context)
-    seq_len = phase.seq_len or train.seq_len
+    seq_len, batch = context.spec.train.seq_len, context.spec.train.global_batch
     if seq_len is None:
         _missing(context, "how long a sequence is", "no `seq_len`", "seq_len = 8Ki")
-    batch = phase.global_batch or train.global_batch
     if batch is None:
         _missing(context, "how large a batch is", "no `global_batch`", "global_batch = 4Mi tokens")
     _check_data(context)
     if seq_len is None or batch is None:
         raise Refused
     context.decide("train.seq_len", seq_len, context.origin("train.seq_len"), "tokens a sequence")
-    global_batch = _sequences(context, "train.global_batch", batch, seq_len)
-    steps = _steps(context, phase, global_batch * seq_len)
-    _check_schedule(context, steps)
-    return Run(name, steps, seq_len, global_batch)
+    global_batch = _sequences(context, batch, seq_len)
+    return Run(_steps(context, global_batch * seq_len), seq_len, global_batch)
 
 
 def resolve_microbatches(context: Context, mesh: Mesh, run: Run) -> Microbatches:
     """global_batch = dp x microbatch x microbatches, exactly."""
     dp = mesh.axis_size("dp")
-    microbatch = _microbatch(context, run.seq_len)
+    microbatch = _microbatch(context)
     if run.global_batch % (dp * microbatch):
         _uneven_batch(context, run.global_batch, dp, microbatch)
     count = run.global_batch // (dp * microbatch)
     reason = f"{run.global_batch:,} sequences / (dp {dp} x microbatch {microbatch})"
     context.decide("microbatches", count, "derived", reason)
     return Microbatches(microbatch, count, _loss_chunks(context, mesh, microbatch, run.seq_len))
-
-
-def _only_phase(context: Context) -> tuple[str, PhaseSpec]:
-    phases = context.spec.train.phase.items
-    if len(phases) > 1:
-        context.problem(
-            NotYet(
-                span=context.span("train.phase"),
-                what="a run of several phases",
-                instead=f"{len(phases)} phases: {', '.join(name for name, _ in phases)}",
-            )
-        )
-    return phases[0] if phases else ("main", PhaseSpec())
 
 
 def _missing(context: Context, what: str, missing: str, example: str) -> None:
@@ -99,42 +79,40 @@ def _missing(context: Context, what: str, missing: str, example: str) -> None:
     )
 
 
-def _sequences(context: Context, path: str, count: Count, seq_len: int) -> int:
-    """A count of tokens or sequences, in sequences."""
-    if count.word == "sequences":
-        context.decide(path, count.value, context.origin(path), "sequences a step")
-        return count.value
-    if count.value % seq_len:
-        below = count.value // seq_len * seq_len
+def _sequences(context: Context, batch: Count, seq_len: int) -> int:
+    """The batch in sequences, written in tokens or sequences."""
+    path = "train.global_batch"
+    if batch.word == "sequences":
+        context.decide(path, batch.value, context.origin(path), "sequences a step")
+        return batch.value
+    if batch.value % seq_len:
+        below = batch.value // seq_len * seq_len
         near = [n for n in (below, below + seq_len) if n > 0]
-        field = path.rpartition(".")[2]
         context.problem(
             DoesNotDivide(
                 span=context.span(path),
-                what=field,
+                what="global_batch",
                 of="seq_len",
-                size=count.value,
+                size=batch.value,
                 parts=seq_len,
-                choices=tuple(f"{field} = {n} tokens" for n in near),
+                choices=tuple(f"global_batch = {n} tokens" for n in near),
                 other_span=context.span("train.seq_len"),
                 other=f"{seq_len:,} tokens a sequence",
             )
         )
         raise Refused  # sequences that are not whole would be refused again as microbatches
-    sequences = count.value // seq_len
+    sequences = batch.value // seq_len
     context.decide(
         path,
         sequences,
         context.origin(path),
-        f"{count.value:,} tokens / {seq_len:,} = {sequences:,} sequences",
+        f"{batch.value:,} tokens / {seq_len:,} = {sequences:,} sequences",
     )
     return sequences
 
 
-def _steps(context: Context, phase: PhaseSpec, tokens_per_step: int) -> int:
-    train = context.spec.train
-    own = phase.steps is not None or phase.tokens is not None
-    steps, tokens = (phase.steps, phase.tokens) if own else (train.steps, train.tokens)
+def _steps(context: Context, tokens_per_step: int) -> int:
+    steps, tokens = context.spec.train.steps, context.spec.train.tokens
     if steps is not None and tokens is not None:
         context.problem(
             Contradiction(
@@ -162,12 +140,11 @@ def _steps(context: Context, phase: PhaseSpec, tokens_per_step: int) -> int:
     return 1
 
 
-def _microbatch(context: Context, seq_len: int) -> int:
-    count = context.spec.microbatch
-    if isinstance(count, Auto):
-        context.decide("microbatch", 1, "default", "one sequence a forward")
-        return 1
-    return _sequences(context, "microbatch", count, seq_len)
+def _microbatch(context: Context) -> int:
+    written = context.spec.microbatch
+    microbatch = 1 if isinstance(written, Auto) else written
+    context.decide("microbatch", microbatch, context.origin("microbatch"), "sequences a forward")
+    return microbatch
 
 
 def _uneven_batch(context: Context, global_batch: int, dp: int, microbatch: int) -> None:
@@ -177,7 +154,7 @@ def _uneven_batch(context: Context, global_batch: int, dp: int, microbatch: int)
     if global_batch % dp == 0:
         share = global_batch // dp
         best = max(n for n in divisors(share) if n <= microbatch)
-        near.insert(0, f"microbatch = {best} sequences")
+        near.insert(0, f"microbatch = {best}")
     context.problem(
         DoesNotDivide(
             span=context.span("train.global_batch"),
@@ -192,7 +169,8 @@ def _uneven_batch(context: Context, global_batch: int, dp: int, microbatch: int)
     )
 
 
-def _check_schedule(context: Context, steps: int) -> None:
+def check_schedule(context: Context, steps: int) -> None:
+    """The learning rate is laid out over the steps of all phases together."""
     match context.spec.train.lr_schedule:
         case Wsd(warmup=warmup, decay=decay):
             taken, arithmetic = warmup + decay, f"warmup {warmup:,} + decay {decay:,}"

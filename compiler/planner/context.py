@@ -25,20 +25,33 @@ class Refused(Exception):
 
 @dataclass
 class Context:
-    """Mutable while one plan is resolved; `plan` freezes what it gathered."""
+    """Mutable while one phase is resolved; `plan` freezes what it gathered. `spec` is the phase's
+    own, and `phase` its name where the run has several."""
 
     name: str
     spec: PlanSpec
     origins: Origins
+    phase: str = ""
     decisions: list[Decision] = field(default_factory=list[Decision])
     diagnostics: list[Diagnostic] = field(default_factory=list[Diagnostic])
 
     def span(self, path: str) -> Span | None:
-        return self.origins.span(self.name, path)
+        return self.origins.span(self.name, self._decisive(path))
 
     def origin(self, path: str) -> Origin:
-        found = self.origins.get(self.name, path)
+        found = self.origins.get(self.name, self._decisive(path))
         return "default" if found is None else _ORIGIN[found.kind]
+
+    def _decisive(self, path: str) -> str:
+        """The path as the phase writes it, where it does: `train.phase.long.seq_len`."""
+        if not self.phase:
+            return path
+        block, _, row = path.partition(".")
+        own = (
+            f"train.phase.{self.phase}.{row}" if block == "train" else f"phase.{self.phase}.{path}"
+        )
+        found = self.origins.get(self.name, own)
+        return path if found is None or found.kind is OriginKind.DEFAULT else own
 
     def decide(
         self, path: str, value: Value, origin: Origin, reason: str, runner_up: str = ""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from compiler.graph import ModelGraph
-from compiler.plan import PhasePlan, Plan
-from compiler.planner.batch import resolve_microbatches, resolve_run
+from compiler.plan import Before, PhasePlan, Plan
+from compiler.planner.batch import check_schedule, resolve_microbatches, resolve_run
 from compiler.planner.context import Context, Refused
 from compiler.planner.cuts import check_cuts, resolve_cuts
 from compiler.planner.mesh import device_kind, resolve_mesh
+from compiler.planner.phases import phases_of, unknown_phases
 from compiler.planner.recompute import resolve_recompute
 from compiler.planner.stages import check_microbatches, resolve_stages
 from compiler.problems import MeshMismatch
@@ -25,16 +27,29 @@ T = TypeVar("T")
 def plan(
     name: str, spec: PlanSpec, graph: ModelGraph, origins: Origins
 ) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
-    """The plan is None exactly when a diagnostic is an error."""
+    """The plan is None exactly when a diagnostic is an error. What several phases share is told
+    once."""
+    found = [*unknown_phases(name, spec, origins)]
+    resolved: list[PhasePlan] = []
+    named = bool(spec.train.phase.items)
+    for phase in phases_of(spec):
+        context = Context(name, phase.spec, origins, phase.name if named else "")
+        with suppress(Refused):
+            resolved.append(_phase(context, graph, phase.name, resolved))
+        found += context.diagnostics
+    if any(diagnostic.is_error for diagnostic in found):
+        return None, tuple(dict.fromkeys(found))
+    steps = resolved[-1].last_step
     context = Context(name, spec, origins)
-    try:
-        phase = _phase(context, graph)
-    except Refused:
-        return None, tuple(context.diagnostics)
-    return Plan(name, spec, (phase,)), tuple(context.diagnostics)
+    check_schedule(context, steps)
+    found += context.diagnostics
+    done = None if context.diagnostics else Plan(name, spec, tuple(resolved), steps)
+    return done, tuple(dict.fromkeys(found))
 
 
-def _phase(context: Context, graph: ModelGraph) -> PhasePlan:
+def _phase(
+    context: Context, graph: ModelGraph, name: str, before: Sequence[PhasePlan]
+) -> PhasePlan:
     """Steps that do not need each other all report before the first that does gives up."""
     ranks = _attempt(resolve_mesh, context)
     run = _attempt(resolve_run, context)
@@ -49,7 +64,9 @@ def _phase(context: Context, graph: ModelGraph) -> PhasePlan:
     check_microbatches(context, stages, shares.count)
     context.refuse_if_wrong()
     return PhasePlan(
-        name=run.name,
+        name=name,
+        spec=context.spec,
+        before=_before(before, run.seq_len),
         mesh=ranks.mesh,
         steps=run.steps,
         seq_len=run.seq_len,
@@ -64,6 +81,11 @@ def _phase(context: Context, graph: ModelGraph) -> PhasePlan:
         cuts=resolve_cuts(ranks.mesh),
         decisions=tuple(context.decisions),
     )
+
+
+def _before(phases: Sequence[PhasePlan], seq_len: int) -> Before:
+    tokens = sum(phase.steps * phase.tokens_per_step for phase in phases)
+    return Before(sum(phase.steps for phase in phases), -(-tokens // seq_len))
 
 
 def _attempt(resolve: Callable[[Context], T], context: Context) -> T | None:

@@ -7,7 +7,7 @@ from typing import Literal
 from compiler.schema.cluster import ClusterSpec
 from compiler.schema.model import ModelSpec
 from compiler.schema.train import TrainSpec
-from dsl.schema import AUTO, Auto, Count, Effect, Named, entry, row
+from dsl.schema import AUTO, Auto, Effect, Named, entry, row
 
 MAPPING = Effect.MAPPING
 Axis = Literal["tp", "cp", "pp", "ep", "etp", "dp"]
@@ -33,9 +33,21 @@ Schedule = Gpipe | OneFOneB | Interleaved
 
 @entry("phase")
 class PlanPhase:
-    """Refines the plan for one phase."""
+    """How the plan spreads one phase; rows left out are the plan's own."""
 
-    cp: int | None = row("context-parallel ranks", effect=MAPPING, default=None)
+    dp: int | None = row("data-parallel ranks", effect=MAPPING, default=None, minimum=1)
+    fsdp: int | None = row("ranks of one copy", effect=MAPPING, default=None, minimum=1)
+    tp: int | None = row("tensor-parallel ranks", effect=MAPPING, default=None, minimum=1)
+    cp: int | None = row("context-parallel ranks", effect=MAPPING, default=None, minimum=1)
+    pp: int | None = row("pipeline ranks", effect=MAPPING, default=None, minimum=1)
+    stages: tuple[int, ...] | None = row("layers of each stage", effect=MAPPING, default=None)
+    schedule: Schedule | None = row("pipeline schedule", effect=MAPPING, default=None)
+    microbatch: int | None = row(
+        "sequences of one forward", effect=MAPPING, words=("sequences",), default=None, minimum=1
+    )
+    recompute: Literal["none", "full"] | tuple[str, ...] | None = row(
+        "what the backward computes again", effect=MAPPING, default=None
+    )
 
 
 @entry("plan")
@@ -62,8 +74,8 @@ class PlanSpec:
         "layers of each virtual stage", effect=MAPPING, default=AUTO
     )
     schedule: Schedule = row("pipeline schedule", effect=MAPPING, default=OneFOneB())
-    microbatch: Count | Auto = row(
-        "sequences of one forward", effect=MAPPING, words=("sequences", "tokens"), default=AUTO
+    microbatch: int | Auto = row(
+        "sequences of one forward", effect=MAPPING, words=("sequences",), default=AUTO, minimum=1
     )
     recompute: Literal["none", "full"] | tuple[str, ...] | Auto = row(
         "what the backward computes again", effect=MAPPING, default="none"
@@ -74,6 +86,4 @@ class PlanSpec:
     compile: bool | Auto = row(
         "torch.compile each layer; auto: on CUDA only", effect=MAPPING, default=AUTO
     )
-    phase: Named[PlanPhase] = row(
-        "refinement by phase", effect=MAPPING, default=Named(), pending=True
-    )
+    phase: Named[PlanPhase] = row("refinement by phase", effect=MAPPING, default=Named())

@@ -26,13 +26,17 @@ def compile_(
 ) -> None:
     """Write the program of a plan: Python files, launch scripts, and a manifest of them.
 
+    Phases that one program cannot run have a program each, in a folder of the phase's name.
+
     A file that was edited since is never written over: this shows the difference and exits with 1.
     """
+    from llamac import api
     from llamac.cli.report import compiled_plan, write_program
 
     planned, compiled = compiled_plan(file, plan, overrides)
     target = output or Path("out", compiled.plan.name)
-    result = write_program(planned, compiled, target, torch=torch, force=force)
-    state = "written" if result.changed else "unchanged"
-    click.echo(f"{target}: {state}", err=True)
+    for place, part in api.places(compiled, target):
+        result = write_program(planned, part, place, torch=torch, force=force)
+        state = "written" if result.changed else "unchanged"
+        click.echo(f"{place}: {state}", err=True)
     sys.exit(FINE)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from llamac.cli import options
-from llamac.cli.exits import FOUND
+from llamac.cli.exits import FINE, FOUND
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
@@ -33,6 +33,7 @@ def run(
     Refuses a plan whose processes do not fit this machine. The exit code is the program's own: 0
     trained to the end, 75 stopped with a checkpoint, 78 wrong data or configuration.
     """
+    from llamac import api
     from llamac.cli.report import compiled_plan, show, write_program
     from llamac.launch import start, why_not_here
 
@@ -42,10 +43,23 @@ def run(
         show((problem,), planned.sources)
         sys.exit(FOUND)
     target = output or Path("out", compiled.plan.name)
-    write_program(planned, compiled, target)
-    click.echo(f"{target}: compiled; starting {compiled.plan.main.mesh.world} processes", err=True)
-    given = {"--steps": steps, "--run": folder, "--resume": resume, "--data": data}
-    arguments = [
-        word for name, value in given.items() if value is not None for word in (name, str(value))
-    ]
-    sys.exit(start(target, arguments))
+    world = compiled.plan.main.mesh.world
+    for place, part in api.places(compiled, target):
+        (phase,) = part.plan.phases
+        if steps is not None and steps <= phase.before.steps:
+            break
+        write_program(planned, part, place)
+        click.echo(f"{place}: compiled; starting {world} processes", err=True)
+        last = None if steps is None else min(steps, phase.last_step)
+        given = {"--steps": last, "--run": folder, "--resume": resume, "--data": data}
+        words = [
+            word
+            for name, value in given.items()
+            if value is not None
+            for word in (name, str(value))
+        ]
+        code = start(place, words)
+        if code != FINE:
+            sys.exit(code)
+        resume = None  # the next phase goes on where this one stopped
+    sys.exit(FINE)

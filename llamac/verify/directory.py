@@ -10,7 +10,7 @@ from typing import cast
 
 import torch
 
-from compiler.pipeline import Compiled, compile_plan
+from compiler.pipeline import Compiled, compile_plan, programs
 from compiler.schema import PlanSpec
 from dsl.canonical import NotCanonical, from_json
 from llamac.verify.errors import CannotVerify
@@ -21,7 +21,8 @@ EVIDENCE = "evidence"
 
 
 def read_plan(folder: Path) -> Compiled:
-    """The plan that the directory was compiled from, compiled again."""
+    """The plan that the directory was compiled from, compiled again: of a run in several programs,
+    that of the directory's own phases."""
     path = folder / PLAN
     try:
         found = cast(object, json.loads(path.read_text(encoding="utf-8")))
@@ -39,7 +40,19 @@ def read_plan(folder: Path) -> Compiled:
         raise CannotVerify(f"{path}: not a spec of this version: {error}") from error
     if compiled is None:
         raise CannotVerify(f"{path}: its spec has errors")
-    return compiled
+    phases = _names(table.get("phases"))
+    parts = (part for part in programs(compiled) if [p.name for p in part.plan.phases] == phases)
+    found = next(parts, None)
+    if found is None:
+        raise CannotVerify(f"{path}: its spec has no program of the phases {', '.join(phases)}")
+    return found
+
+
+def _names(phases: object) -> list[str]:
+    """Of the phases in a plan.json."""
+    items = cast("list[object]", phases) if isinstance(phases, list) else []
+    tables = (cast("dict[str, object]", item) for item in items if isinstance(item, dict))
+    return [str(table.get("name")) for table in tables]
 
 
 def read_program(folder: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ from backends.reference.training import Step, train
 from backends.reference.weights import initial_weights
 from compiler.schema.plan import PlanSpec
 from compiler.twin import STEPS
-from dsl.schema import Auto, Count
+from dsl.schema import Auto
 from llamac.verify.compare import compare
 from llamac.verify.corpus import Reading, write_corpus
 from llamac.verify.execute import execute, import_ahead, store_for
@@ -31,19 +31,16 @@ def reading_of(twin: PlanSpec) -> Reading:
     batch_size, seq_len = twin.train.global_batch, twin.train.seq_len
     if isinstance(dp, Auto) or isinstance(microbatch, Auto) or batch_size is None or not seq_len:
         raise ValueError("a twin leaves nothing to choose")
+    sequences = batch_size.value // seq_len if batch_size.word == "tokens" else batch_size.value
     return Reading(
         seq_len=seq_len,
         vocab=twin.model.vocab,
         seed=twin.train.seed,
         dp=dp,
-        microbatch=_sequences(microbatch, seq_len),
-        microbatches=_sequences(batch_size, seq_len) // (dp * _sequences(microbatch, seq_len)),
+        microbatch=microbatch,
+        microbatches=sequences // (dp * microbatch),
         steps=STEPS,
     )
-
-
-def _sequences(count: Count, seq_len: int) -> int:
-    return count.value // seq_len if count.word == "tokens" else count.value
 
 
 def expected(twin: PlanSpec, folder: Path) -> tuple[Step, ...]:

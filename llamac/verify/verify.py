@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,6 +69,20 @@ def verify(plan: Compiled, emit: Emit, asked: Asked | None = None) -> Verificati
         ),
         twins=tuple(results),
         edited=edited(emitted, asked.program) if asked.program is not None else (),
+    )
+
+
+def together(found: Sequence[Verification]) -> Verification:
+    """The programs of one plan as one result."""
+    layers = [layer for one in found for layer in one.layers]
+    twins = [twin for one in found for twin in one.twins]
+    return Verification(
+        layers=(
+            *(_worst(name, layers) for name in ("lowering", "proof", "text")),
+            _twin_layer(twins),
+        ),
+        twins=tuple(twins),
+        edited=tuple(line for one in found for line in one.edited),
     )
 
 

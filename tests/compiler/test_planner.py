@@ -49,7 +49,7 @@ def test_one_rank_has_an_empty_mesh() -> None:
     [
         ("8 sequences", "", 2),
         ("8 sequences", "microbatch = 2 sequences", 1),
-        ("256 tokens", "microbatch = 32 tokens", 2),
+        ("256 tokens", "microbatch = 2", 2),
     ],
 )
 def test_microbatches_are_what_the_batch_leaves(batch: str, microbatch: str, count: int) -> None:
@@ -109,7 +109,7 @@ REFUSALS = (
         "does-not-divide",
         plan_line("microbatch = 3 sequences"),
         "8 sequences",
-        "`microbatch = 2 sequences`",
+        "`microbatch = 2`",
     ),
     Refusal(
         "does-not-divide",

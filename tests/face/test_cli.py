@@ -47,7 +47,7 @@ def test_a_right_spec_says_nothing_on_stdout(llamac: Invoke) -> None:
             "wrong-unit",
             "a.llama:32:18",
         ),
-        (changed("tp         = 2", "tp         = 8"), "mesh-mismatch", "a.llama:53:16"),
+        (changed("tp         = 2", "tp         = 8"), "mesh-mismatch", "a.llama:54:16"),
         (
             changed("kv_heads = 4", "kv_heads = 3").replace("tp         = 2", "tp         = 2"),
             "kv-heads-against-tp",

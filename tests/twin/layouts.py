@@ -135,7 +135,7 @@ def plan(model: ModelSpec, spread: Spread, **train: object) -> PlanSpec:
         sharding=spread.sharding,
         recompute=spread.recompute,
         order=spread.order,
-        microbatch=Count(MICROBATCH, "sequences"),
+        microbatch=MICROBATCH,
     )
 
 
