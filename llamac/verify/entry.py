@@ -10,7 +10,8 @@ from backends.pytorch.versions import VERSIONS, TorchVersion
 from compiler.pipeline import Compiled
 from llamac.verify.directory import read_plan, read_program, write_evidence
 from llamac.verify.errors import CannotVerify
-from llamac.verify.fault_catalogue import FAULTS, Fault
+from llamac.verify.fault import Fault
+from llamac.verify.fault_catalogue import FAULTS
 from llamac.verify.faults import by_name
 from llamac.verify.result import Verification
 from llamac.verify.verify import Asked, Emit, Files, edited, verify

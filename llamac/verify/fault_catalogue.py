@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-Need = Literal["dp", "replicate", "tp", "kv_copy", "accumulation", "tied", "clip"]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """old -> new in one file; `old` must stand there exactly `times` times.
-
-    needs  what a plan must have for the fault to exist
-    """
-
-    name: str
-    says: str
-    needs: tuple[Need, ...]
-    file: str
-    old: str
-    new: str
-    times: int = 1
-
+from llamac.verify.axis_faults import CONTEXT, PIPELINE
+from llamac.verify.fault import Fault
 
 REDUCE = "    parallel.reduce_gradients(model, model.layout)\n"
 GATHER = "    return waited(all_gather_single_autograd(x, dim, GROUPS[axis]))\n"
 SCATTER = '    return waited(reduce_scatter_single_autograd(x, "sum", dim, GROUPS[axis]))\n'
-LOSS = "        loss = model(batch.tokens, batch.targets, batch.documents) / valid.clamp(min=1)\n"
+LOSS = "        loss = model(*batch) / valid.clamp(min=1)\n"
 NORM = '    norm = all_reduce(torch.stack(totals).sum(), "fsdp").sqrt()\n'
 STEP = "        optimizer.step()\n"
 
@@ -294,4 +275,11 @@ POSITIONS_MASKS_LOSS = (
     ),
 )
 
-FAULTS = (*COLLECTIVES, *SCALE, *NORM_AND_OPTIMIZER, *POSITIONS_MASKS_LOSS)
+FAULTS = (
+    *COLLECTIVES,
+    *SCALE,
+    *NORM_AND_OPTIMIZER,
+    *POSITIONS_MASKS_LOSS,
+    *CONTEXT,
+    *PIPELINE,
+)

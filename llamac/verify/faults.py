@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from llamac.verify.errors import CannotVerify
-from llamac.verify.fault_catalogue import FAULTS, Fault
+from llamac.verify.fault import Fault
+from llamac.verify.fault_catalogue import FAULTS
 
 
 def seeded(files: Mapping[str, str], fault: Fault) -> dict[str, str]:

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 
-from llamac.verify.fault_catalogue import FAULTS, Fault
+from compiler.schema import PlanSpec
+from llamac.verify.fault import Fault, Need
+from llamac.verify.fault_catalogue import FAULTS
 from llamac.verify.verify import Asked, verify
 from tests.twin.layouts import Spread, llama, plan
 from tests.twin.programs import compiled, emitted
 
-PLANS = {
-    "replicate": plan(llama(12), Spread(dp=6, fsdp=3)),
-    "kv_copy": plan(llama(2), Spread(tp=4)),
-    "tied": plan(llama(12, tied=True), Spread(tp=3)),
-    "tp": plan(llama(12), Spread(tp=2)),
-    "dp": plan(llama(12), Spread(dp=2, fsdp=2, microbatches=3)),
-}
+# what a plan has -> the plan; a fault is seeded into the first that has what it needs
+PLANS: tuple[tuple[set[Need], PlanSpec], ...] = (
+    (
+        {"dp", "accumulation", "clip"},
+        plan(llama(12), Spread(dp=2, fsdp=2, microbatches=3)),
+    ),
+    ({"tp"}, plan(llama(12), Spread(tp=2))),
+    ({"tp", "tied"}, plan(llama(12, tied=True), Spread(tp=3))),
+    ({"tp", "kv_copy"}, plan(llama(2), Spread(tp=4))),
+    ({"dp", "replicate"}, plan(llama(12), Spread(dp=6, fsdp=3))),
+    ({"cp"}, plan(llama(12), Spread(cp=3, fsdp=3))),
+    ({"cp", "unsharded"}, plan(llama(12), Spread(dp=2, cp=3, sharding="none"))),
+    ({"pp"}, plan(llama(12), Spread(pp=3, microbatches=4))),
+    ({"pp", "tied"}, plan(llama(12, tied=True), Spread(pp=3, microbatches=4))),
+    ({"pp", "tp"}, plan(llama(12), Spread(pp=3, tp=2, microbatches=4))),
+)
 
 # fault -> (observable, tensor) of the first difference, and the axis that it must point to
 FIRST: dict[str, tuple[str, str, str]] = {
@@ -52,6 +62,33 @@ FIRST: dict[str, tuple[str, str, str]] = {
     "vocab-target-off-by-one": ("loss", "loss", ""),
     "two-ranks-read-the-same": ("loss", "loss", ""),
     "replica-perturbed": ("initial", "embedding.weight", "replicate"),
+    "key-gradients-unsummed": ("gradient", "embedding.weight", ""),
+    "value-gradients-unsummed": ("gradient", "embedding.weight", ""),
+    "values-gathered-along-the-batch": ("loss", "loss", ""),
+    "reduced-over-dp-not-cp": ("gradient", "embedding.weight", "replicate"),
+    "divided-by-dp-not-cp": ("loss", "loss", ""),
+    "tokens-counted-after-cutting": ("loss", "loss", ""),
+    "positions-contiguous": ("loss", "loss", ""),
+    "positions-of-each-part": ("loss", "loss", ""),
+    "mask-local": ("loss", "loss", ""),
+    "keys-taken-as-contiguous": ("loss", "loss", ""),
+    "key-documents-in-another-order": ("loss", "loss", ""),
+    "labels-shifted-after-cutting": ("loss", "loss", ""),
+    "context-ranks-read-other-rows": ("loss", "loss", ""),
+    "stage-order-swapped": ("loss", "loss", ""),
+    "sent-to-the-wrong-rank": ("loss", "loss", ""),
+    "gradients-scaled-by-the-schedule": ("gradient", "embedding.weight", ""),
+    "microbatch-dropped": ("loss", "loss", ""),
+    "mean-of-microbatches": ("loss", "loss", ""),
+    "microbatch-read-twice": ("loss", "loss", ""),
+    "targets-of-another-microbatch": ("loss", "loss", ""),
+    "boundary-in-less-precision": ("loss", "loss", ""),
+    "gradient-stops-at-a-stage": ("gradient", "embedding.weight", ""),
+    "norm-without-stages": ("grad_norm", "grad_norm", "pp"),
+    "ends-unsummed": ("gradient", "embedding.weight", "pp"),
+    "ends-summed-twice": ("gradient", "embedding.weight", ""),
+    "ends-counted-twice": ("grad_norm", "grad_norm", ""),
+    "decay-of-one-end": ("parameter", "embedding.weight", "pp"),
 }
 
 
@@ -59,13 +96,13 @@ def test_every_fault_has_an_expectation() -> None:
     assert set(FIRST) == {fault.name for fault in FAULTS}
 
 
-def plan_for(fault: Fault) -> str:
-    return next((name for name in PLANS if name in fault.needs), "dp")
+def plan_for(fault: Fault) -> PlanSpec:
+    return next(spec for has, spec in PLANS if has >= set(fault.needs))
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_fault(fault: Fault) -> None:
-    plan = compiled(replace(PLANS[plan_for(fault)]))
+    plan = compiled(plan_for(fault))
     result = verify(plan, emitted, Asked(fault=fault))
     assert not result.ok
     (twin,) = result.twins
