@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -39,13 +40,16 @@ class Class:
 
 
 def dryrun(compiled: Compiled, files: Mapping[str, str] | None = None) -> DryRun:
-    """One step of one rank of each class, in the phase with most tokens.
+    """One step of one rank of each class, in every phase.
 
     files  text of the program by path, where it is not what `emit` prints
     """
-    index = compiled.plan.phases.index(compiled.plan.main)
-    phase, program = compiled.plan.phases[index], compiled.programs[index]
-    compiled = programs(compiled)[index]
+    found = [_phase(part, files) for part in programs(compiled)]
+    return DryRun(compiled.plan.name, compiled.plan.main.mesh.world, tuple(chain(*found)))
+
+
+def _phase(compiled: Compiled, files: Mapping[str, str] | None) -> list[RankClass | Crashed]:
+    (phase,), (program,) = compiled.plan.phases, compiled.programs
     compiles = phase.decision("compile").value is True
     width = compute_bytes(compiled.plan.spec.train)
     predicted = memory(phase, program, width)
@@ -58,12 +62,11 @@ def dryrun(compiled: Compiled, files: Mapping[str, str] | None = None) -> DryRun
         def run(one: Class) -> RankClass | Crashed:
             record = _run(Path(folder), one.rank, phase.mesh.world, compiles)
             if isinstance(record, str):
-                return Crashed(one.name, one.rank, one.stage.rank, record)
+                return Crashed(phase.name, one.name, one.rank, one.stage.rank, record)
             return _compare(one, record, phase, program, predicted, width)
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            ranks = tuple(pool.map(run, classes(phase, program)))
-    return DryRun(compiled.plan.name, phase.mesh.world, compiles, ranks)
+            return list(pool.map(run, classes(phase, program)))
 
 
 def classes(phase: PhasePlan, program: RankProgram) -> tuple[Class, ...]:
@@ -133,6 +136,7 @@ def _compare(
     terms = {child.name: child.value for child in stage.children}
     terms["activations"] += terms["pipeline"]  # a storage does not say whose it is
     return RankClass(
+        phase=phase.name,
         name=one.name,
         rank=one.rank,
         stage=one.stage.rank,

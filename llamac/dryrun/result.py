@@ -40,6 +40,7 @@ class RankClass:
     predicted        the same categories by the rank program, without temporaries
     """
 
+    phase: str
     name: str
     rank: int
     stage: int
@@ -60,6 +61,7 @@ class RankClass:
 class Crashed:
     """A rank that did not build or did not step, and its last words."""
 
+    phase: str
     name: str
     rank: int
     stage: int
@@ -74,7 +76,6 @@ class Crashed:
 class DryRun:
     plan: str
     world: int
-    compiled: bool
     ranks: tuple[RankClass | Crashed, ...]
 
     @property
@@ -87,7 +88,6 @@ def as_json(result: DryRun) -> dict[str, object]:
         "ok": result.ok,
         "plan": result.plan,
         "world": result.world,
-        "compiled": result.compiled,
         "ranks": [_rank_json(rank) for rank in result.ranks],
     }
 
@@ -108,13 +108,13 @@ def as_text(result: DryRun) -> str:
 
 
 def _crash(rank: Crashed) -> Iterator[str]:
-    yield f"{rank.name} stage: rank {rank.rank:,} did not step"
+    yield f"phase {rank.phase}, {rank.name}: rank {rank.rank:,} did not step"
     yield from (f"  {line}" for line in rank.words.splitlines())
 
 
 def _rank(rank: RankClass) -> Iterator[str]:
     yield (
-        f"{rank.name}: rank {rank.rank:,} on pipeline stage {rank.stage}, "
+        f"phase {rank.phase}, {rank.name}: rank {rank.rank:,} on pipeline stage {rank.stage}, "
         f"{rank.parameters:,} parameters; {rank.seconds:.1f} s a step, "
         f"{size_text(rank.process_bytes)} of this machine"
     )
