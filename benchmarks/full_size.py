@@ -42,7 +42,7 @@ def dry_run(found: dict[str, Any]) -> None:
         predicted = sum(rank["predicted"].values()) / 2**30
         process = rank["process_bytes"] / 2**20
         print(
-            f"  {rank['name']:<12} rank {rank['rank']:>6,}: peak {most:6.2f} GiB, between passes "
+            f"  {rank['phase']:<8} {rank['name']:<10} rank {rank['rank']:>6,}: peak {most:6.2f} GiB, between passes "
             f"{saved:6.2f}, predicted {predicted:6.2f}; its process {process:5,.0f} MiB"
         )
 
@@ -59,7 +59,8 @@ def main() -> int:
         print(f"{arguments.example}, plan {arguments.plan}")
         measured("llamac plan", (*LLAMAC, "plan", *spec), output)
         measured("llamac compile", (*LLAMAC, "compile", *spec, "-o", str(program)), output)
-        files = [path for path in program.rglob("*.py") if path.name != "config.py"]
+        one = min(program.rglob("config.py")).parent  # phases differ in config.py
+        files = [path for path in one.glob("*.py") if path.name != "config.py"]
         lines = {path: len(path.read_text().splitlines()) for path in files}
         print(f"  {'lines of .py but config.py':<36} {sum(lines.values()):8,}")
         longest = max(n for path, n in lines.items() if path.name == "model.py")

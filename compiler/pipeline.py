@@ -15,6 +15,7 @@ from compiler.estimates import Estimate, estimates
 from compiler.graph import ModelGraph
 from compiler.lower import lower
 from compiler.plan import Plan
+from compiler.planner import check_model
 from compiler.planner import plan as make_plan
 from compiler.problems import UnknownPlan
 from compiler.rank_program import RankProgram
@@ -65,8 +66,12 @@ def compile_plan(
 
     A spec made in memory (the twin's) has no origins: its diagnostics carry no spans.
     """
+    origins = origins or Origins()
+    refused = check_model(name, "model.", spec.model, origins)
+    if refused:
+        return Result(None, refused)
     graph = build_graph(spec.model)
-    plan, diagnostics = make_plan(name, spec, graph, origins or Origins())
+    plan, diagnostics = make_plan(name, spec, graph, origins)
     if plan is None:
         return Result(None, diagnostics)
     for phase in plan.phases:

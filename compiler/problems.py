@@ -31,6 +31,7 @@ class MeshMismatch(Problem):
     written: str
     legal: tuple[tuple[int, int], ...]
     cluster_span: Span | None
+    phase: str = ""
 
     @property
     def quotient(self) -> float:
@@ -43,7 +44,7 @@ class MeshMismatch(Problem):
         return (Label(self.cluster_span, size),)
 
     def helps(self) -> tuple[str, ...]:
-        if not self.legal:
+        if not self.legal or (self.phase and self.written == "dp"):
             return (f"`dp = auto` becomes what the other axes leave of {self.world:,} ranks",)
         if self.written == "dp":
             return ("write " + " or ".join(f"`dp = {value}`" for value, _ in self.legal),)
@@ -108,6 +109,33 @@ class KvHeadsAgainstTp(Problem):
 
     def helps(self) -> tuple[str, ...]:
         return ("write " + " or ".join(f"`tp = {tp}`" for tp in self.choices),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MicrobatchesAgainstStages(Problem):
+    """A pipeline schedule cannot run this number of microbatches. One-forward-one-backward starts
+    with one forward a stage, so it needs as many microbatches as stages; interleaved stages take
+    theirs in equal rounds of about pp. GPipe runs any number.
+    """
+
+    slug = "microbatches-against-stages"
+    title: ClassVar[str] = "the schedule cannot run {microbatches} microbatches on {pp} stages"
+    label: ClassVar[str] = "{why}"
+
+    microbatches: int
+    pp: int
+    why: str
+    batches: tuple[int, ...]
+    pp_span: Span | None
+    fewer: bool
+
+    def secondary(self) -> tuple[Label, ...]:
+        return () if self.pp_span is None else (Label(self.pp_span, f"{self.pp} stages"),)
+
+    def helps(self) -> tuple[str, ...]:
+        choices = (f"`global_batch = {batch} sequences`" for batch in self.batches)
+        larger = "write " + " or ".join(choices)
+        return (larger, "`schedule = gpipe` runs any number") if self.fewer else (larger,)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -215,7 +215,10 @@ def plan_specs(
     seq_len = mesh.tp * pieces * draw(st.integers(1 if mesh.tp * pieces > 1 else 2, 3))
     schedule = draw(pipelines()) if mesh.pp > 1 else OneFOneB()
     microbatch = draw(st.integers(1, 2))
-    microbatches = draw(st.integers(1, 3) if mesh.pp == 1 else st.sampled_from([mesh.pp, 2]))
+    fewest_microbatches = mesh.pp if isinstance(schedule, OneFOneB) else 2
+    microbatches = draw(
+        st.integers(1, 3) if mesh.pp == 1 else st.sampled_from([mesh.pp, fewest_microbatches])
+    )
     replicated = mesh.shard == 1 and draw(st.booleans())
     whole = "zero2" if mesh.pp > 1 else "zero3"
     chunks = schedule.chunks if isinstance(schedule, Interleaved) else 1

@@ -5,6 +5,7 @@ atoms and refuses what does not divide. A new decision is a `Decision` appended 
 a new refusal is a Problem in `compiler/problems.py`.
 """
 
+from compiler.planner.models import check_model
 from compiler.planner.plan import plan
 
-__all__ = ["plan"]
+__all__ = ["check_model", "plan"]

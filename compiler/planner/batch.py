@@ -61,6 +61,7 @@ def resolve_microbatches(context: Context, mesh: Mesh, run: Run) -> Microbatches
     microbatch = _microbatch(context)
     if run.global_batch % (dp * microbatch):
         _uneven_batch(context, run.global_batch, dp, microbatch)
+        raise Refused
     count = run.global_batch // (dp * microbatch)
     reason = f"{run.global_batch:,} sequences / (dp {dp} x microbatch {microbatch})"
     context.decide("microbatches", count, "derived", reason)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from compiler.mesh import Atom, Mesh
 from compiler.planner.context import Context, Refused
 from compiler.planner.numbers import divisors, nearest
-from compiler.planner.sharding import resolve_sharding
+from compiler.planner.sharding import Copies, resolve_sharding
 from compiler.problems import Contradiction, KvHeadsAgainstTp, MeshMismatch, NotYet, TpAcrossNodes
 from compiler.rank_program import Sharding
 from compiler.schema.cluster import CpuNode, GpuNode
@@ -43,6 +43,7 @@ def resolve_mesh(context: Context) -> Ranks:
     copies = resolve_sharding(context, sizes.dp, sizes.cp)
     kv, kv_copy = _kv_atoms(context)
     order = _order(context, sizes)
+    _check_hybrid(context, order, copies)
     context.refuse_if_wrong()
     tensor = (Atom("kv", kv), Atom("kv_copy", kv_copy)) if kv_copy > 1 else (Atom("tp", sizes.tp),)
     by_axis = {
@@ -121,6 +122,7 @@ def _mismatch(context: Context, world: int, ranks: int) -> None:
             written=written,
             legal=legal,
             cluster_span=context.span("cluster.nodes"),
+            phase=context.phase,
         )
     )
 
@@ -156,6 +158,23 @@ def _warn_across_nodes(context: Context, tp: int) -> None:
     devices = cluster.node.devices
     if tp > 1 and cluster.nodes > 1 and devices % tp:
         context.problem(TpAcrossNodes(span=context.span("tp"), tp=tp, devices=devices))
+
+
+def _check_hybrid(context: Context, order: tuple[Axis, ...], copies: Copies) -> None:
+    """One copy lies on shard x cp ranks: they must count faster than the copies do."""
+    if copies.replicate > 1 and copies.shard > 1 and order.index("dp") < order.index("cp"):
+        cp = context.spec.cp
+        if cp > 1:
+            context.problem(
+                Contradiction(
+                    span=context.span("order"),
+                    what="`order` puts `dp` inside `cp`, and `fsdp` copies lie across both",
+                    why=f"fsdp {copies.shard * cp} = {cp} cp x {copies.shard} of dp "
+                    "must count faster than its copies: write `cp` before `dp`",
+                    other_span=context.span("fsdp"),
+                    other=f"{copies.replicate} copies",
+                )
+            )
 
 
 def _kv_atoms(context: Context) -> tuple[int, int]:

@@ -61,7 +61,7 @@ def _phase(
     if ranks is None or run is None:
         raise Refused
     shares = resolve_microbatches(context, ranks.mesh, run)
-    check_microbatches(context, stages, shares.count)
+    check_microbatches(context, stages, shares.count, run.global_batch // shares.count)
     context.refuse_if_wrong()
     return PhasePlan(
         name=name,

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from compiler.planner.context import Context
 from compiler.planner.numbers import divisors, nearest
-from compiler.problems import Contradiction, DoesNotDivide
+from compiler.problems import Contradiction, MicrobatchesAgainstStages
 from compiler.schedules import ScheduleKind
 from compiler.schema.plan import Gpipe, Interleaved, OneFOneB
 from dsl.schema import Auto
@@ -65,25 +65,41 @@ def balanced(layers: int, virtual: int) -> tuple[int, ...] | None:
     return tuple(units)
 
 
-def check_microbatches(context: Context, stages: Stages, microbatches: int) -> None:
-    """Interleaved stages take their microbatches in equal rounds of about pp."""
+def check_microbatches(context: Context, stages: Stages, microbatches: int, at_once: int) -> None:
+    """What a schedule can run. `at_once` are the sequences of one microbatch of all ranks."""
     pp = context.spec.pp
+    if pp == 1 or _runs(stages.schedule, pp, microbatches):
+        return
     rounds = max(1, microbatches // pp)
-    if pp > 1 and stages.schedule == "interleaved" and microbatches % rounds:
-        legal = [n for n in range(1, 4 * microbatches) if n % max(1, n // pp) == 0]
-        near = nearest(microbatches, legal)
-        context.problem(
-            DoesNotDivide(
-                span=context.span("schedule"),
-                what="microbatches",
-                of="the rounds of an interleaved schedule",
-                size=microbatches,
-                parts=rounds,
-                choices=tuple(f"a global_batch of {n} microbatches a rank" for n in near),
-                other_span=context.span("pp"),
-                other=f"{microbatches} microbatches over pp {pp}: {rounds} rounds",
-            )
+    if stages.schedule == "interleaved":
+        why = f"{microbatches} / {rounds} rounds of about pp {pp} = {microbatches / rounds:.4g}"
+    else:
+        why = f"one_f_one_b starts with a forward a stage: at least {pp}"
+    legal = [n for n in range(1, 2 * microbatches + pp) if _runs(stages.schedule, pp, n)]
+    context.problem(
+        MicrobatchesAgainstStages(
+            span=context.span("train.global_batch"),
+            microbatches=microbatches,
+            pp=pp,
+            why=why,
+            batches=tuple(n * at_once for n in nearest(microbatches, legal)),
+            pp_span=context.span("pp"),
+            fewer=stages.schedule == "one_f_one_b",
         )
+    )
+
+
+def _runs(schedule: ScheduleKind, pp: int, microbatches: int) -> bool:
+    """Interleaved stages take their microbatches in equal rounds of about pp."""
+    match schedule:
+        case "gpipe":
+            return True
+        case "one_f_one_b":
+            return microbatches >= pp
+        case "interleaved":
+            return microbatches % max(1, microbatches // pp) == 0
+        case _:
+            assert_never(schedule)
 
 
 def _no_pipeline(context: Context, schedule: ScheduleKind) -> Stages:

@@ -94,21 +94,29 @@ class LogSpec:
 class PhaseSpec:
     """What a phase of the run changes; rows left out are the train block's own."""
 
-    tokens: int | None = row("tokens", effect=MEANING, words=("tokens",), default=None)
-    steps: int | None = row("steps", effect=MEANING, words=("steps",), default=None)
-    seq_len: int | None = row("tokens a sequence", effect=MEANING, words=("tokens",), default=None)
+    tokens: int | None = row("tokens", effect=MEANING, words=("tokens",), default=None, minimum=1)
+    steps: int | None = row("steps", effect=MEANING, words=("steps",), default=None, minimum=1)
+    seq_len: int | None = row(
+        "tokens a sequence", effect=MEANING, words=("tokens",), default=None, minimum=1
+    )
     global_batch: Count | None = row(
-        "batch of one step", effect=MEANING, words=("tokens", "sequences"), default=None
+        "batch of one step", effect=MEANING, words=("tokens", "sequences"), default=None, minimum=1
     )
 
 
 @entry("train")
 class TrainSpec:
-    steps: int | None = row("optimizer steps", effect=MEANING, words=("steps",), default=None)
-    tokens: int | None = row("tokens to train on", effect=MEANING, words=("tokens",), default=None)
-    seq_len: int | None = row("tokens a sequence", effect=MEANING, words=("tokens",), default=None)
+    steps: int | None = row(
+        "optimizer steps", effect=MEANING, words=("steps",), default=None, minimum=1
+    )
+    tokens: int | None = row(
+        "tokens to train on", effect=MEANING, words=("tokens",), default=None, minimum=1
+    )
+    seq_len: int | None = row(
+        "tokens a sequence", effect=MEANING, words=("tokens",), default=None, minimum=1
+    )
     global_batch: Count | None = row(
-        "batch of one step", effect=MEANING, words=("tokens", "sequences"), default=None
+        "batch of one step", effect=MEANING, words=("tokens", "sequences"), default=None, minimum=1
     )
     optimizer: AdamW = row("optimizer", effect=MEANING)
     lr_schedule: LrSchedule = row("learning rate", effect=MEANING, default=Constant())

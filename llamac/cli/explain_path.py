@@ -15,6 +15,7 @@ from compiler.estimates import Estimate, as_dict, estimates
 from compiler.graph import ModelGraph
 from compiler.pipeline import Compiled, compile_named
 from compiler.plan import Decision
+from compiler.planner import check_model
 from compiler.schema import ModelSpec, PlanSpec
 from dsl.diagnostics import Diagnostic
 from dsl.frontend import Loaded
@@ -75,6 +76,9 @@ def _subject(spec: Spec, name: str | None) -> Subject | tuple[Diagnostic, ...] |
         figures = {**compiled.estimates, "memory": memory_of(compiled, main)}
         return Subject(name, compiled.graph, figures, compiled)
     if name in models:
+        refused = check_model(name, "", models[name], spec.origins)
+        if refused:
+            return refused
         graph = build_graph(models[name])
         return Subject(name, graph, estimates(graph, None), None)
     return f"has no `{name}`; it holds: {', '.join([*plans, *models])}"

@@ -26,7 +26,9 @@ def test_no_diagnostic(path: Path) -> None:
 
 def test_llama3_405b_is_the_published_layout() -> None:
     """arXiv 2407.21783, table 4: tp 8, cp 1, pp 16, dp 128 and tp 8, cp 16, pp 16, dp 8."""
-    main, long = (compiled("llama3-405b", plan).plan.main for plan in ("main", "long"))
+    phases = compiled("llama3-405b", "main").plan.phases
+    assert [phase.name for phase in phases] == ["start", "middle", "main", "long"]
+    *_, main, long = phases
     axes = ("tp", "cp", "pp", "dp")
     assert [main.mesh.axis_size(axis) for axis in axes] == [8, 1, 16, 128]
     assert [long.mesh.axis_size(axis) for axis in axes] == [8, 16, 16, 8]
