@@ -40,8 +40,8 @@ OPERATORS = (
     "torch.ops._c10d_functional.wait_tensor.default",
     "torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default",
     "torch.ops.aten.bmm.default",
-    "torch.ops.aten.clone.default",
     "torch.ops.aten.mm.default",
+    "torch.ops.aten.neg.default",
     "torch.ops.higher_order.flex_attention",
 )
 
