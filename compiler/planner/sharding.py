@@ -61,7 +61,8 @@ def _kind(context: Context) -> tuple[Sharding, Origin]:
                 NotYet(
                     span=context.span("sharding"),
                     what="`sharding = zero1`",
-                    instead="`zero2` cuts gradients and optimizer",
+                    instead="write `zero2`: it gathers and reduces once a step as `zero1` would, "
+                    "and keeps less",
                 )
             )
             return "zero2", origin
@@ -70,10 +71,10 @@ def _kind(context: Context) -> tuple[Sharding, Origin]:
                 Contradiction(
                     span=context.span("sharding"),
                     what="`zero3` cannot be used under a pipeline",
-                    why="it would gather every stage's weights again for each microbatch: "
-                    "write `zero2`",
+                    why="it would gather every stage's weights again for each microbatch",
                     other_span=context.span("pp"),
                     other=f"{spec.pp} stages",
+                    choices=("sharding = zero2",),
                 )
             )
             return "zero2", origin
@@ -95,6 +96,7 @@ def _ranks(context: Context, data: int, kind: Sharding) -> int | None:
                     why=f"{spec.fsdp} ranks would share one copy",
                     other_span=context.span("sharding"),
                     other="replicated",
+                    choices=("sharding = zero2", "fsdp = 1"),
                 )
             )
             return None
