@@ -41,9 +41,10 @@ def dry_run(found: dict[str, Any]) -> None:
         saved = sum(rank["saved"].values()) / 2**30
         predicted = sum(rank["predicted"].values()) / 2**30
         process = rank["process_bytes"] / 2**20
+        where = f"{rank['phase']:<8} {rank['name']:<10} rank {rank['rank']:>6,}"
         print(
-            f"  {rank['phase']:<8} {rank['name']:<10} rank {rank['rank']:>6,}: peak {most:6.2f} GiB, between passes "
-            f"{saved:6.2f}, predicted {predicted:6.2f}; its process {process:5,.0f} MiB"
+            f"  {where}: peak {most:6.2f} GiB, between passes {saved:6.2f}, "
+            f"predicted {predicted:6.2f}; its process {process:5,.0f} MiB"
         )
 
 

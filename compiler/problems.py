@@ -174,9 +174,14 @@ class Contradiction(Problem):
     why: str
     other_span: Span | None = None
     other: str = ""
+    choices: tuple[str, ...] = ()
 
     def secondary(self) -> tuple[Label, ...]:
         return () if self.other_span is None else (Label(self.other_span, self.other),)
+
+    def helps(self) -> tuple[str, ...]:
+        written = " or ".join(f"`{choice}`" for choice in self.choices)
+        return (f"write {written}",) if self.choices else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,7 +282,10 @@ class TpAcrossNodes(Problem):
     devices: int
 
     def helps(self) -> tuple[str, ...]:
-        return (f"write a `tp` that divides {self.devices}",)
+        return (
+            f"write a `tp` that divides {self.devices}",
+            "write `order = [tp, cp, pp, dp]` if this is meant",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

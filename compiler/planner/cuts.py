@@ -54,7 +54,11 @@ def _uneven(
     context: Context, path: str, size: int, axis: str, parts: int, legal: list[int]
 ) -> None:
     field = path.rpartition(".")[2]
-    choices = nearest(parts if axis == "tp" else context.spec.cp, legal)
+    spec = context.spec
+    written = spec.tp if axis == "tp" else spec.cp
+    world = spec.cluster.nodes * spec.cluster.node.devices
+    rest = spec.tp * spec.cp * spec.pp // written
+    choices = nearest(written, [n for n in legal if world % (n * rest) == 0] or legal)
     context.problem(
         DoesNotDivide(
             span=context.span(axis),

@@ -164,15 +164,17 @@ def _check_hybrid(context: Context, order: tuple[Axis, ...], copies: Copies) -> 
     """One copy lies on shard x cp ranks: they must count faster than the copies do."""
     if copies.replicate > 1 and copies.shard > 1 and order.index("dp") < order.index("cp"):
         cp = context.spec.cp
+        mended = [*(a for a in order if a != "dp" and getattr(context.spec, a) > 1), "dp"]
         if cp > 1:
             context.problem(
                 Contradiction(
                     span=context.span("order"),
                     what="`order` puts `dp` inside `cp`, and `fsdp` copies lie across both",
                     why=f"fsdp {copies.shard * cp} = {cp} cp x {copies.shard} of dp "
-                    "must count faster than its copies: write `cp` before `dp`",
+                    "must count faster than its copies",
                     other_span=context.span("fsdp"),
                     other=f"{copies.replicate} copies",
+                    choices=(f"order = [{', '.join(mended)}]",),
                 )
             )
 

@@ -102,6 +102,14 @@ def _runs(schedule: ScheduleKind, pp: int, microbatches: int) -> bool:
             assert_never(schedule)
 
 
+def _sum(layers: tuple[int, ...]) -> str:
+    """`1 + 2 + 3 = 6`, in the middle cut where there are many."""
+    terms = [str(n) for n in layers]
+    if len(terms) > 8:
+        terms = [*terms[:4], "...", *terms[-3:]]
+    return f"{' + '.join(terms)} = {sum(layers)}"
+
+
 def _no_pipeline(context: Context, schedule: ScheduleKind) -> Stages:
     spec = context.spec
     for field, written in (("stages", spec.stages), ("schedule", spec.schedule)):
@@ -110,23 +118,25 @@ def _no_pipeline(context: Context, schedule: ScheduleKind) -> Stages:
                 Contradiction(
                     span=context.span(field),
                     what=f"`{field}` is written, and there is no pipeline",
-                    why="pp is 1: remove this, or write `pp`",
+                    why="pp is 1: remove this line, or write `pp`",
                 )
             )
     return Stages(schedule, 1, (spec.model.layers,))
 
 
 def _too_many(context: Context, virtual: int) -> None:
-    layers = context.spec.model.layers
-    legal = [n for n in divisors(layers + ENDS) if n <= layers + ENDS]
+    layers, pp = context.spec.model.layers, context.spec.pp
+    chunks = virtual // pp
+    legal = [n for n in divisors(layers + ENDS) if 1 < n * chunks <= layers + ENDS]
+    arithmetic = f"{pp} x {chunks} chunks = {virtual}" if chunks > 1 else str(virtual)
     context.problem(
         Contradiction(
             span=context.span("pp"),
             what="more virtual stages than layers to put on them",
-            why=f"{virtual} stages for {layers} layers and two ends; "
-            f"{' or '.join(str(n) for n in nearest(virtual, legal))} would divide evenly",
+            why=f"{arithmetic} stages, and {layers} layers + {ENDS} ends = {layers + ENDS}",
             other_span=context.span("model.layers"),
             other=f"{layers} layers",
+            choices=tuple(f"pp = {n}" for n in nearest(pp, legal)),
         )
     )
 
@@ -138,9 +148,10 @@ def _check_written(context: Context, layers: tuple[int, ...], virtual: int, chun
             Contradiction(
                 span=context.span("stages"),
                 what=f"`stages` lists {len(layers)} stages, and there are {virtual}",
-                why=f"pp {context.spec.pp} x {chunks} chunks = {virtual}",
+                why=f"pp {context.spec.pp} x {chunks} a rank = {virtual}",
                 other_span=context.span("pp"),
                 other=f"{context.spec.pp} ranks",
+                choices=("stages = auto",),
             )
         )
     elif sum(layers) != total or min(layers) < 0:
@@ -148,8 +159,9 @@ def _check_written(context: Context, layers: tuple[int, ...], virtual: int, chun
             Contradiction(
                 span=context.span("stages"),
                 what=f"`stages` hold {sum(layers)} layers, and the model has {total}",
-                why=f"{' + '.join(str(n) for n in layers)} = {sum(layers)}"[:90],
+                why=_sum(layers),
                 other_span=context.span("model.layers"),
                 other=f"{total} layers",
+                choices=("stages = auto",),
             )
         )

@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from backends.pytorch import emit
 from backends.pytorch.versions import VERSIONS, TorchVersion
-from compiler.pipeline import Compiled
+from compiler.pipeline import Compiled, programs
+from compiler.twin import twins_of
 from llamac.verify.directory import read_plan, read_program, write_evidence
 from llamac.verify.errors import CannotVerify
 from llamac.verify.fault import Fault
 from llamac.verify.fault_catalogue import FAULTS
 from llamac.verify.faults import by_name
 from llamac.verify.result import Verification
-from llamac.verify.verify import Asked, Emit, Files, edited, verify
+from llamac.verify.verify import (
+    CONFIG,
+    Asked,
+    Emit,
+    Files,
+    edited,
+    modules,
+    together,
+    verify,
+)
 
 
 def verify_plan(compiled: Compiled, fault: str | None = None) -> Verification:
-    """The plan's own text."""
-    return verify(compiled, program_of, Asked(fault=_fault(fault)))
+    """The plan's own text, every program of it."""
+    asked = Asked(fault=_fault(fault))
+    return together([verify(part, program_of, asked) for part in _different(compiled)])
+
+
+def _different(compiled: Compiled) -> Iterator[Compiled]:
+    """The programs of a plan; of phases whose text and twins are the same, the first."""
+    seen: list[object] = []
+    for part in programs(compiled):
+        (phase,) = part.plan.phases
+        text = {name: body for name, body in modules(program_of(part)).items() if name != CONFIG}
+        told_apart = text, twins_of(part.plan.spec, phase)
+        if told_apart not in seen:
+            seen.append(told_apart)
+            yield part
 
 
 def verify_directory(folder: Path, fault: str | None = None) -> Verification:
