@@ -12,7 +12,12 @@ ROOT = Path(__file__).parents[2]
 FLOORS = ("dsl", "compiler", "backends", "llamac")
 
 # Where torch may be imported when the module is: what runs tensors, never what compiles.
-MAY_IMPORT_TORCH = ("backends/interpreter/", "backends/reference/", "llamac/verify/")
+MAY_IMPORT_TORCH = (
+    "backends/interpreter/",
+    "backends/reference/",
+    "llamac/dryrun/",
+    "llamac/verify/",
+)
 # What the front end and the compiler may need beside Python itself.
 LIBRARIES = {
     "dsl": {"lark"},  # makes the table of the grammar; reading a spec does without
