@@ -91,22 +91,22 @@ class Block(nn.Module):
         return kept(self.compute, x, cos, sin, mask)
 
     def compute(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Mask) -> Tensor:
-        attention_in = rms_norm(x, self.attention_norm.weight, NORM_EPS)
+        attention_in = keep(rms_norm(x, self.attention_norm.weight, NORM_EPS))
         attention_in_gathered = all_gather(attention_in, "tp", 1)  # [batch, seq, d_model]
         q = F.linear(attention_in_gathered, self.attention.wq).unflatten(-1, (-1, HEAD_DIM))
         k = F.linear(attention_in_gathered, self.attention.wk).unflatten(-1, (-1, HEAD_DIM))
         v = F.linear(attention_in_gathered, self.attention.wv).unflatten(-1, (-1, HEAD_DIM))
-        q_rotated = rotate_halves(q, cos, sin)
-        k_rotated = rotate_halves(k, cos, sin)
+        q_rotated = keep(rotate_halves(q, cos, sin))
+        k_rotated = keep(rotate_halves(k, cos, sin))
         o = attention(q_rotated, k_rotated, v, mask, ATTENTION_SCALE)
         attention_out = F.linear(o.flatten(-2), self.attention.wo)
         attention_out_scattered = reduce_scatter(attention_out, "tp", 1)
-        x_mid = x + attention_out_scattered
-        ffn_in = rms_norm(x_mid, self.ffn_norm.weight, NORM_EPS)
+        x_mid = keep(x + attention_out_scattered)
+        ffn_in = keep(rms_norm(x_mid, self.ffn_norm.weight, NORM_EPS))
         ffn_in_gathered = all_gather(ffn_in, "tp", 1)  # [batch, seq, d_model]
         gate = F.linear(ffn_in_gathered, self.ffn.w_gate)  # [batch, seq, d_ff / tp]
         up = F.linear(ffn_in_gathered, self.ffn.w_up)  # [batch, seq, d_ff / tp]
-        inner = F.silu(gate) * up
+        inner = keep(F.silu(gate) * up)
         ffn_out = F.linear(inner, self.ffn.w_down)  # [batch, seq, d_model]: partial sum
         ffn_out_scattered = reduce_scatter(ffn_out, "tp", 1)  # [batch, seq / tp, d_model]
         return x_mid + ffn_out_scattered
@@ -127,9 +127,9 @@ class Model(nn.Module):
         """tokens, documents [batch, seq] -> what the head multiplies [batch, seq, d_model]."""
         x = embed(tokens, self.embedding.weight)  # [batch, seq, d_model]: partial sum
         x = reduce_scatter(x, "tp", 1)  # [batch, seq / tp, d_model]
-        mask = attention_mask(documents)
-        device = tokens.device
+        device = x.device
         cos, sin = angles(HEAD_DIM, ROPE_THETA, device)
+        mask = attention_mask(documents)
         for block in self.layers:
             x = block(x, cos, sin, mask)
         h = rms_norm(x, self.final_norm.weight, NORM_EPS)
@@ -151,9 +151,9 @@ class Model(nn.Module):
         ]
         return torch.stack(losses).sum()
 
-    def next_logits(self, tokens: Tensor, documents: Tensor, position: int) -> Tensor:
-        """What follows `position` in the first sequence: logits [vocab]."""
-        last = self.hidden(tokens, documents)[0, position]
+    def next_logits(self, tokens: Tensor, position: int) -> Tensor:
+        """What follows `position` in the one sequence, which is one document: logits [vocab]."""
+        last = self.hidden(tokens, torch.zeros_like(tokens))[0, position]
         return all_gather(F.linear(last, self.head.weight), "tp", 0)
 
 
@@ -245,7 +245,17 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Mask, scale: float) -> Tens
     return o.transpose(1, 2)
 
 
+def keep(x: Tensor) -> Tensor:
+    """x, marked for the policy below as something that a compiled block keeps for the backward.
+
+    An operator that compilation merges with what makes x; a copy or a view it would remove too
+    early, and then it may keep less and compute more.
+    """
+    return x.neg().neg() if COMPILE else x
+
+
 SAVED = (
+    torch.ops.aten.neg.default,
     torch.ops.aten.mm.default,
     torch.ops.aten.bmm.default,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
@@ -262,5 +272,6 @@ products = partial(create_selective_checkpoint_contexts, policy, allow_cache_ent
 
 
 def kept(function: Callable[..., Tensor], *inputs: object) -> Tensor:
-    """Keep products for the backward, not what was gathered for them: that is gathered again."""
+    """Keep what SAVED makes for the backward. What was gathered for it is gathered again, and
+    without compilation all else is made again too."""
     return checkpoint(function, *inputs, use_reentrant=False, context_fn=products)

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import _functional_collectives as functional
 from torch.distributed._functional_collectives import (
+    AsyncCollectiveTensor,
     all_gather_single_autograd,
     reduce_scatter_single_autograd,
     wait_tensor,
@@ -84,14 +85,19 @@ def coordinate(axis: str) -> int:
 # Collectives. Each waits at once: a pending tensor that enters a compiled region loses its gradient.
 
 
+def waited(x: Tensor) -> Tensor:
+    """Compiled code has waited by itself; a second wait would keep x for the backward."""
+    return wait_tensor(x) if isinstance(x, AsyncCollectiveTensor) else x
+
+
 def all_gather(x: Tensor, axis: str, dim: int) -> Tensor:
     """Shards of dimension `dim` -> the whole on every rank; backward: reduce-scatter."""
-    return wait_tensor(all_gather_single_autograd(x, dim, GROUPS[axis]))
+    return waited(all_gather_single_autograd(x, dim, GROUPS[axis]))
 
 
 def reduce_scatter(x: Tensor, axis: str, dim: int) -> Tensor:
     """Partial sums -> this rank's shard of their sum; backward: all-gather."""
-    return wait_tensor(reduce_scatter_single_autograd(x, "sum", dim, GROUPS[axis]))
+    return waited(reduce_scatter_single_autograd(x, "sum", dim, GROUPS[axis]))
 
 
 class SumPartials(torch.autograd.Function):
@@ -132,6 +138,7 @@ class Layout:
     shape: tuple[int, ...]  # of the whole parameter
     cuts: dict[str, int]  # axis -> the dimension it cuts
     partial: tuple[str, ...]  # axes over which its gradient is a partial sum after the backward
+    start: float  # what a vector is filled with at first; matrices are drawn
 
 
 class Parameter(nn.Parameter):
@@ -140,13 +147,15 @@ class Parameter(nn.Parameter):
     placement: Layout
 
 
-def parameter(*shape: int, partial: str | None = None, **cuts: int) -> Parameter:
+def parameter(
+    *shape: int, start: float = 1.0, partial: str | None = None, **cuts: int
+) -> Parameter:
     """`parameter(rows, columns, tp=0)`: whole shape, and the dimension each axis cuts."""
     local = list(shape)
     for axis, dim in cuts.items():
         local[dim] //= size(axis)
     made = Parameter(torch.empty(local, dtype=PARAMETER, device="meta"))
-    made.placement = Layout(shape, cuts, () if partial is None else (partial,))
+    made.placement = Layout(shape, cuts, () if partial is None else (partial,), start)
     return made
 
 
@@ -191,9 +200,11 @@ def shard(model: nn.Module, blocks: list[nn.Module]) -> None:
 
 
 def reduce_after_backward(model: nn.Module, now: bool) -> None:
-    """Whether the next backward also reduces the gradients, or adds to them only."""
+    """Whether the next backward also reduces the gradients, or adds to them only. Parameters that
+    stay whole after a forward stay so until then."""
     if isinstance(model, FSDPModule):
         model.set_requires_gradient_sync(now)
+        model.set_reshard_after_backward(now or RESHARD_AFTER_FORWARD)
 
 
 def reshard(model: nn.Module) -> None:

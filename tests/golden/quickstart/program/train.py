@@ -101,12 +101,12 @@ def build(device: torch.device, fresh: bool = True) -> tuple[Model, torch.optim.
 
 
 def initialize(model: Model) -> None:
-    """Vectors are ones, matrices normal: every INIT_ROWS rows have a generator of their own,
+    """Vectors are filled, matrices drawn: every INIT_ROWS rows have a generator of their own,
     so each rank draws what it holds, and all layouts start from the same weights."""
     for name, p in model.named_parameters():
         layout, weight = model.layout[name], parallel.local(p)
         if len(layout.shape) == 1:
-            weight.fill_(1.0)
+            weight.fill_(layout.start)
             continue
         rows, columns = parallel.local_slices(layout)
         for block in range(rows.start // INIT_ROWS, -(-rows.stop // INIT_ROWS)):
@@ -138,7 +138,7 @@ def train_step(
     for i, batch in enumerate(batches):
         last = i == len(batches) - 1
         parallel.reduce_after_backward(model, last or REDUCE_EVERY_MICROBATCH)
-        loss = model(batch.tokens, batch.targets, batch.documents) / valid.clamp(min=1)
+        loss = model(*batch) / valid.clamp(min=1)
         loss.backward()
         losses.append(loss.detach())
     parallel.reduce_gradients(model, model.layout)
@@ -159,7 +159,7 @@ def evaluate(model: Model, corpus: Corpus, device: torch.device) -> float:
     """Mean loss over the validation targets of all ranks."""
     totals = torch.zeros(2, dtype=torch.float64)
     for batch in evaluation_batches(corpus, device):
-        loss = model(batch.tokens, batch.targets, batch.documents)
+        loss = model(*batch)
         totals += torch.stack([loss.cpu().double(), (batch.targets != IGNORE).sum().cpu().double()])
     parallel.reshard(model)
     loss, valid = parallel.all_reduce_data(totals.to(device, ACCUMULATE)).tolist()
@@ -175,7 +175,7 @@ def sample(model: Model, device: torch.device) -> str:
         seen = text[-SEQ_LEN:]
         tokens = torch.full((1, SEQ_LEN), SEPARATOR, device=device)
         tokens[0, : len(seen)] = torch.tensor(seen, device=device)
-        logits = model.next_logits(tokens, torch.zeros_like(tokens), len(seen) - 1)
+        logits = model.next_logits(tokens, len(seen) - 1)
         odds = (logits.float().cpu() / SAMPLE_TEMPERATURE).softmax(0)
         drawn = int(torch.multinomial(odds, 1, generator=generator))
         if drawn == SEPARATOR or drawn > 255:  # the document ends, or a token that no text has

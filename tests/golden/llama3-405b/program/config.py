@@ -1,0 +1,66 @@
+"""Every number and dtype of this program, each with where it comes from."""
+
+# The model.
+VOCAB = 128256  # model.vocab, inherited
+D_MODEL = 16384  # model.d_model, inherited
+HEADS = 128  # model.layer.attention.heads, inherited
+KV_HEADS = 8  # model.layer.attention.kv_heads, inherited
+HEAD_DIM = 128  # model.layer.attention.head_dim, derived
+ATTENTION_SCALE = 0.08838834764831843  # model.layer.attention.scale, derived
+ROPE_THETA = 500000.0  # model.layer.attention.rope.theta, inherited
+D_FF = 53248  # model.layer.ffn.d_ff, inherited
+NORM_EPS = 1e-05  # model.norm.eps, inherited
+INIT_STD = 0.02  # model.init.std, default
+INIT_ROWS = 16  # rows of a matrix that one generator draws
+
+# The mesh: how many ranks each axis has.
+DP = 128  # dp, derived
+PP = 16  # pp, written
+FSDP = 128  # fsdp, default
+TP = 8  # tp, written
+
+# The batch.
+SEQ_LEN = 8192  # train.seq_len, inherited: tokens
+STAGE_RUNS = ((1, 0), (126, 1), (1, 0))  # stages, derived: (stages, layers of each), first to last
+GLOBAL_BATCH = 2048  # train.global_batch, inherited: sequences of a step
+MICROBATCH = 1  # microbatch, written: sequences of a forward
+MICROBATCHES = 16  # microbatches, derived: forwards of a rank's step
+LOSS_CHUNK = 1024  # loss_chunks = 8
+
+# How it learns.
+PHASE = "main"  # the part of the run that this program is
+FIRST_STEP = 342192  # steps of the phases before it
+FIRST_SEQUENCE = 350373376  # where it goes on in the data
+STEPS = 1081290  # of the run when this phase ends: 739,098 more
+RUN_STEPS = 1128974  # of all phases: the learning rate's
+LR = 8e-05  # train.optimizer.lr, inherited: the peak
+WARMUP = 8000  # train.lr_schedule.warmup, inherited: steps
+MIN_LR = 8e-07  # train.lr_schedule.min_lr, inherited
+BETA1 = 0.9  # train.optimizer.betas, inherited
+BETA2 = 0.95  # train.optimizer.betas, inherited
+EPS = 1e-08  # train.optimizer.eps, default
+WEIGHT_DECAY = 0.1  # train.optimizer.weight_decay, inherited: matrices only
+CLIP = 1.0  # train.clip, inherited: largest global gradient norm
+SEED = 0  # train.seed, default
+
+# Precision.
+COMPUTE_DTYPE = "bfloat16"  # train.precision, inherited
+PARAMETER_DTYPE = "float32"  # weights and optimizer state
+REDUCE_DTYPE = "float32"  # gradients between ranks
+ACCUMULATE_DTYPE = "float32"  # rotary angles, softmax of the loss, norms
+
+# Data.
+TRAIN_DATA = ""  # given by --data
+SEPARATOR = 0  # train.data.separator, default: the token that ends one
+
+# How it runs.
+PLAN = "main"  # the plan's name
+DEVICE = "cuda"  # cluster.node, inherited
+COMPILE = True  # compile, default: torch.compile each layer
+RESHARD_AFTER_FORWARD = False  # sharding, default
+REDUCE_EVERY_MICROBATCH = False  # sharding, default
+LOG_EVERY = 10  # train.log.every, default: steps
+CHECKPOINT_EVERY = 500  # train.checkpoint.every, inherited: steps
+CHECKPOINTS_KEPT = 2  # train.checkpoint.keep, default
+FLOPS_PER_TOKEN = 2523955986432.0  # forward and backward, by the model's formula
+PEAK_FLOPS = 989000000000000.0  # bf16 peak of NVIDIA H100 SXM5 80GB

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Start every process of this program on this machine and wait for them:
+#   launch/local.sh [arguments of train.py]
+# PYTHON names the interpreter. The exit code is the program's. TERM, INT and USR1 reach every
+# process, which then saves a checkpoint and leaves with 75.
+set -uo pipefail
+
+program=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+python=${PYTHON:-python3}
+
+settings=$("$python" -c '
+import os, socket, sys
+sys.path.insert(0, sys.argv[1])
+sys.dont_write_bytecode = True
+import config
+world = config.PP * config.FSDP * config.TP
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    print(world, probe.getsockname()[1], max(1, (os.cpu_count() or 1) // world))
+' "$program") || exit
+read -r world port threads <<<"$settings"
+
+export WORLD_SIZE=$world MASTER_ADDR=127.0.0.1 MASTER_PORT=${MASTER_PORT:-$port}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$threads}
+
+children=()
+signalled=
+pass_on() {
+    signalled=yes
+    kill -s "$1" "${children[@]}" 2>/dev/null
+}
+trap 'pass_on TERM' TERM INT
+trap 'pass_on USR1' USR1
+trap 'kill -s KILL "${children[@]}" 2>/dev/null' EXIT
+
+for ((rank = 0; rank < world; rank++)); do
+    RANK=$rank LOCAL_RANK=$rank "$python" "$program/train.py" "$@" &
+    children+=($!)
+done
+
+# When one fails, the others get ten seconds: they may be waiting for it in a collective.
+code=0
+while ((code == 0)) && [[ -n $(jobs -rp) ]]; do
+    signalled=
+    wait -n
+    status=$?
+    [[ -n $signalled ]] || code=$status
+done
+for ((tenths = 0; tenths < 100; tenths++)); do
+    [[ -n $(jobs -rp) ]] || break
+    sleep 0.1
+done
+kill -s KILL "${children[@]}" 2>/dev/null
+for child in "${children[@]}"; do
+    wait "$child"
+    status=$?
+    ((code != 0)) || code=$status
+done
+exit "$code"

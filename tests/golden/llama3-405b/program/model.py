@@ -1,0 +1,313 @@
+"""The model, as each rank computes it.
+
+Shapes in comments are those on one rank; `seq / tp` is this rank's part of the sequence.
+Between the blocks a tensor-parallel rank holds its part of the sequence; inside one it has the
+whole sequence and its own heads or columns.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributed.pipelining.schedules import _PipelineSchedule as PipelineSchedule
+from torch.nn.attention.flex_attention import (
+    BlockMask,
+    create_block_mask,
+    flex_attention,
+)
+from torch.utils.checkpoint import (
+    CheckpointPolicy,
+    checkpoint,
+    create_selective_checkpoint_contexts,
+)
+
+from config import (
+    ATTENTION_SCALE,
+    COMPILE,
+    D_FF,
+    D_MODEL,
+    DEVICE,
+    HEAD_DIM,
+    HEADS,
+    KV_HEADS,
+    LOSS_CHUNK,
+    NORM_EPS,
+    PP,
+    ROPE_THETA,
+    SEQ_LEN,
+    TP,
+    VOCAB,
+)
+from data import IGNORE
+from parallel import (
+    ACCUMULATE,
+    STAGES,
+    all_gather,
+    all_reduce,
+    coordinate,
+    layout_of,
+    parameter,
+    reduce_scatter,
+    sum_partials,
+)
+
+Mask = Tensor | BlockMask
+
+
+class Weights(nn.Module):
+    """Parameters by name."""
+
+    def __init__(self, **parameters: nn.Parameter) -> None:
+        super().__init__()
+        for name, value in parameters.items():
+            self.register_parameter(name, value)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Tensor: ...
+
+
+class Block(nn.Module):
+    """One layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention_norm = Weights(weight=parameter(D_MODEL, partial="tp"))
+        self.attention = Weights(
+            wq=parameter(HEADS * HEAD_DIM, D_MODEL, tp=0),
+            wk=parameter(KV_HEADS * HEAD_DIM, D_MODEL, tp=0),
+            wv=parameter(KV_HEADS * HEAD_DIM, D_MODEL, tp=0),
+            wo=parameter(D_MODEL, HEADS * HEAD_DIM, tp=1),
+        )
+        self.ffn_norm = Weights(weight=parameter(D_MODEL, partial="tp"))
+        self.ffn = Weights(
+            w_gate=parameter(D_FF, D_MODEL, tp=0),
+            w_up=parameter(D_FF, D_MODEL, tp=0),
+            w_down=parameter(D_MODEL, D_FF, tp=1),
+        )
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Mask) -> Tensor:
+        return kept(self.compute, x, cos, sin, mask)
+
+    def compute(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Mask) -> Tensor:
+        attention_in = keep(rms_norm(x, self.attention_norm.weight, NORM_EPS))
+        attention_in_gathered = all_gather(attention_in, "tp", 1)  # [batch, seq, d_model]
+        q = F.linear(attention_in_gathered, self.attention.wq).unflatten(-1, (-1, HEAD_DIM))
+        k = F.linear(attention_in_gathered, self.attention.wk).unflatten(-1, (-1, HEAD_DIM))
+        v = F.linear(attention_in_gathered, self.attention.wv).unflatten(-1, (-1, HEAD_DIM))
+        q_rotated = keep(rotate_halves(q, cos, sin))
+        k_rotated = keep(rotate_halves(k, cos, sin))
+        o = attention(q_rotated, k_rotated, v, mask, ATTENTION_SCALE)
+        attention_out = F.linear(o.flatten(-2), self.attention.wo)
+        attention_out_scattered = reduce_scatter(attention_out, "tp", 1)
+        x_mid = keep(x + attention_out_scattered)
+        ffn_in = keep(rms_norm(x_mid, self.ffn_norm.weight, NORM_EPS))
+        ffn_in_gathered = all_gather(ffn_in, "tp", 1)  # [batch, seq, d_model]
+        gate = F.linear(ffn_in_gathered, self.ffn.w_gate)  # [batch, seq, d_ff / tp]
+        up = F.linear(ffn_in_gathered, self.ffn.w_up)  # [batch, seq, d_ff / tp]
+        inner = keep(F.silu(gate) * up)
+        ffn_out = F.linear(inner, self.ffn.w_down)  # [batch, seq, d_model]: partial sum
+        ffn_out_scattered = reduce_scatter(ffn_out, "tp", 1)  # [batch, seq / tp, d_model]
+        return x_mid + ffn_out_scattered
+
+
+class Model(nn.Module):
+    """What this rank holds of the model: the layers of its stages, and the ends if they are its.
+
+    `stages` are what the pipeline runs; parameters keep their names whichever stage has them.
+    """
+
+    schedule: PipelineSchedule
+    valid: Tensor  # targets of the global batch, by which a step divides its loss
+
+    def __init__(self) -> None:
+        super().__init__()
+        own = range(coordinate("pp"), len(STAGES), PP)
+        if own[0] == 0:
+            self.embedding = Weights(weight=parameter(VOCAB, D_MODEL, tp=0))
+        self.layers = nn.ModuleDict({str(i): Block() for s in own for i in layers_of(s)})
+        if own[-1] == len(STAGES) - 1:
+            self.final_norm = Weights(weight=parameter(D_MODEL, partial="tp"))
+            self.head = Weights(weight=parameter(VOCAB, D_MODEL, tp=0))
+        self.layout = layout_of(self)
+        self.stages = [Stage(self, index) for index in own]
+
+
+def layers_of(stage: int) -> range:
+    """Numbers of the layers that a virtual stage runs."""
+    first = sum(STAGES[:stage])
+    return range(first, first + STAGES[stage])
+
+
+class Stage(nn.Module):
+    """One virtual stage: some layers, behind the embedding if it is the first, before the head and
+    the loss if it is the last."""
+
+    def __init__(self, model: Model, index: int) -> None:
+        super().__init__()
+        self.index = index
+        self.first, self.last = index == 0, index == len(STAGES) - 1
+        if self.first:
+            self.embedding = model.embedding
+        self.layers = nn.ModuleList(model.layers[str(i)] for i in layers_of(index))
+        if self.last:
+            self.final_norm = model.final_norm
+            self.head = model.head
+
+    def hidden(self, x: Tensor, documents: Tensor) -> Tensor:
+        """Tokens [batch, seq] or activations in, activations out; of the last stage, what the head
+        multiplies [batch, seq, d_model]."""
+        if self.first:
+            x = embed(x, self.embedding.weight)  # [batch, seq, d_model]: partial sum
+            x = reduce_scatter(x, "tp", 1)  # [batch, seq / tp, d_model]
+        device = x.device
+        cos, sin = angles(HEAD_DIM, ROPE_THETA, device)
+        mask = attention_mask(documents)
+        for block in self.layers:
+            x = block(x, cos, sin, mask)
+        if not self.last:
+            return x
+        h = rms_norm(x, self.final_norm.weight, NORM_EPS)
+        h_gathered = all_gather(h, "tp", 1)  # [batch, seq, d_model]
+        return h_gathered
+
+    def forward(self, x: Tensor, targets: Tensor, documents: Tensor) -> Tensor:
+        """Activations for the next stage; of the last, the sum of the losses of all targets
+        [batch, seq] that are not IGNORE, as [1].
+
+        The logits of a chunk are computed again in the backward, so they never live all at once.
+        """
+        h_gathered = self.hidden(x, documents)
+        if not self.last:
+            return h_gathered
+        pieces = zip(
+            h_gathered.split(LOSS_CHUNK, dim=1), targets.split(LOSS_CHUNK, dim=1), strict=True
+        )
+        losses = [
+            checkpoint(chunk_loss, *piece, self.head.weight, use_reentrant=False)
+            for piece in pieces
+        ]
+        return torch.stack(losses).sum()[None]
+
+
+def chunk_loss(h_gathered: Tensor, targets: Tensor, head_weight: Tensor) -> Tensor:
+    """Summed loss of one chunk of the sequence."""
+    logits = F.linear(h_gathered, head_weight)  # [batch, seq, vocab / tp]
+    largest = logits.detach().amax(-1)  # [batch, seq]
+    largest_reduced = all_reduce(largest, "tp", "max")  # [batch, seq]
+    shifted = logits.to(ACCUMULATE) - largest_reduced[..., None]
+    total = shifted.exp().sum(-1)  # [batch, seq]: partial sum
+    picked = pick(shifted, targets)  # [batch, seq]: partial sum
+    total_reduced = sum_partials(total, "tp")  # [batch, seq]
+    picked_reduced = sum_partials(picked, "tp")  # [batch, seq]
+    return (total_reduced.log() - picked_reduced).masked_fill(targets == IGNORE, 0).sum()
+
+
+def embed(tokens: Tensor, weight: Tensor) -> Tensor:
+    """Rows of the table that this rank holds, zeros for other tokens: a partial sum over tp."""
+    local = tokens - coordinate("tp") * (VOCAB // TP)
+    elsewhere = (local < 0) | (local >= VOCAB // TP)
+    return F.embedding(local.masked_fill(elsewhere, 0), weight).masked_fill(elsewhere[..., None], 0)
+
+
+def pick(logits: Tensor, targets: Tensor) -> Tensor:
+    """The target's entry where this rank has it, else zero: a partial sum over tp."""
+    local = targets - coordinate("tp") * (VOCAB // TP)
+    elsewhere = (local < 0) | (local >= VOCAB // TP)
+    picked = logits.gather(-1, local.masked_fill(elsewhere, 0)[..., None])[..., 0]
+    return picked.masked_fill(elsewhere, 0)
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    return F.rms_norm(x, weight.shape, weight, eps)
+
+
+def angles(head_dim: int, theta: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    """cos and sin of position x frequency, each [seq, 1, head_dim / 2]."""
+    return turned(frequencies(head_dim, theta, device))
+
+
+def frequencies(head_dim: int, theta: float, device: torch.device) -> Tensor:
+    """Radians a position of each rotating pair [head_dim / 2]."""
+    exponents = torch.arange(0, head_dim, 2, dtype=ACCUMULATE, device=device) / head_dim
+    return 1.0 / theta**exponents
+
+
+def turned(radians: Tensor) -> tuple[Tensor, Tensor]:
+    positions = torch.arange(SEQ_LEN, dtype=ACCUMULATE, device=radians.device)
+    turns = torch.outer(positions, radians)[:, None]
+    return turns.cos(), turns.sin()
+
+
+def rotate_halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary positions: element i of a head turns with element i + head_dim / 2."""
+    a, b = x.to(ACCUMULATE).chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1).to(x.dtype)
+
+
+def attention_mask(documents: Tensor) -> Mask:
+    """What a position sees: itself and what precedes it in its document.
+
+    Dense [batch, 1, seq, seq] on a CPU, elsewhere the blocks that flex_attention visits.
+    """
+    if documents.device.type == "cpu":
+        causal = torch.ones(SEQ_LEN, SEQ_LEN, dtype=torch.bool).tril()
+        return (causal & (documents[:, :, None] == documents[:, None, :]))[:, None]
+
+    def visible(b: Tensor, h: Tensor, q: Tensor, kv: Tensor) -> Tensor:
+        return (q >= kv) & (documents[b, q] == documents[b, kv])
+
+    batch, device = len(documents), str(documents.device)
+    return create_block_mask(visible, batch, None, SEQ_LEN, SEQ_LEN, device=device)
+
+
+# A compiled block compiles it too; alone it has to be, or the scores would be stored whole.
+flex = flex_attention if COMPILE or DEVICE == "cpu" else torch.compile(flex_attention)
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: Mask, scale: float) -> Tensor:
+    """q [batch, seq, heads, head_dim], k and v with their own number of heads -> like q.
+
+    With `attention_mask`, the one place that knows devices.
+    """
+    q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    if isinstance(mask, Tensor):
+        o = F.scaled_dot_product_attention(q, k, v, mask, scale=scale, enable_gqa=True)
+    else:
+        o = cast(Tensor, flex(q, k, v, block_mask=mask, scale=scale, enable_gqa=True))
+    return o.transpose(1, 2)
+
+
+def keep(x: Tensor) -> Tensor:
+    """x, marked for the policy below as something that a compiled block keeps for the backward.
+
+    An operator that compilation merges with what makes x; a copy or a view it would remove too
+    early, and then it may keep less and compute more.
+    """
+    return x.neg().neg() if COMPILE else x
+
+
+SAVED = (
+    torch.ops.aten.neg.default,
+    torch.ops.aten.mm.default,
+    torch.ops.aten.bmm.default,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
+    torch.ops.higher_order.flex_attention,
+    torch.ops._c10d_functional.reduce_scatter_tensor.default,
+)
+
+
+def policy(ctx: object, op: object, *args: object, **kwargs: object) -> CheckpointPolicy:
+    return CheckpointPolicy.MUST_SAVE if op in SAVED else CheckpointPolicy.PREFER_RECOMPUTE
+
+
+products = partial(create_selective_checkpoint_contexts, policy, allow_cache_entry_mutation=True)
+
+
+def kept(function: Callable[..., Tensor], *inputs: object) -> Tensor:
+    """Keep what SAVED makes for the backward. What was gathered for it is gathered again, and
+    without compilation all else is made again too."""
+    return checkpoint(function, *inputs, use_reentrant=False, context_fn=products)

@@ -1,0 +1,253 @@
+"""Who holds what, and every collective: mesh, sharding, gradient reductions, clipping.
+
+Tensor parallelism is written out: parameters are plain tensors that each rank already holds cut, and
+the model calls the collectives below by axis and dimension. Data-parallel sharding is FSDP2's work.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed import _functional_collectives as functional
+from torch.distributed._functional_collectives import (
+    AsyncCollectiveTensor,
+    all_gather_single_autograd,
+    reduce_scatter_single_autograd,
+    wait_tensor,
+)
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
+
+from config import (
+    ACCUMULATE_DTYPE,
+    CLIP,
+    COMPUTE_DTYPE,
+    DP,
+    FSDP,
+    PARAMETER_DTYPE,
+    PP,
+    REDUCE_DTYPE,
+    RESHARD_AFTER_FORWARD,
+    STAGE_RUNS,
+    TP,
+)
+
+PARAMETER: torch.dtype = getattr(torch, PARAMETER_DTYPE)
+COMPUTE: torch.dtype = getattr(torch, COMPUTE_DTYPE)
+REDUCE: torch.dtype = getattr(torch, REDUCE_DTYPE)
+ACCUMULATE: torch.dtype = getattr(torch, ACCUMULATE_DTYPE)
+
+SIZES = {"pp": PP, "tp": TP, "fsdp": FSDP}
+AXES = tuple(SIZES)
+DATA_AXES = ("fsdp",)
+MESHES: dict[str, DeviceMesh] = {}  # axis -> the mesh that has it
+GROUPS: dict[str, dist.ProcessGroup] = {}  # axis -> the group this rank is in
+COORDINATES: dict[str, int] = {}  # axis -> this rank's place on it
+
+# Layers of each virtual stage; stage s runs on rank s % PP of pp.
+STAGES = tuple(layers for count, layers in STAGE_RUNS for _ in range(count))
+
+
+class ConfigError(Exception):
+    """The program cannot run as configured; starting it again will not help."""
+
+
+def connect(device: torch.device) -> None:
+    """Join the other processes and build one process group an axis."""
+    if not dist.is_initialized():
+        backend = dist.get_default_backend_for_device(device)
+        dist.init_process_group(backend, device_id=None if device.type == "cpu" else device)
+    world = DP * PP * TP
+    if dist.get_world_size() != world:
+        raise ConfigError(f"this program runs on {world} processes, not {dist.get_world_size()}")
+    # Ranks count tp, then pp, then dp, the first the fastest.
+    ranks = torch.arange(world).view(DP, PP, TP)
+    ranks = ranks.permute(1, 0, 2)  # pp, dp, tp
+    # FSDP cuts over dp. Its axis comes last: the rows of a parameter that
+    # tp cuts too are dealt out over tp first, and so they are in a checkpoint.
+    ranks = ranks.reshape(PP, FSDP, TP).transpose(-1, -2)
+    add_mesh(device, ranks, ("pp", "tp", "fsdp"))
+
+
+def add_mesh(device: torch.device, ranks: Tensor, axes: tuple[str, ...]) -> None:
+    mesh = DeviceMesh(device.type, ranks, mesh_dim_names=axes)
+    for axis in axes:
+        group = mesh.get_group(axis)
+        # Groups sort their ranks; a mesh that does not ascend would silently permute checkpoints.
+        if group.rank() != mesh.get_local_rank(axis):
+            raise AssertionError(f"mesh axis {axis} does not list its ranks in ascending order")
+        MESHES[axis], GROUPS[axis], COORDINATES[axis] = mesh, group, group.rank()
+
+
+def size(axis: str) -> int:
+    return SIZES[axis]
+
+
+def coordinate(axis: str) -> int:
+    return COORDINATES[axis]
+
+
+# Collectives. Each waits at once: a pending tensor that enters a compiled region loses its gradient.
+
+
+def waited(x: Tensor) -> Tensor:
+    """Compiled code has waited by itself; a second wait would keep x for the backward."""
+    return wait_tensor(x) if isinstance(x, AsyncCollectiveTensor) else x
+
+
+def all_gather(x: Tensor, axis: str, dim: int) -> Tensor:
+    """Shards of dimension `dim` -> the whole on every rank; backward: reduce-scatter."""
+    return waited(all_gather_single_autograd(x, dim, GROUPS[axis]))
+
+
+def reduce_scatter(x: Tensor, axis: str, dim: int) -> Tensor:
+    """Partial sums -> this rank's shard of their sum; backward: all-gather."""
+    return waited(reduce_scatter_single_autograd(x, "sum", dim, GROUPS[axis]))
+
+
+class SumPartials(torch.autograd.Function):
+    """Partial sums -> their sum, used alike by every rank: the gradient passes unchanged."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor, axis: str) -> Tensor:
+        return all_reduce(x, axis)
+
+    @staticmethod
+    def backward(ctx: object, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
+
+
+def sum_partials(x: Tensor, axis: str) -> Tensor:
+    return cast(Tensor, SumPartials.apply(x, axis))
+
+
+def all_reduce(x: Tensor, axis: str, op: str = "sum") -> Tensor:
+    """For values that need no gradient."""
+    return wait_tensor(functional.all_reduce(x, op, GROUPS[axis]))
+
+
+def all_reduce_data(x: Tensor) -> Tensor:
+    """Sum over every rank that reads other data."""
+    for axis in DATA_AXES:
+        x = all_reduce(x, axis)
+    return x
+
+
+# Parameters.
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one parameter lies: FSDP cuts dimension 0 of what `cuts` leaves."""
+
+    shape: tuple[int, ...]  # of the whole parameter
+    cuts: dict[str, int]  # axis -> the dimension it cuts
+    partial: tuple[str, ...]  # axes over which its gradient is a partial sum after the backward
+    start: float  # what a vector is filled with at first; matrices are drawn
+
+
+class Parameter(nn.Parameter):
+    """A parameter as this rank holds it, without storage until the model is sharded."""
+
+    placement: Layout
+
+
+def parameter(
+    *shape: int, start: float = 1.0, partial: str | None = None, **cuts: int
+) -> Parameter:
+    """`parameter(rows, columns, tp=0)`: whole shape, and the dimension each axis cuts."""
+    local = list(shape)
+    for axis, dim in cuts.items():
+        local[dim] //= size(axis)
+    made = Parameter(torch.empty(local, dtype=PARAMETER, device="meta"))
+    made.placement = Layout(shape, cuts, () if partial is None else (partial,), start)
+    return made
+
+
+def layout_of(module: nn.Module) -> dict[str, Layout]:
+    return {n: p.placement for n, p in module.named_parameters() if isinstance(p, Parameter)}
+
+
+def local_slices(layout: Layout) -> tuple[slice, ...]:
+    """Which part of the whole parameter this rank holds."""
+    starts, sizes = [0] * len(layout.shape), list(layout.shape)
+    for axis, dim in layout.cuts.items():
+        sizes[dim] //= size(axis)
+        starts[dim] += coordinate(axis) * sizes[dim]
+    rows = math.ceil(sizes[0] / FSDP)  # as FSDP2 deals them out: the last shares may be short
+    first = min(coordinate("fsdp") * rows, sizes[0])
+    starts[0] += first
+    sizes[0] = min(rows, sizes[0] - first)
+    return tuple(slice(start, start + n) for start, n in zip(starts, sizes, strict=True))
+
+
+def local(tensor: Tensor | None) -> Tensor:
+    """This rank's part of a parameter, its gradient or its moments."""
+    if not isinstance(tensor, DTensor):
+        raise TypeError("FSDP holds every parameter and gradient as a DTensor")
+    return tensor.to_local().detach()
+
+
+def shard(model: nn.Module, blocks: list[nn.Module]) -> None:
+    """FSDP2 over fsdp, one unit a block; it also owns mixed precision."""
+    mesh = MESHES["fsdp"]["fsdp"]
+    policy = MixedPrecisionPolicy(COMPUTE, REDUCE, cast_forward_inputs=False)
+    for i, block in enumerate(blocks):
+        last = i == len(blocks) - 1  # the backward starts with it
+        reshard = RESHARD_AFTER_FORWARD and not last
+        fully_shard(block, mesh=mesh, mp_policy=policy, reshard_after_forward=reshard)
+    fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            # Gradients are sums: the loss is already divided by the tokens of the global batch.
+            module.set_gradient_divide_factor(1.0)
+            module.set_force_sum_reduction_for_comms(True)
+
+
+def reshard(stages: list[nn.Module]) -> None:
+    """Give back what a forward without a backward has gathered."""
+    for module in (module for stage in stages for module in stage.modules()):
+        if isinstance(module, FSDPModule):
+            module.reshard()
+
+
+# Gradients, once a step after the last backward.
+
+
+def reduce_gradients(model: nn.Module, layout: dict[str, Layout]) -> None:
+    """Sum the gradients that are still partial over a tensor-parallel axis, one buffer an axis."""
+    for axis in ("tp",):
+        named = model.named_parameters()
+        partial = [local(p.grad) for name, p in named if axis in layout[name].partial]
+        if not partial:  # a stage without layers
+            continue
+        total = all_reduce(torch.cat([g.flatten() for g in partial]), axis)
+        for gradient, part in zip(partial, total.split([g.numel() for g in partial]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+def clip_gradients(model: nn.Module, layout: dict[str, Layout]) -> Tensor:
+    """Global norm of the gradients, which are scaled so that it is at most CLIP.
+
+    Squares are summed over exactly the axes that cut a parameter, so copies count once.
+    """
+    squares: dict[tuple[str, ...], Tensor] = {}
+    for name, p in model.named_parameters():
+        axes = tuple(layout[name].cuts)
+        square = local(p.grad).to(ACCUMULATE).square().sum()
+        squares[axes] = squares[axes] + square if axes in squares else square
+    totals: list[Tensor] = []
+    for axes, total in squares.items():
+        for axis in axes:
+            total = all_reduce(total, axis)
+        totals.append(total)
+    total = all_reduce(torch.stack(totals).sum(), "fsdp")
+    norm = all_reduce(total, "pp").sqrt()  # stages hold different layers
+    scale = (CLIP / (norm + 1e-6)).clamp(max=1.0)
+    for p in model.parameters():
+        local(p.grad).mul_(scale)
+    return norm
