@@ -25,6 +25,15 @@ BOUND = 1e-10
 EXACT = 0.0
 """For what is drawn or counted rather than computed."""
 
+Bounds = Mapping[str, float]
+"""Observable -> largest error."""
+
+BOUNDS: Bounds = {
+    **dict.fromkeys(("initial", "adam_step"), EXACT),
+    **dict.fromkeys(("loss", "val_loss", "gradient", "grad_norm", "lr"), BOUND),
+    **dict.fromkeys(("exp_avg", "exp_avg_sq", "parameter"), BOUND),
+}
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -47,10 +56,11 @@ def compare(
     initial: Mapping[str, Tensor],
     run: tuple[Step, ...],
     files: Mapping[str, str],
+    bounds: Bounds = BOUNDS,
 ) -> tuple[tuple[Observable, ...], tuple[Difference, ...]]:
     """The worst tensor of each observable, and all that are out of bound, with their lines in the
     program's `files`."""
-    comparisons = list(_all(records, initial, run))
+    comparisons = list(_all(records, initial, run, bounds))
     worst: dict[str, Comparison] = {}
     for comparison in comparisons:
         known = worst.get(comparison.observable)
@@ -77,31 +87,37 @@ def _difference(comparison: Comparison, files: Mapping[str, str]) -> Difference:
 
 
 def _all(
-    records: list[Record], initial: Mapping[str, Tensor], run: tuple[Step, ...]
+    records: list[Record], initial: Mapping[str, Tensor], run: tuple[Step, ...], bounds: Bounds
 ) -> Iterator[Comparison]:
     """In the order of the run, so that the first difference is the earliest."""
-    yield from _tensors("initial", 0, initial, records, [r["initial"] for r in records], EXACT)
+
+    def number(observable: str, step: int, expected: float, got: list[float]) -> Comparison:
+        return _number(observable, step, expected, records, got, "", bounds[observable])
+
+    def tensors(
+        observable: str, step: int, expected: Mapping[str, Tensor], got: list[dict[str, Tensor]]
+    ) -> Iterator[Comparison]:
+        return _tensors(observable, step, expected, records, got, bounds[observable])
+
+    yield from tensors("initial", 0, initial, [r["initial"] for r in records])
     for i, step in enumerate(run):
         got, at, after = [r["steps"][i] for r in records], i + 1, step.after
-        yield _number("loss", at, step.loss.item(), records, [g["loss"] for g in got])
-        gradients = [g["gradients"] for g in got]
-        yield from _tensors("gradient", at, step.gradients, records, gradients)
-        norms = [g["grad_norm"] for g in got]
-        yield _number("grad_norm", at, step.grad_norm.item(), records, norms)
-        yield _number("lr", at, step.lr, records, [g["lr"] for g in got])
-        exp_avg, exp_avg_sq = [g["exp_avg"] for g in got], [g["exp_avg_sq"] for g in got]
-        yield from _tensors("exp_avg", at, after.exp_avg, records, exp_avg)
-        yield from _tensors("exp_avg_sq", at, after.exp_avg_sq, records, exp_avg_sq)
-        parameters = [g["parameters"] for g in got]
-        yield from _tensors("parameter", at, after.parameters, records, parameters)
+        yield number("loss", at, step.loss.item(), [g["loss"] for g in got])
+        yield from tensors("gradient", at, step.gradients, [g["gradients"] for g in got])
+        yield number("grad_norm", at, step.grad_norm.item(), [g["grad_norm"] for g in got])
+        yield number("lr", at, step.lr, [g["lr"] for g in got])
+        yield from tensors("exp_avg", at, after.exp_avg, [g["exp_avg"] for g in got])
+        yield from tensors("exp_avg_sq", at, after.exp_avg_sq, [g["exp_avg_sq"] for g in got])
+        yield from tensors("parameter", at, after.parameters, [g["parameters"] for g in got])
         for name in after.parameters:
             own = _of_its_stages(records, name)
             counts = [got[rank]["adam_steps"].get(name, math.nan) for rank in own]
             held = [records[rank] for rank in own]
-            yield _number("adam_step", at, float(after.steps), held, counts, name, EXACT)
+            bound = bounds["adam_step"]
+            yield _number("adam_step", at, float(after.steps), held, counts, name, bound)
         if step.val_loss is not None:
             losses = [math.nan if g["val_loss"] is None else g["val_loss"] for g in got]
-            yield _number("val_loss", at, step.val_loss.item(), records, losses)
+            yield number("val_loss", at, step.val_loss.item(), losses)
 
 
 def _number(
@@ -110,8 +126,8 @@ def _number(
     expected: float,
     records: list[Record],
     got: list[float],
-    tensor: str = "",
-    bound: float = BOUND,
+    tensor: str,
+    bound: float,
 ) -> Comparison:
     errors = tuple(_error(abs(value - expected), abs(expected)) for value in got)
     found = NO_CAUSE
@@ -131,7 +147,7 @@ def _tensors(
     expected: Mapping[str, Tensor],
     records: list[Record],
     got: list[dict[str, Tensor]],
-    bound: float = BOUND,
+    bound: float,
 ) -> Iterator[Comparison]:
     known = {name for parts in got for name in parts}
     for name in [*expected, *sorted(known - set(expected))]:

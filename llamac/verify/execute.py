@@ -120,9 +120,17 @@ def _places(hanging: Mapping[int, ForkProcess], task: Task) -> dict[int, str]:
     while time.monotonic() < deadline and not all(path.exists() for path in answers.values()):
         time.sleep(0.05)
     return {
-        rank: path.read_text(encoding="utf-8") if path.exists() else "it does not answer"
+        rank: path.read_text(encoding="utf-8") if path.exists() else _stack(task, rank)
         for rank, path in answers.items()
     }
+
+
+def _stack(task: Task, rank: int) -> str:
+    """Of a rank that cannot answer in words (it has not got so far): the innermost calls."""
+    log = log_path(task.output, rank)
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    calls = [line.strip() for line in lines if line.startswith('  File "')]
+    return f"before the first group, in {'; '.join(calls[:4]) or 'no call of Python'}"
 
 
 def _crashes(task: Task, ranks: list[int]) -> list[Stopped]:

@@ -15,7 +15,7 @@ from backends.reference.weights import initial_weights
 from compiler.schema.plan import PlanSpec
 from compiler.twin import STEPS
 from dsl.schema import Auto
-from llamac.verify.compare import compare
+from llamac.verify.compare import BOUNDS, Bounds, compare
 from llamac.verify.corpus import Reading, write_corpus
 from llamac.verify.execute import execute, import_ahead, store_for
 from llamac.verify.result import TwinResult
@@ -91,7 +91,11 @@ def vectors_of(twin: PlanSpec) -> dict[str, torch.Tensor]:
 
 
 def run_twin(
-    files: Mapping[str, str], twin: PlanSpec, folder: Path, patience: float = PATIENCE
+    files: Mapping[str, str],
+    twin: PlanSpec,
+    folder: Path,
+    patience: float = PATIENCE,
+    bounds: Bounds = BOUNDS,
 ) -> TwinResult:
     """Runs the program `files` (path -> text, the twin's config.py among them) in `folder`.
 
@@ -128,6 +132,7 @@ def run_twin(
             initial_weights(twin.model, twin.train.seed),
             expected(twin, folder),
             files,
+            bounds,
         )
         if not stopped
         else ((), ())

@@ -22,6 +22,7 @@ Emit = Callable[[Compiled], Files]
 """A compiled plan -> its program, path -> text."""
 
 CONFIG = "config.py"
+FLOAT64: Mapping[str, str] = dict.fromkeys(DTYPES, "float64")
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,10 @@ def modules(files: Files) -> dict[str, str]:
     return {name: text for name, text in files.items() if name.endswith(".py") and "/" not in name}
 
 
-def twin_config(text: str, corpus: Path) -> str:
+def twin_config(text: str, corpus: Path, dtypes: Mapping[str, str] = FLOAT64) -> str:
     """The twin's config.py: float64 throughout, a loss in several chunks, the corpus's place."""
     present = settings(text)
-    changed: dict[str, object] = dict.fromkeys(DTYPES, "float64")
+    changed: dict[str, object] = {**dtypes}
     changed |= {"LOSS_CHUNK": LOSS_CHUNK, "TRAIN_DATA": str(corpus), "VALIDATION_DATA": str(corpus)}
     optional = {"VALIDATION_DATA"}
     return with_settings(

@@ -5,6 +5,7 @@ Runs in a forked process: it may change the environment and the modules as it li
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import os
 import sys
@@ -17,7 +18,7 @@ from typing import TypedDict, cast
 import torch
 from torch import Tensor
 
-from llamac.verify.stuck import RECORDED, answer_requests
+from llamac.verify.stuck import RECORDED, REQUEST, answer_requests
 
 MODULES = ("config", "model", "parallel", "data", "train", "checkpoint")
 
@@ -82,6 +83,7 @@ def run_rank(rank: int, task: Task) -> None:
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
     sys.stdout = sys.stderr = log
+    faulthandler.register(REQUEST, log)  # until answer_requests: whoever hangs says where
     record = _observe(rank, task)
     torch.save(record, record_path(task.output, rank))
     log.flush()
