@@ -1,0 +1,92 @@
+"""A run in phases: a program each, one after the other over one run folder."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from pathlib import Path
+
+import pytest
+
+import llamac as api
+from llamac.launch import start
+from llamac.output import Written
+from llamac.verify.directory import read_plan
+from tests.face.calling import Invoke, process
+
+SPEC = """
+model tiny {
+  vocab = 64, d_model = 16, layers = 1
+  layer { attention = gqa { heads = 2, kv_heads = 1 }, ffn = swiglu(24) }
+}
+cluster here { node = cpu { devices = 2 } }
+train ramp {
+  precision   = fp32
+  optimizer   = adamw { lr = 1e-2 }
+  lr_schedule = cosine { warmup = 2 steps, min_lr = 1e-3 }
+  data        = tokens { train = "data.bin" }
+  phase short { steps = 3, seq_len = 8,  global_batch = 4 sequences }
+  phase long  { steps = 3, seq_len = 16, global_batch = 6 sequences }
+}
+plan main {
+  model = tiny, cluster = here, train = ramp
+  phase long { cp = 2 }
+}
+"""
+TOKENS = 600
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    """The file, with the data that it names beside it."""
+    tokens = [1 + 7 * i % 63 for i in range(TOKENS)]
+    (tmp_path / "data.bin").write_bytes(struct.pack(f"<{TOKENS}I", *tokens))
+    path = tmp_path / "ramp.llama"
+    path.write_text(SPEC)
+    return path
+
+
+def test_a_program_a_phase(llamac: Invoke, spec: Path) -> None:
+    done = llamac("compile", "ramp.llama", "-o", "out")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert done.stderr == "out/short: written\nout/long: written\n"
+    assert llamac("compile", "ramp.llama", "-o", "out").stderr.count("unchanged") == 2
+    readme = (spec.parent / "out" / "long" / "README.md").read_text()
+    assert "phase `long` of a run: steps 4 to 6 of 6" in readme
+    assert "`short`, `long`" in readme
+    for name in ("short", "long"):
+        found = read_plan(spec.parent / "out" / name)
+        assert [phase.name for phase in found.plan.phases] == [name]
+
+
+def test_the_plan_shows_every_phase(llamac: Invoke, spec: Path) -> None:
+    shown = json.loads(llamac("plan", "ramp.llama", "--json").stdout)
+    assert [phase["name"] for phase in shown["phases"]] == ["short", "long"]
+    assert [phase["layout"]["cp"] for phase in shown["phases"]] == [1, 2]
+    assert shown["layout"]["cp"] == 2  # of the phase with most tokens
+    assert shown["run_steps"] == 6
+
+
+def test_the_run_goes_through_all_phases(spec: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """In order, and with one rate over all six steps: 3 x 4 x 8 tokens, then 3 x 6 x 16 more."""
+    folder = spec.parent
+    done = process("run", "ramp.llama", "-o", "out", "--steps", "2", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert not (folder / "out" / "long").exists()
+
+    compiled = api.compile(spec, folder / "out")
+    assert compiled == Written(folder / "out", changed=True)
+    early = ["--run", str(folder / "runs" / "main"), "--data", str(folder / "data.bin")]
+    assert start(folder / "out" / "long", early) == 78
+    assert "phase long starts after step 3, and the run is at 2" in capfd.readouterr().err
+
+    done = process("run", "ramp.llama", "-o", "out", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    lines = (folder / "runs" / "main" / "metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line) for line in lines]
+    assert [step["step"] for step in steps] == [1, 2, 3, 4, 5, 6]
+    assert [step["tokens"] for step in steps] == [32, 64, 96, 192, 288, 384]
+    decay = [(1 + math.cos(math.pi * t / 4)) / 2 for t in (1, 2, 3, 4)]
+    rates = [0.005, 0.01, *(1e-3 + 9e-3 * share for share in decay)]
+    assert [step["lr"] for step in steps] == pytest.approx(rates)
