@@ -95,8 +95,8 @@ def test_shards_partition_every_parameter(case: Case) -> None:
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
 def test_tables_of_a_program_agree(case: Case) -> None:
-    """Local sizes with local shapes; sums owed with sums done; what is gathered again with what is
-    saved."""
+    """Local sizes with local shapes; sums owed with sums done; what is gathered again with what it
+    is gathered from."""
     program = case.program
     owed: dict[str, tuple[str, ...]] = {}
     for block in program.blocks:
@@ -110,7 +110,8 @@ def test_tables_of_a_program_agree(case: Case) -> None:
             if statement.output.kept is Kept.REGATHERED:
                 assert isinstance(statement, Collective)
                 assert statement.pair == "all_gather"
-                assert kept[statement.input] is Kept.SAVED
+                # its input may itself be gathered again, over another axis
+                assert kept[statement.input] is not Kept.DROPPED
     done = {name: s.atoms for s in program.step.gradient_sums for name in s.parameters}
     assert done == owed
 
