@@ -78,7 +78,7 @@ def pending(groups: Mapping[str, dist.ProcessGroup]) -> list[str]:
     names = [
         f"{entry['profiling_name'].removeprefix('gloo:')} over "
         f"{axes.get(entry['process_group'][0], 'all ranks')}"
-        for entry in dump["entries"]
+        for entry in dump.get("entries", [])  # absent before the first collective
         if not entry["retired"]
     ]
     return list(dict.fromkeys(names))
