@@ -110,7 +110,7 @@ def without(entry: str) -> Callable[[GradientSum], GradientSum]:
 
 
 WRONG_NUMBERS = (
-    Fault("no gradient sums over tp", hybrid, sums(lambda s: None), some("grad_norm")),
+    Fault("no gradient sums over tp", hybrid, sums(lambda s: None), some("norm")),
     Fault(
         "final norm not summed", hybrid, sums(without("head/final_norm.weight")), some("final_norm")
     ),
@@ -119,13 +119,13 @@ WRONG_NUMBERS = (
         "summed twice",
         hybrid,
         step(lambda s: replace(s, gradient_sums=s.gradient_sums * 2)),
-        some("grad_norm"),
+        some("norm"),
     ),
     Fault(
         "summed over the data atoms instead of tp",
         hybrid,
         sums(lambda s: replace(s, atoms=("shard",))),
-        some("grad_norm"),
+        some("norm"),
     ),
     Fault(
         "copies of key/value heads not summed",
@@ -143,7 +143,7 @@ WRONG_NUMBERS = (
         "norms summed over one atom of tp",
         copies,
         sums(lambda s: replace(s, atoms=("kv_copy",))),
-        some("grad_norm"),
+        some("norm"),
     ),
     Fault(
         "cut gradients of the norm not summed over tp",
