@@ -50,6 +50,40 @@ def check_cuts(context: Context, graph: ModelGraph, seq_len: int | None) -> None
         _uneven(context, path, seq_len // cp, "tp", tp, divisors(seq_len // cp))
 
 
+def check_heads(context: Context) -> None:
+    """Each key/value head serves the same number of query heads, and RoPE turns pairs."""
+    path = "model.layer.attention"
+    shapes = {
+        (a.heads, a.kv_heads, a.head_dim, a.rope is not None)
+        for a in (kind.attention for kind in context.spec.model.layer.kinds)
+    }
+    for heads, kv_heads, head_dim, turns in sorted(shapes):
+        if heads % kv_heads:
+            context.problem(
+                DoesNotDivide(
+                    span=context.span(f"{path}.kv_heads"),
+                    what="heads",
+                    of="kv_heads",
+                    size=heads,
+                    parts=kv_heads,
+                    choices=tuple(f"kv_heads = {n}" for n in nearest(kv_heads, divisors(heads))),
+                    other_span=context.span(f"{path}.heads"),
+                    other=f"{heads} query heads",
+                )
+            )
+        if turns and head_dim % 2:
+            context.problem(
+                DoesNotDivide(
+                    span=context.span(f"{path}.head_dim"),
+                    what="head_dim",
+                    of="2, the elements that RoPE turns together",
+                    size=head_dim,
+                    parts=2,
+                    choices=(f"head_dim = {head_dim - 1}", f"head_dim = {head_dim + 1}"),
+                )
+            )
+
+
 def _uneven(
     context: Context, path: str, size: int, axis: str, parts: int, legal: list[int]
 ) -> None:

@@ -106,8 +106,11 @@ def _mismatch(context: Context, world: int, ranks: int) -> None:
     rest = ranks // sizes[written]
     legal: tuple[tuple[int, int], ...] = ()
     if curable:
-        choices = [world // rest] if written == "dp" else divisors(world // rest)
-        legal = tuple((n, world // (rest * n)) for n in nearest(sizes[written], choices))
+        if isinstance(spec.dp, Auto):
+            choices = nearest(sizes[written], divisors(world // rest))
+            legal = tuple((n, world // (rest * n)) for n in choices)
+        else:  # all the others are written, so one value is left
+            legal = ((world // rest, world // rest if written == "dp" else spec.dp),)
     product = " * ".join(sizes)
     if len(sizes) > 1:
         product += f" = {' * '.join(str(n) for n in sizes.values())}"

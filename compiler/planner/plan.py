@@ -10,7 +10,7 @@ from compiler.graph import ModelGraph
 from compiler.plan import Before, PhasePlan, Plan
 from compiler.planner.batch import check_schedule, resolve_microbatches, resolve_run
 from compiler.planner.context import Context, Refused
-from compiler.planner.cuts import check_cuts, resolve_cuts
+from compiler.planner.cuts import check_cuts, check_heads, resolve_cuts
 from compiler.planner.mesh import device_kind, resolve_mesh
 from compiler.planner.phases import phases_of, unknown_phases
 from compiler.planner.recompute import resolve_recompute
@@ -54,6 +54,7 @@ def _phase(
     ranks = _attempt(resolve_mesh, context)
     run = _attempt(resolve_run, context)
     stages = resolve_stages(context)
+    check_heads(context)
     if not context.has(MeshMismatch):  # a wrong tp or cp would be told again for all it divides
         check_cuts(context, graph, run.seq_len if run else None)
     _compile(context)
