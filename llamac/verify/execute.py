@@ -34,12 +34,16 @@ def execute(task: Task, patience: float) -> tuple[list[Record], list[Stopped]]:
     patience  seconds without a sign of life from any rank, after which they count as hanging
     """
     context = multiprocessing.get_context("fork")
+    # Until then no rank calls the store: its thread, answering, would hold locks of the C library
+    # (the resolver's) that a process forked in that moment inherits taken, for good.
+    all_forked = context.Event()
     processes = [
-        context.Process(target=run_rank, args=(rank, task), daemon=True)
+        context.Process(target=run_rank, args=(rank, task, all_forked), daemon=True)
         for rank in range(task.world)
     ]
     for process in processes:
         process.start()
+    all_forked.set()
     try:
         _await(processes, task, patience)
         hanging = {rank: p for rank, p in enumerate(processes) if p.is_alive()}

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from types import ModuleType
 from typing import TypedDict, cast
@@ -77,8 +78,9 @@ def place_path(output: Path, rank: int) -> Path:
     return output / f"rank-{rank}.place"
 
 
-def run_rank(rank: int, task: Task) -> None:
+def run_rank(rank: int, task: Task, all_forked: Event) -> None:
     """Entry of the forked process; leaves a record, or a traceback at the end of its log."""
+    all_forked.wait()
     log = log_path(task.output, rank).open("w", encoding="utf-8")
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
