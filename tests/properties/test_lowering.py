@@ -22,7 +22,7 @@ SHARE_WITH_THREE_ATOMS = 0.4
 SHARE_OF_EVERY_FEATURE = 0.05
 
 
-@pytest.mark.parametrize("count", [500, pytest.param(3000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [500, pytest.param(1500, marks=pytest.mark.long)])
 def test_rank_program_means_what_the_graph_means(count: int) -> None:
     seen: Counter[str] = Counter()
 
