@@ -22,6 +22,10 @@ from llamac.verify.worker import Record
 BOUND = 1e-10
 """max|a - b| / max|b| of a tensor; the noise of a correct program is about 1e-13."""
 
+ROUNDING = 1e-14
+"""Of an observable's largest element over all tensors: a difference below it is rounding. Some
+gradients are zero by algebra (a key's bias without RoPE shifts all scores of a query alike)."""
+
 EXACT = 0.0
 """For what is drawn or counted rather than computed."""
 
@@ -150,12 +154,14 @@ def _tensors(
     bound: float,
 ) -> Iterator[Comparison]:
     known = {name for parts in got for name in parts}
+    sizes = (full.abs().max().item() for full in expected.values() if full.numel())
+    rounding = ROUNDING * max(sizes, default=0.0) if bound else 0.0
     for name in [*expected, *sorted(known - set(expected))]:
         own = _of_its_stages(records, name)
         held = [records[rank] for rank in own]
         parts = [got[rank].get(name) for rank in own]
         wanted = [_part(expected.get(name), record, name) for record in held]
-        found = _compared(held, observable, name, step, bound, parts, wanted)
+        found = _compared(held, observable, name, step, (bound, rounding), parts, wanted)
         errors = dict(zip(own, found.errors, strict=True))
         yield replace(found, errors=tuple(errors.get(rank, 0.0) for rank in range(len(records))))
 
@@ -183,10 +189,12 @@ def _compared(
     observable: str,
     name: str,
     step: int,
-    bound: float,
+    bounds: tuple[float, float],
     held: list[Tensor | None],
     wanted: list[Tensor | None],
 ) -> Comparison:
+    """`bounds`: of the relative error, and below which a difference is rounding."""
+    bound, rounding = bounds
     both = [
         (part, want)
         for part, want in zip(held, wanted, strict=True)
@@ -197,7 +205,7 @@ def _compared(
         return Comparison(observable, name, step, bound, (math.inf,) * len(records), absent)
     scale = max((want.abs().max().item() for _, want in both if want.numel()), default=0.0)
     errors = tuple(
-        _error((part - want).abs().max().item() if want.numel() else 0.0, scale)
+        _error((part - want).abs().max().item() if want.numel() else 0.0, scale, rounding)
         for part, want in both
     )
     found = NO_CAUSE
@@ -211,9 +219,9 @@ def _compared(
     return Comparison(observable, name, step, bound, errors, found)
 
 
-def _error(difference: float, scale: float) -> float:
+def _error(difference: float, scale: float, rounding: float = 0.0) -> float:
     """Relative, where not a number is infinitely wrong."""
-    if difference == 0:
+    if difference <= rounding:
         return 0.0
     ratio = difference / scale if scale else math.inf
     return ratio if ratio == ratio else math.inf
