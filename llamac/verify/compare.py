@@ -155,7 +155,8 @@ def _tensors(
 ) -> Iterator[Comparison]:
     known = {name for parts in got for name in parts}
     sizes = (full.abs().max().item() for full in expected.values() if full.numel())
-    rounding = ROUNDING * max(sizes, default=0.0) if bound else 0.0
+    share = ROUNDING**2 if observable == "exp_avg_sq" else ROUNDING  # squares of what is rounded
+    rounding = share * max(sizes, default=0.0) if bound else 0.0
     for name in [*expected, *sorted(known - set(expected))]:
         own = _of_its_stages(records, name)
         held = [records[rank] for rank in own]
