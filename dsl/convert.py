@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,7 @@ from dsl.problems import (
     NotWhole,
     OutOfRange,
     WrongCountingWord,
+    WrongForm,
     WrongType,
     WrongUnit,
 )
@@ -92,10 +94,13 @@ def coerce(atom: Atom, shape: Shape, given: Given) -> object | Problem:
     elif atom is None:
         if shape.none:
             return None
-    elif (isinstance(atom, bool) and bool in shape.scalars) or (
-        isinstance(atom, str) and str in shape.scalars
-    ):
+    elif isinstance(atom, bool) and bool in shape.scalars:
         return atom
+    elif isinstance(atom, str) and str in shape.scalars:
+        form = given.field.row.form
+        if form is None or re.fullmatch(form.pattern, atom):
+            return atom
+        return WrongForm(span=given.span, field=given.field.name, form=form.doc)
     return wrong_type(given, shape, describe(atom))
 
 

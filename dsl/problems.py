@@ -109,6 +109,20 @@ class WrongWord(Unknown):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WrongForm(Problem):
+    """A field takes a text of a certain form, because it goes where other characters would mean
+    something else: a name in the head of a batch script, for instance.
+    """
+
+    slug: ClassVar[str] = "wrong-form"
+    title: ClassVar[str] = "this text cannot be a `{field}`"
+    label: ClassVar[str] = "expected {form}"
+
+    field: str
+    form: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class MissingField(Problem):
     """A field without a default is not set.
 

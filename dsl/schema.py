@@ -76,6 +76,14 @@ class Dimension(Enum):
 
 
 @dataclass(frozen=True)
+class Form:
+    """What a text may look like: `pattern` must match all of it, and `doc` says so in words."""
+
+    doc: str
+    pattern: str
+
+
+@dataclass(frozen=True)
 class Row:
     """What `row` records beside the annotation and the default."""
 
@@ -87,6 +95,7 @@ class Row:
     minimum: float | None = None
     positional: bool = False
     pending: bool = False
+    form: Form | None = None
 
 
 @overload
@@ -100,6 +109,7 @@ def row(
     minimum: float | None = ...,
     positional: bool = ...,
     pending: bool = ...,
+    form: Form | None = ...,
 ) -> T: ...  # pyright: ignore[reportInvalidTypeVarUse]
 @overload
 def row(
@@ -113,6 +123,7 @@ def row(
     minimum: float | None = ...,
     positional: bool = ...,
     pending: bool = ...,
+    form: Form | None = ...,
 ) -> T: ...
 def row(
     doc: str,
@@ -125,6 +136,7 @@ def row(
     minimum: float | None = None,
     positional: bool = False,
     pending: bool = False,
+    form: Form | None = None,
 ) -> object:
     """Declare a field.
 
@@ -137,8 +149,10 @@ def row(
     minimum     smallest legal number
     positional  may be written without its name: `sliding(4Ki)`
     pending     known to the language, not yet built: any value but the default is an error
+    form        what a text must look like, where not every text will do
     """
-    metadata = {"row": Row(doc, effect, dimension, words, derived, minimum, positional, pending)}
+    made = Row(doc, effect, dimension, words, derived, minimum, positional, pending, form)
+    metadata = {"row": made}
     return dataclasses.field(default=default, metadata=metadata, kw_only=True)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
+from backends.launch.choice import has_preflight
 from backends.pytorch.features import Features
 from backends.pytorch.names import Value
 from compiler.estimates import Estimate
@@ -25,6 +26,7 @@ LINE_LENGTH = 100
 INIT_ROWS = 16
 SAMPLE_TOKENS = 120
 SAMPLE_TEMPERATURE = 0.8
+CHECKPOINT_BYTES = 12  # of a parameter: the weight and two moments, float32
 
 MODEL_PATHS: Mapping[str, str] = {
     "VOCAB": "model.vocab",
@@ -75,9 +77,12 @@ def config_text(
         ("Precision", _precision(train)),
         ("Data", _data(train)),
         ("How it runs", _running(compiled, phase, program)),
+        ("The machines, as launch/preflight.py expects them", _machines(compiled)),
     )
     lines = ['"""Every number and dtype of this program, each with where it comes from."""']
-    for title, rows in sections:
+    for title, found in sections:
+        if not (rows := tuple(found)):
+            continue
         lines += ["", f"# {title}."]
         for row in rows:
             lines += _assignment(row, _comment(row, compiled.plan.name, phase, origins))
@@ -216,6 +221,29 @@ def _running(compiled: Compiled, phase: PhasePlan, program: RankProgram) -> Iter
             yield Row("PEAK_FLOPS", accelerator.bf16, note=f"bf16 peak of {accelerator.name}")
         case CpuNode():
             yield Row("PEAK_FLOPS", 0.0, note="unknown, so mfu is null")
+
+
+def _machines(compiled: Compiled) -> Iterator[Row]:
+    spec = compiled.plan.spec
+    cluster = spec.cluster
+    if not has_preflight(cluster):
+        return
+    yield Row("NODES", cluster.nodes, "cluster.nodes")
+    yield Row("DEVICES", cluster.node.devices, "cluster.node.devices", "processes a node")
+    match cluster.node:
+        case GpuNode(link=link):
+            yield Row("LINK_BANDWIDTH", link, "cluster.node.link", "bytes/s between GPUs of a node")
+        case CpuNode():
+            yield Row("LINK_BANDWIDTH", 0.0, note="unknown")
+    if cluster.fabric is None:
+        yield Row("FABRIC_BANDWIDTH", 0.0, note="unknown")
+    else:
+        rate, path = cluster.fabric.bandwidth, "cluster.fabric.bandwidth"
+        yield Row("FABRIC_BANDWIDTH", rate, path, "bytes/s of a process between nodes")
+    kept = 1 if spec.train.checkpoint is None else spec.train.checkpoint.keep
+    size = CHECKPOINT_BYTES * int(compiled.estimates["parameters"].value)
+    note = f"{kept} kept and one being written, {CHECKPOINT_BYTES} bytes a parameter"
+    yield Row("CHECKPOINTS_BYTES", (kept + 1) * size, note=note)
 
 
 def _device(node: CpuNode | GpuNode) -> str:

@@ -6,10 +6,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 
-import jinja2
-
+from backends.launch import scripts
 from backends.pytorch.config import config_text
 from backends.pytorch.features import Features, features_of
 from backends.pytorch.helpers import needed
@@ -19,6 +17,7 @@ from backends.pytorch.names import Constants
 from backends.pytorch.readme import readme_context
 from backends.pytorch.versions import VERSIONS, TorchVersion
 from backends.pytorch.weights import check_conventions
+from backends.templates import render
 from compiler.pipeline import Compiled
 from compiler.plan_json import plan_json
 from dsl.spec import Origins
@@ -50,12 +49,13 @@ def emit(
     text = model_text(program, constants)
     config = config_text(compiled, phase, program, constants.values, features, origins or Origins())
     files = {"config.py": config, **_modules(features, text, torch, config)}
-    files["launch/local.sh"] = _render("local.sh.j2", {"f": features})
+    launch = scripts(compiled.plan, [axis.upper() for axis in features.rank_order])
+    files |= launch.files
     context = readme_context(compiled.plan, phase, features, torch)
     files["ruff.toml"] = RUFF
     files["README.md"] = _render("README.md.j2", context)
     files["plan.json"] = json.dumps(plan_json(compiled), indent=2, sort_keys=True) + "\n"
-    return Program(files, frozenset({"launch/local.sh"}))
+    return Program(files, launch.executable)
 
 
 def _modules(
@@ -83,17 +83,5 @@ def _bare(body: str) -> str:
     return body.replace("#IMPORTS\n", "").replace("#HELPERS\n", "")
 
 
-@cache
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("backends.pytorch"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,
-    )
-
-
 def _render(template: str, context: Mapping[str, object]) -> str:
-    return _environment().get_template(template).render(context)
+    return render("backends.pytorch", template, context)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dsl.schema import Dimension, Effect, entry, row
+from dsl.schema import AUTO, Auto, Dimension, Effect, Form, entry, row
 
 OPERATION = Effect.OPERATION
 MAPPING = Effect.MAPPING
@@ -65,13 +65,48 @@ Fabric = Roce | Infiniband
 
 @entry("local")
 class LocalLaunch:
-    """One node, started by `launch/local.sh`."""
+    """No scheduler: `launch/local.sh`, or `launch/multinode.sh` on each of several nodes."""
+
+
+NAME = Form(
+    "1 to 64 letters, digits, `.`, `_` and `-`, the first no `.` or `-`",
+    r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}",
+)
+IMAGE = Form("the path or address of an image, on one line", r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 @entry("slurm")
 class SlurmLaunch:
-    account: str = row("account to charge", effect=OPERATION, default="")
-    partition: str = row("partition", effect=OPERATION, default="")
+    """`sbatch launch/slurm.sbatch`. What is left out is the site's default, or given to sbatch."""
+
+    account: str | None = row("account to charge", effect=OPERATION, default=None, form=NAME)
+    partition: str | None = row("partition", effect=OPERATION, default=None, form=NAME)
+    qos: str | None = row("quality of service", effect=OPERATION, default=None, form=NAME)
+    constraint: str | None = row("feature of nodes", effect=OPERATION, default=None, form=NAME)
+    reservation: str | None = row("reservation", effect=OPERATION, default=None, form=NAME)
+    time: float | None = row(
+        "limit of one job; the run goes on in the next",
+        effect=OPERATION,
+        dimension=Dimension.SECONDS,
+        default=None,
+        minimum=60,
+    )
+    checkpoint_budget: float = row(
+        "how long before the limit the run is told to save and leave",
+        effect=OPERATION,
+        dimension=Dimension.SECONDS,
+        default=300.0,
+        minimum=1,
+    )
+    container: str | None = row(
+        "image to run in, for Slurm with pyxis", effect=OPERATION, default=None, form=IMAGE
+    )
+    max_retries: int = row(
+        "failures in a row without a new checkpoint that are tried again",
+        effect=OPERATION,
+        default=3,
+        minimum=0,
+    )
 
 
 Launch = LocalLaunch | SlurmLaunch
@@ -82,4 +117,8 @@ class ClusterSpec:
     nodes: int = row("machines", effect=MAPPING, default=1, minimum=1)
     node: Node = row("what a machine holds", effect=MAPPING)
     fabric: Fabric | None = row("network between nodes", effect=MAPPING, default=None)
-    launch: Launch = row("where jobs go", effect=OPERATION, default=LocalLaunch(), pending=True)
+    launch: Launch | Auto = row(
+        "where jobs go; left to the compiler, several nodes get a script for Slurm too",
+        effect=OPERATION,
+        default=AUTO,
+    )
