@@ -3,6 +3,7 @@ choice. One frozen dataclass an error; its docstring is what `llamac explain SLU
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -228,6 +229,35 @@ class ScheduleTooLong(Problem):
 
     arithmetic: str
     steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoTimeToTrain(Problem):
+    """A job is told to save its checkpoint and leave `checkpoint_budget` before its limit of time,
+    and Slurm may be a minute early with that. What is left of `time` is all there is to train.
+    """
+
+    slug = "no-time-to-train"
+    title: ClassVar[str] = "a job would have to save before it has trained"
+    label: ClassVar[str] = (
+        "{time:,.0f} s - checkpoint_budget {budget:,.0f} s - {early} s = {left:,.0f} s"
+    )
+
+    time: float
+    budget: float
+    early: int
+
+    @property
+    def left(self) -> float:
+        return self.time - self.budget - self.early
+
+    def helps(self) -> tuple[str, ...]:
+        hours = math.ceil(10 * (self.budget + self.early) / 3600)
+        shorter = math.floor(self.time / 2) - self.early
+        choices = [f"`time = {hours}h`"]
+        if shorter > 0:
+            choices.append(f"`checkpoint_budget = {shorter}s`")
+        return ("write " + " or ".join(choices),)
 
 
 @dataclass(frozen=True, kw_only=True)

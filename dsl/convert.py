@@ -100,7 +100,8 @@ def coerce(atom: Atom, shape: Shape, given: Given) -> object | Problem:
         form = given.field.row.form
         if form is None or re.fullmatch(form.pattern, atom):
             return atom
-        return WrongForm(span=given.span, field=given.field.name, form=form.doc)
+        field = given.field.name
+        return WrongForm(span=given.span, field=field, form=form.doc, example=form.example)
     return wrong_type(given, shape, describe(atom))
 
 

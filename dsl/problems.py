@@ -115,11 +115,15 @@ class WrongForm(Problem):
     """
 
     slug: ClassVar[str] = "wrong-form"
-    title: ClassVar[str] = "this text cannot be a `{field}`"
+    title: ClassVar[str] = "`{field}` does not take this text"
     label: ClassVar[str] = "expected {form}"
 
     field: str
     form: str
+    example: str
+
+    def helps(self) -> tuple[str, ...]:
+        return (f'write for instance `{self.field} = "{self.example}"`',)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,10 +77,12 @@ class Dimension(Enum):
 
 @dataclass(frozen=True)
 class Form:
-    """What a text may look like: `pattern` must match all of it, and `doc` says so in words."""
+    """What a text may look like: `pattern` must match all of it, `doc` says so in words, and
+    `example` is one."""
 
     doc: str
     pattern: str
+    example: str
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from compiler.plan import Before, PhasePlan, Plan
 from compiler.planner.batch import check_schedule, resolve_microbatches, resolve_run
 from compiler.planner.context import Context, Refused
 from compiler.planner.cuts import check_cuts, check_heads, resolve_cuts
+from compiler.planner.launch import check_launch
 from compiler.planner.mesh import device_kind, resolve_mesh
 from compiler.planner.phases import phases_of, unknown_phases
 from compiler.planner.recompute import resolve_recompute
@@ -29,7 +30,9 @@ def plan(
 ) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
     """The plan is None exactly when a diagnostic is an error. What several phases share is told
     once."""
-    found = [*unknown_phases(name, spec, origins)]
+    whole = Context(name, spec, origins)
+    check_launch(whole)
+    found = [*unknown_phases(name, spec, origins), *whole.diagnostics]
     resolved: list[PhasePlan] = []
     named = bool(spec.train.phase.items)
     for phase in phases_of(spec):

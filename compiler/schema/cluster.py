@@ -71,8 +71,13 @@ class LocalLaunch:
 NAME = Form(
     "1 to 64 letters, digits, `.`, `_` and `-`, the first no `.` or `-`",
     r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}",
+    "large-1",
 )
-IMAGE = Form("the path or address of an image, on one line", r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+IMAGE = Form(
+    "the path or address of an image, on one line",
+    r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,1024}",
+    "registry.example.org#images/torch:2.13",
+)
 
 
 @entry("slurm")
