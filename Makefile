@@ -3,6 +3,7 @@
 #   make quickstart   install, then train a small Llama on four CPU processes
 #   make test         the test suite
 #   make test-long    the tests that are too slow for it
+#   make slurm-test   programs under a Slurm of two nodes on this machine; Slurm must be installed
 #   make lint types   ruff; pyright in strict mode
 #   make docs         print again what docs/ and the README show of the code
 #   make benchmarks   start-up, compile time, size of programs, time of a check
@@ -16,16 +17,19 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DELETE_ON_ERROR:
-.PHONY: quickstart test test-long lint types docs benchmarks install install-dev text clean
+.PHONY: quickstart test test-long slurm-test lint types docs benchmarks install install-dev text clean
 
 quickstart: install text
 	$(BIN)/llamac run examples/quickstart.llama laptop --resume never
 
 test: install-dev
-	$(PYTEST) -n 2 -m "not long"
+	$(PYTEST) -n 2 -m "not long and not slurm"
 
 test-long: install-dev
 	$(PYTEST) -m long
+
+slurm-test: install-dev
+	$(PYTEST) -m slurm tests/slurm
 
 lint: install-dev
 	$(BIN)/ruff check

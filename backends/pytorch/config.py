@@ -232,14 +232,14 @@ def _machines(compiled: Compiled) -> Iterator[Row]:
     yield Row("DEVICES", cluster.node.devices, "cluster.node.devices", "processes a node")
     match cluster.node:
         case GpuNode(link=link):
-            yield Row("LINK_BANDWIDTH", link, "cluster.node.link", "bytes/s between GPUs of a node")
+            yield Row("LINK_BANDWIDTH", link, "cluster.node.link", "bytes/s")
         case CpuNode():
             yield Row("LINK_BANDWIDTH", 0.0, note="unknown")
     if cluster.fabric is None:
         yield Row("FABRIC_BANDWIDTH", 0.0, note="unknown")
     else:
         rate, path = cluster.fabric.bandwidth, "cluster.fabric.bandwidth"
-        yield Row("FABRIC_BANDWIDTH", rate, path, "bytes/s of a process between nodes")
+        yield Row("FABRIC_BANDWIDTH", rate, path, "bytes/s")
     kept = 1 if spec.train.checkpoint is None else spec.train.checkpoint.keep
     size = CHECKPOINT_BYTES * int(compiled.estimates["parameters"].value)
     note = f"{kept} kept and one being written, {CHECKPOINT_BYTES} bytes a parameter"

@@ -11,9 +11,10 @@ TWO_NODES = support.TEXT.replace(
     "cluster here { node = cpu { devices = 4 } }",
     "cluster here { nodes = 2, node = cpu { devices = 2 } }",
 )
-GPU_NODES = support.TEXT.replace(
-    "cluster here { node = cpu { devices = 4 } }",
-    """cluster here {
+GPU_NODES = (
+    support.TEXT.replace(
+        "cluster here { node = cpu { devices = 4 } }",
+        """cluster here {
   nodes  = 4
   fabric = roce { bandwidth = 400Gbps }
   node   = gpus {
@@ -24,7 +25,10 @@ GPU_NODES = support.TEXT.replace(
     }
   }
 }""",
-).replace("dp = 2", "dp = 16").replace("8 sequences", "32 sequences")
+    )
+    .replace("dp = 2", "dp = 16")
+    .replace("8 sequences", "32 sequences")
+)
 
 
 def program(*settings: tuple[str, str], text: str = TWO_NODES) -> Program:

@@ -105,9 +105,9 @@ def test_machines_stand_in_config() -> None:
     layer = 16 * 16 + 2 * 16 * 8 + 16 * 16 + 3 * 16 * 24 + 2 * 16 + 2 * 4  # q, k v, o, ffn, norms
     parameters = 2 * 256 * 16 + 2 * layer + 16
     assert f"CHECKPOINTS_BYTES = {3 * 12 * parameters}  #" in config
-    assert "LINK_BANDWIDTH = 450000000000.0  # cluster.node.link, inherited" in config
-    assert "FABRIC_BANDWIDTH = 50000000000.0  # cluster.fabric.bandwidth, inherited" in config
-    assert "NODES = 4  # cluster.nodes, inherited" in config
+    assert "LINK_BANDWIDTH = 450000000000.0  # cluster.node.link, " in config
+    assert "FABRIC_BANDWIDTH = 50000000000.0  # cluster.fabric.bandwidth, " in config
+    assert "NODES = 4  # cluster.nodes, " in config
     assert "# The machines" not in PROGRAMS["one node"].files["config.py"]
 
 

@@ -1,0 +1,282 @@
+"""What slurm.sbatch decides, with small stand-ins for Slurm's commands and for the program.
+
+`tests/slurm/` runs the same script under Slurm itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.launch.specs import program, written
+
+COMMANDS = {
+    # The processes of a step, one after the other; what it was called with, for the tests.
+    "srun": """
+        printf '%s\\n' "$*" >>"$WORLD/srun"
+        while [[ $1 != bash ]]; do shift; done
+        worst=0
+        for ((rank = 0; rank < 4; rank++)); do
+            SLURM_PROCID=$rank SLURM_LOCALID=$((rank % 2)) SLURM_NTASKS=4 setsid "$@" &
+            children+=($!)
+        done
+        trap 'for child in "${children[@]}"; do kill -s USR2 -- "-$child"; done' USR2
+        for child in "${children[@]}"; do
+            wait "$child"; code=$?
+            while kill -0 "$child" 2>/dev/null; do wait "$child"; code=$?; done
+            ((code > worst)) && worst=$code
+        done
+        exit "$worst"
+    """,
+    "scontrol": """
+        case "$1 $2" in
+        'show job') printf '   JobId=%s\\n   Command=%s a b\\n' "$3" "$SCRIPT" ;;
+        'show hostnames') printf '%s' "${HOSTS-node1
+node2
+}" ;;
+        requeue*) echo "$2" >>"$WORLD/requeued" ;;
+        *) exit 1 ;;
+        esac
+    """,
+    "squeue": 'echo "${STATE-RUNNING}"',
+}
+
+
+@dataclass
+class Desk:
+    """A folder to submit from, with a program of which bash is the interpreter."""
+
+    folder: Path
+    program: Path
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def run(self) -> Path:
+        return self.folder / "runs" / "main"
+
+    def does(self, train: str, preflight: str = "exit 0") -> None:
+        """What every process of the step does, in bash."""
+        (self.program / "train.py").write_text(train)
+        (self.program / "launch" / "preflight.py").write_text(preflight)
+
+    def command(self, *arguments: str) -> list[str]:
+        copy = self.folder / "slurm_script"  # Slurm too runs a copy
+        copy.write_text((self.program / "launch" / "slurm.sbatch").read_text())
+        return ["bash", str(copy), *arguments]
+
+    def variables(self, **changes: str) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
+            "PYTHON": "bash",
+            "WORLD": str(self.folder),
+            "RUN": str(self.run),
+            "SCRIPT": str(self.program / "launch" / "slurm.sbatch"),
+            "SLURM_JOB_ID": "77",
+            "SLURM_JOB_NODELIST": "node[1-2]",
+            "SLURM_CPUS_ON_NODE": "8",
+            **changes,
+        }
+
+    def submit(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.variables(**changes),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def lines(self, name: str) -> list[str]:
+        path = self.folder / name
+        return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    folder = tmp_path / "desk"
+    (folder / "bin").mkdir(parents=True)
+    for name, text in COMMANDS.items():
+        command = folder / "bin" / name
+        command.write_text(f"#!/usr/bin/env bash\n{text}\n")
+        command.chmod(0o755)
+    made = Desk(folder, written(program(), tmp_path))
+    made.does("exit 0")
+    return made
+
+
+def test_a_run_to_the_end(desk: Desk) -> None:
+    desk.does('echo "$RANK $LOCAL_RANK $WORLD_SIZE $MASTER_ADDR $MASTER_PORT $*" >>"$WORLD/seen"')
+    done = desk.submit("--steps", "20")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(desk.lines("seen")) == [
+        f"{rank} {rank % 2} 4 node1 16077 --steps 20" for rank in range(4)
+    ]
+    assert desk.lines("requeued") == []
+    preflight, train = desk.lines("srun")
+    assert f"{desk.program}/launch/preflight.py --run runs/main" in preflight
+    assert train.endswith(f"{desk.program}/train.py --steps 20")
+    for step in (preflight, train):
+        assert step.startswith("--distribution=block --cpu-bind=none --label --kill-on-bad-exit=0")
+    assert (desk.run / "done").read_text().endswith(" --steps 20\n")
+
+
+def test_a_run_that_is_done_is_not_started_again(desk: Desk) -> None:
+    assert desk.submit("--steps", "20").returncode == 0
+    again = desk.submit("--steps", "20")
+    assert (again.returncode, again.stdout) == (0, "slurm.sbatch: this run is done already\n")
+    assert len(desk.lines("srun")) == 2
+    assert desk.submit("--steps", "21").returncode == 0  # another run
+    desk.does("exit 0 # another program")
+    assert desk.submit("--steps", "20").returncode == 0
+    assert len(desk.lines("srun")) == 6
+
+
+def test_saved_before_the_limit_goes_back_into_the_queue(desk: Desk) -> None:
+    desk.does("exit 75")
+    assert desk.submit().returncode == 75
+    assert desk.lines("requeued") == ["77"]
+    assert not (desk.run / "done").exists()
+
+
+@pytest.mark.parametrize("state", ["CANCELLED", "COMPLETING", ""])
+def test_a_cancelled_job_stays_cancelled(desk: Desk, state: str) -> None:
+    desk.does("exit 75")
+    assert desk.submit(STATE=state).returncode == 75
+    assert desk.lines("requeued") == []
+
+
+@pytest.mark.parametrize(
+    ("train", "code"),
+    [
+        ("exit 78", 78),
+        ("[[ $RANK == 2 ]] && exit 78; exit 137", 78),  # the others had to be killed
+        ("[[ $RANK == 2 ]] && exit 78; exit 75", 78),
+    ],
+)
+def test_wrong_configuration_is_never_requeued(desk: Desk, train: str, code: int) -> None:
+    desk.does(train)
+    assert desk.submit().returncode == code
+    assert desk.lines("requeued") == []
+
+
+def test_a_checkpoint_counts_though_processes_had_to_be_killed(desk: Desk) -> None:
+    desk.does("[[ $RANK == 2 ]] && exit 75; exit 137")
+    assert desk.submit().returncode == 75
+    assert desk.lines("requeued") == ["77"]
+
+
+def test_a_node_that_is_not_fit_stops_the_job(desk: Desk) -> None:
+    desk.does('touch "$WORLD/trained"', preflight="exit 69")
+    assert desk.submit().returncode == 69
+    assert desk.lines("requeued") == []
+    assert not (desk.folder / "trained").exists()
+
+
+def test_failures_are_tried_again_until_nothing_moves(desk: Desk) -> None:
+    desk.does("exit 9")
+    for restart in range(5):
+        assert desk.submit(SLURM_RESTART_COUNT=str(restart)).returncode == 9
+    assert len(desk.lines("requeued")) == 3  # max_retries
+
+
+def test_a_new_checkpoint_is_new_hope(desk: Desk) -> None:
+    desk.does('mkdir -p "$RUN/checkpoints/step-$SLURM_RESTART_COUNT"; exit 9')
+    for restart in range(10):
+        assert desk.submit(SLURM_RESTART_COUNT=str(restart)).returncode == 9
+    desk.does("exit 9")
+    for restart in range(10, 14):
+        assert desk.submit(SLURM_RESTART_COUNT=str(restart)).returncode == 9
+    assert len(desk.lines("requeued")) == 10 + 2
+
+
+def test_a_checkpoint_that_is_being_written_is_none(desk: Desk) -> None:
+    desk.does('mkdir -p "$RUN/checkpoints/step-$SLURM_RESTART_COUNT.partial"; exit 9')
+    for restart in range(5):
+        assert desk.submit(SLURM_RESTART_COUNT=str(restart)).returncode == 9
+    assert len(desk.lines("requeued")) == 3
+
+
+def test_a_failed_preflight_counts_as_a_failure(desk: Desk) -> None:
+    desk.does('touch "$WORLD/trained"', preflight="exit 1")
+    for restart in range(5):
+        assert desk.submit(SLURM_RESTART_COUNT=str(restart)).returncode == 1
+    assert len(desk.lines("requeued")) == 3
+    assert not (desk.folder / "trained").exists()
+
+
+@pytest.mark.parametrize("resume", [["--resume", "never"], ["--resume", "runs/other"]])
+def test_back_from_the_queue_it_goes_on_from_its_own_checkpoint(
+    desk: Desk, resume: list[str]
+) -> None:
+    (desk.run / "checkpoints" / "step-9").mkdir(parents=True)
+    os.utime(desk.run / "checkpoints" / "step-9", (1, 1))
+    desk.does('echo "$*" >>"$WORLD/seen"; exit 9')
+    desk.submit(*resume)
+    desk.submit(*resume, SLURM_RESTART_COUNT="1")  # no checkpoint of this job yet
+    assert {*desk.lines("seen")} == {" ".join(resume)}
+    desk.does('echo "$*" >"$WORLD/seen"; exit 9')
+    (desk.run / "checkpoints" / "step-3").mkdir()
+    desk.submit(*resume, SLURM_RESTART_COUNT="2")
+    assert {*desk.lines("seen")} == {" ".join([*resume, "--resume auto"])}
+
+
+@pytest.mark.parametrize("given", [["--run", "runs/other one"], ["--run=runs/other one"]])
+def test_another_folder_of_the_run(desk: Desk, given: list[str]) -> None:
+    assert desk.submit(*given).returncode == 0
+    assert (desk.folder / "runs" / "other one" / "done").exists()
+    assert not desk.run.exists()
+    assert "--run runs/other one" in desk.lines("srun")[0]
+
+
+def test_a_folder_that_cannot_be_written_is_a_wrong_configuration(desk: Desk) -> None:
+    (desk.folder / "runs").write_text("a file")
+    assert desk.submit().returncode == 78
+    assert desk.lines("srun") == []
+
+
+@pytest.mark.parametrize("hosts", ["", "\n"])
+def test_no_name_of_the_first_node_is_no_run_of_one_node(desk: Desk, hosts: str) -> None:
+    assert desk.submit(HOSTS=hosts).returncode == 1
+    assert desk.lines("srun") == []
+
+
+def test_a_script_that_was_moved_says_what_to_set(desk: Desk) -> None:
+    moved = desk.submit(SCRIPT="/elsewhere/job.sh")
+    assert moved.returncode == 78
+    assert "PROGRAM_DIR" in moved.stdout
+    assert desk.submit(SCRIPT="/elsewhere/job.sh", PROGRAM_DIR=str(desk.program)).returncode == 0
+
+
+def test_site_profile_and_container(desk: Desk) -> None:
+    (desk.program / "launch" / "site.sh").write_text("export NCCL_SOCKET_IFNAME=ib0 MASTER_ADDR=x")
+    desk.does('echo "$NCCL_SOCKET_IFNAME $MASTER_ADDR" >>"$WORLD/seen"')
+    assert desk.submit(CONTAINER="an image").returncode == 0
+    assert {*desk.lines("seen")} == {"ib0 x"}
+    assert all("--container-image=an image " in line for line in desk.lines("srun"))
+
+
+def test_a_signal_reaches_every_process_and_is_waited_for(desk: Desk) -> None:
+    desk.does(
+        'trap \'echo "$RANK" >>"$WORLD/saved"; exit 75\' USR2\n'
+        'touch "$WORLD/ready$RANK"\n'
+        "for ((i = 0; i < 600; i++)); do sleep 0.05; done"
+    )
+    with subprocess.Popen(
+        desk.command(), cwd=desk.folder, env=desk.variables(), stdout=subprocess.DEVNULL
+    ) as job:
+        while len(list(desk.folder.glob("ready*"))) < 4:
+            assert job.poll() is None
+            time.sleep(0.02)
+        os.kill(job.pid, signal.SIGUSR2)  # as --signal=B:USR2 does: the batch shell alone
+        assert job.wait(timeout=60) == 75
+    assert sorted(desk.lines("saved")) == ["0", "1", "2", "3"]
+    assert desk.lines("requeued") == ["77"]
