@@ -26,7 +26,6 @@ LINE_LENGTH = 100
 INIT_ROWS = 16
 SAMPLE_TOKENS = 120
 SAMPLE_TEMPERATURE = 0.8
-CHECKPOINT_BYTES = 12  # of a parameter: the weight and two moments, float32
 
 MODEL_PATHS: Mapping[str, str] = {
     "VOCAB": "model.vocab",
@@ -221,6 +220,9 @@ def _running(compiled: Compiled, phase: PhasePlan, program: RankProgram) -> Iter
             yield Row("PEAK_FLOPS", accelerator.bf16, note=f"bf16 peak of {accelerator.name}")
         case CpuNode():
             yield Row("PEAK_FLOPS", 0.0, note="unknown, so mfu is null")
+
+
+CHECKPOINT_BYTES = 12  # of a parameter: the weight and two moments, float32
 
 
 def _machines(compiled: Compiled) -> Iterator[Row]:

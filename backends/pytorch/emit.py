@@ -51,7 +51,7 @@ def emit(
     files = {"config.py": config, **_modules(features, text, torch, config)}
     launch = scripts(compiled.plan, [axis.upper() for axis in features.rank_order])
     files |= launch.files
-    context = readme_context(compiled.plan, phase, features, torch)
+    context = readme_context(compiled.plan, phase, features, torch, launch.files)
     files["ruff.toml"] = RUFF
     files["README.md"] = _render("README.md.j2", context)
     files["plan.json"] = json.dumps(plan_json(compiled), indent=2, sort_keys=True) + "\n"

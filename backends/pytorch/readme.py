@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from backends.pytorch.features import Features
 from backends.pytorch.versions import TorchVersion
@@ -10,11 +10,16 @@ from compiler.plan import PhasePlan, Plan
 
 
 def readme_context(
-    plan: Plan, phase: PhasePlan, features: Features, torch: TorchVersion
+    plan: Plan,
+    phase: PhasePlan,
+    features: Features,
+    torch: TorchVersion,
+    scripts: Collection[str],
 ) -> Mapping[str, object]:
-    """What the template is filled with."""
+    """What the template is filled with; `scripts` are the files that start the program."""
     return {
         "f": features,
+        "scripts": scripts,
         "plan": plan.name,
         "phase": phase.name,
         "phases": [name for name, _ in plan.spec.train.phase.items],

@@ -47,7 +47,9 @@ ReturnToService=2
 KillWait=5
 GresTypes=gpu
 """
-NODE = "NodeName={name} NodeHostname={host} NodeAddr={address} Port={port} CPUs=16 Gres=gpu:h100:8\n"
+NODE = (
+    "NodeName={name} NodeHostname={host} NodeAddr={address} Port={port} CPUs=16 Gres=gpu:h100:8\n"
+)
 PARTITION = "PartitionName=train Nodes=ALL Default=YES MaxTime=1-00:00:00 State=UP\n"
 
 

@@ -5,10 +5,10 @@ Needs Slurm: `make slurm-test` runs these, nothing else does.
 
 from __future__ import annotations
 
-import os
+import re
+import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +17,8 @@ import pytest
 from tests.launch.specs import GPU_NODES, program, written
 from tests.programs.support import metrics, write_text
 from tests.slurm.cluster import Cluster, Missing, cluster, until
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.slurm
 
@@ -86,6 +88,25 @@ def test_a_run_to_the_end(slurm: Cluster, desk: Path) -> None:
     assert said(desk, again) == "slurm.sbatch: this run is done already\n"
 
 
+def test_the_guide(slurm: Cluster, desk: Path) -> None:
+    """The spec of docs/guide/slurm.md, compiled by the command and submitted."""
+    page = (ROOT / "docs" / "guide" / "slurm.md").read_text(encoding="utf-8")
+    (spec,) = re.findall(r"(?ms)^```llamac cluster.llama\n(.*?)^```$", page)
+    (desk / "cluster.llama").write_text(spec, encoding="utf-8")
+    shutil.copytree(ROOT / "examples", desk / "examples")
+    for name in ("train", "validation"):
+        (desk / "data" / "python" / name).mkdir(parents=True)
+        (desk / "data" / "python" / name / "text").write_bytes(bytes(range(32, 127)) * 200)
+    llamac = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from llamac.cli import main; main()"
+    compile_ = [sys.executable, "-c", llamac, "compile", "cluster.llama", "-o", "out"]
+    subprocess.run(compile_, cwd=desk, check=True, capture_output=True)
+    job = slurm.submit(desk, "out/launch/slurm.sbatch", "--steps", "2")
+    facts = slurm.wait(job)
+    output = (desk / f"queue-{job}.out").read_text()
+    assert (facts["JobState"], facts["ExitCode"]) == ("COMPLETED", "0:0"), output
+    assert len(metrics(desk / "runs" / "queue")) == 2
+
+
 STEPS = 240
 PAUSE = 0.5  # seconds a step, so that the run outlives the first job on any machine
 
@@ -133,7 +154,7 @@ def test_processes_that_leave_at_different_times_have_still_saved(
 ) -> None:
     made = stand_in(
         desk,
-        '[[ $SLURM_RESTART_COUNT == 1 ]] && exit 0\n'
+        "[[ $SLURM_RESTART_COUNT == 1 ]] && exit 0\n"
         'trap "sleep $RANK; exit 75" USR2\n'
         'touch "ready$RANK"; while :; do sleep 0.1; done',
     )
@@ -174,7 +195,9 @@ def test_a_cancelled_job_does_not_come_back(slurm: Cluster, desk: Path) -> None:
 
 def test_a_chain_of_jobs_stops_where_the_run_is_done(slurm: Cluster, desk: Path) -> None:
     """For queues that take no requeue: one job after the other by the same name."""
-    made = stand_in(desk, 'touch "tried$SLURM_JOB_ID"; [[ -e second ]] && exit 0; touch second; exit 75')
+    made = stand_in(
+        desk, 'touch "tried$SLURM_JOB_ID"; [[ -e second ]] && exit 0; touch second; exit 75'
+    )
     options = ("--no-requeue", "--dependency=singleton")
     jobs = [slurm.submit(desk, *options, script(made), PYTHON="bash") for _ in range(3)]
     codes = [slurm.wait(job)["ExitCode"] for job in jobs]

@@ -64,3 +64,10 @@ CHECKPOINT_EVERY = 500  # train.checkpoint.every, inherited: steps
 CHECKPOINTS_KEPT = 2  # train.checkpoint.keep, default
 FLOPS_PER_TOKEN = 2523955986432.0  # forward and backward, by the model's formula
 PEAK_FLOPS = 989000000000000.0  # bf16 peak of NVIDIA H100 SXM5 80GB
+
+# The machines, as launch/preflight.py expects them.
+NODES = 2048  # cluster.nodes, inherited
+DEVICES = 8  # cluster.node.devices, inherited: processes a node
+LINK_BANDWIDTH = 450000000000.0  # cluster.node.link, inherited: bytes/s
+FABRIC_BANDWIDTH = 50000000000.0  # cluster.fabric.bandwidth, inherited: bytes/s
+CHECKPOINTS_BYTES = 14610721996800  # 2 kept and one being written, 12 bytes a parameter

@@ -1,5 +1,5 @@
 """Train: `python train.py` in each process, under any launcher that sets RANK, LOCAL_RANK,
-WORLD_SIZE, MASTER_ADDR and MASTER_PORT; `launch/local.sh` starts all of them on one machine.
+WORLD_SIZE, MASTER_ADDR and MASTER_PORT; the scripts in `launch/` start all of them.
 
 Exit codes: 0 trained to the end, 75 stopped by a signal after a checkpoint, 78 the configuration
 or the data is wrong (starting again will not help), anything else is a failure.
@@ -351,12 +351,12 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     missing = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} - os.environ.keys()
     if missing:
-        print(f"set {', '.join(sorted(missing))}, or use launch/local.sh", file=sys.stderr)
+        print(f"set {', '.join(sorted(missing))}, or use a script of launch/", file=sys.stderr)
         return 78
     try:
         args = parse_arguments()
         open_log(Path(args.run))
-        for name in (signal.SIGTERM, signal.SIGUSR1):
+        for name in (signal.SIGTERM, signal.SIGUSR2):
             signal.signal(name, lambda number, frame: SIGNALS.append(number))
         device = own_device()
         connect(device)

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# One process of a step of slurm.sbatch: COMMAND, told its place among the others.
+#   launch/slurm-task.sh COMMAND [ARGUMENTS]
+set -uo pipefail
+
+export RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID WORLD_SIZE=$SLURM_NTASKS
+
+# Signals to the step reach the command as well. What it does with them is its own.
+trap : TERM USR2
+"$@"
+code=$?
+
+# Where one process leaves and others must be ended, srun knows only of those.
+case $code in
+69 | 75 | 78) echo "$code" >>"$EXIT_CODES" ;;
+esac
+exit "$code"

@@ -1,0 +1,80 @@
+"""Stages of work in all processes, and process 0's verdict on each.
+
+They talk through a key-value store and not by collectives, so that a process which hangs in one is
+named as well.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from threading import Thread
+from typing import NamedTuple
+
+from torch.distributed import Store  # pyright: ignore[reportPrivateImportUsage]
+
+RANK, WORLD = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+
+
+class Stage(NamedTuple):
+    name: str
+    work: Callable[[], str | float | None]  # gives what is wrong, or a rate, or neither
+    least: float = 0.0  # that a rate must reach
+
+
+def all_pass(store: Store, stages: Sequence[Stage], nodes: Sequence[str], wait: float) -> bool:
+    """Go through the stages, up to one that a process does not pass within `wait` seconds. `nodes`
+    are the names of the nodes, each of which has equally many processes."""
+    passed = all(one_passes(store, stage, nodes, wait) for stage in stages)
+    # Process 0 keeps the store, so it leaves last.
+    store.add("left", 1)
+    until = time.monotonic() + 10
+    while RANK == 0 and store.add("left", 0) < WORLD and time.monotonic() < until:
+        time.sleep(0.02)
+    return passed
+
+
+def one_passes(store: Store, stage: Stage, nodes: Sequence[str], wait: float) -> bool:
+    thread = Thread(target=tell, args=(store, stage), daemon=True)
+    thread.start()
+    if RANK == 0:  # which may hang as well
+        passed = judge(store, stage, nodes, wait)
+        store.set("clock", str(time.time()))
+        store.set(f"{stage.name}/passed", str(passed))
+    else:
+        thread.join(wait)
+    return store.get(f"{stage.name}/passed") == b"True"
+
+
+def tell(store: Store, stage: Stage) -> None:
+    try:
+        told = stage.work()
+    except (OSError, RuntimeError) as error:
+        told = str(error)
+    store.set(f"{stage.name}/{RANK}", json.dumps(told))
+
+
+def judge(store: Store, stage: Stage, nodes: Sequence[str], wait: float) -> bool:
+    """What all processes told, on the terminal; whether nothing is wrong."""
+    late, until = set(range(WORLD)), time.monotonic() + wait
+    while late and time.monotonic() < until:
+        late = {rank for rank in late if not store.check([f"{stage.name}/{rank}"])}
+        time.sleep(0.02)
+    rates: list[float] = []
+    bad: list[str] = []
+    for rank in range(WORLD):
+        node = nodes[rank * len(nodes) // WORLD]
+        told = "no answer" if rank in late else json.loads(store.get(f"{stage.name}/{rank}"))
+        if isinstance(told, float):
+            rates.append(told)
+            told = f"{told:.3g}, less than {stage.least:.3g}" if told < stage.least else None
+        if told:
+            bad += [] if node in bad else [node]
+            print(f"preflight: {stage.name}: {node}, process {rank}: {told}")
+    slowest = f", {min(rates):.3g} or more" if rates else ""
+    print(f"preflight: {stage.name}: {'not ' if bad else ''}fine{slowest}")
+    if bad:
+        print(f"preflight: leave out {len(bad)} of {len(nodes)} nodes: --exclude={','.join(bad)}")
+    sys.stdout.flush()
+    return not bad

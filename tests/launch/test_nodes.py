@@ -1,0 +1,162 @@
+"""Two "nodes" on this machine, without a scheduler: launch/multinode.sh and the check of nodes."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.launch.specs import program, written
+from tests.programs.support import environment, metrics, replaced, write_text
+
+pytestmark = pytest.mark.long
+
+Process = subprocess.Popen[str]
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def outcome(started: Sequence[Process]) -> tuple[list[int], str]:
+    """Exit codes, and all that was said."""
+    try:
+        said = [process.communicate(timeout=300)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    return [process.returncode for process in started], "".join(said)
+
+
+def start(command: Sequence[str | Path], cwd: Path, variables: Mapping[str, str]) -> Process:
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=environment(**variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_two_nodes_by_torchrun(tmp_path: Path) -> None:
+    write_text(tmp_path)
+    folder = written(program(("cluster.launch", "local")), tmp_path)
+    (folder / "launch" / "site.sh").write_text("export PREFLIGHT_WAIT=120\n")
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    script = folder / "launch" / "multinode.sh"
+    nodes = [
+        start(["bash", script, "--steps", "4"], tmp_path, {**place, "NODE_RANK": rank})
+        for rank in ("1", "0")  # whichever comes first: ranks go by NODE_RANK
+    ]
+    codes, said = outcome(nodes)
+    assert codes == [0, 0], said
+    assert "preflight: all-reduce between nodes: fine" in said
+    assert [record["step"] for record in metrics(tmp_path / "runs" / "main")] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{}, {"MASTER_ADDR": "a"}, {"NODE_RANK": "0"}, {"MASTER_ADDR": "a", "NODE_RANK": "2"}],
+)
+def test_what_a_node_must_be_told(tmp_path: Path, variables: dict[str, str]) -> None:
+    script = written(program(), tmp_path) / "launch" / "multinode.sh"
+    codes, said = outcome([start(["bash", script], tmp_path, variables)])
+    assert codes == [78]
+    assert said == "multinode.sh: set MASTER_ADDR to node 0, and NODE_RANK to 0 ... 1\n"
+
+
+def check_nodes(
+    cwd: Path, folders: Sequence[Path], wait: str = "120"
+) -> tuple[list[int], list[str]]:
+    """preflight.py, a process for each of `folders`, where its node has the program."""
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": "4"}
+    place |= {"PREFLIGHT_WAIT": wait, "NODE_NAMES": "left\nright"}
+    codes, said = outcome(
+        [
+            start(
+                [sys.executable, folder / "launch" / "preflight.py"],
+                cwd,
+                {**place, "RANK": f"{i}", "LOCAL_RANK": f"{i % 2}", "PYTHONPATH": str(folder)},
+            )
+            for i, folder in enumerate(folders)
+        ]
+    )
+    return codes, [line for line in said.splitlines() if line.startswith("preflight")]
+
+
+def test_nodes_that_are_fit(tmp_path: Path) -> None:
+    codes, said = check_nodes(tmp_path, [written(program(), tmp_path)] * 4)
+    assert codes == [0, 0, 0, 0]
+    assert [line.split(":")[1].strip() for line in said] == [
+        "start",
+        "node",
+        "connection",
+        "matrix product",
+        "all-reduce in a node",
+        "all-reduce between nodes",
+    ]
+    assert all(": fine" in line for line in said)
+    assert list((tmp_path / "runs" / "main").iterdir()) == []  # no mark is left
+
+
+def test_a_node_with_another_program(tmp_path: Path) -> None:
+    mine, other = written(program(), tmp_path), written(program(), tmp_path / "other")
+    (other / "config.py").write_text((mine / "config.py").read_text() + "# edited\n")
+    codes, said = check_nodes(tmp_path, [mine, mine, other, other])
+    assert codes == [69] * 4
+    assert said[-1] == "preflight: leave out 1 of 2 nodes: --exclude=right"
+    assert [line.split(":")[2] for line in said[1:3]] == [" right, process 2", " right, process 3"]
+    assert "process 0 has python" in said[1]
+
+
+def test_a_node_that_does_not_come(tmp_path: Path) -> None:
+    codes, said = check_nodes(tmp_path, [written(program(), tmp_path)] * 2, wait="20")
+    assert codes == [69, 69]
+    assert said == [
+        "preflight: start: right, process 2: no answer",
+        "preflight: start: right, process 3: no answer",
+        "preflight: start: not fine",
+        "preflight: leave out 1 of 2 nodes: --exclude=right",
+    ]
+
+
+def test_a_process_that_hangs_in_a_collective(tmp_path: Path) -> None:
+    """Process 3 never joins the all-reduce between nodes, so process 1 waits for it in vain."""
+    mine, other = written(program(), tmp_path), written(program(), tmp_path / "other")
+    for folder in (mine, other):  # the same text, so that nothing else is found
+        script = folder / "launch" / "preflight.py"
+        head = "def between_nodes() -> float:\n"
+        text = script.read_text()
+        assert text.count(head) == 1
+        script.write_text(
+            text.replace(head, f"{head}    while RANK == 3:\n        time.sleep(1)\n")
+        )
+    codes, said = check_nodes(tmp_path, [mine, mine, other, other], wait="30")
+    assert codes == [69] * 4
+    assert said[-4:] == [
+        "preflight: all-reduce between nodes: left, process 1: no answer",
+        "preflight: all-reduce between nodes: right, process 3: no answer",
+        said[-2],
+        "preflight: leave out 2 of 2 nodes: --exclude=left,right",
+    ]
+
+
+def test_no_room_for_checkpoints(tmp_path: Path) -> None:
+    folder = written(replaced(program(), CHECKPOINTS_BYTES=10**18), tmp_path)
+    codes, said = check_nodes(tmp_path, [folder] * 4)
+    assert codes == [69] * 4
+    assert "and checkpoints take 1,000,000,000,000,000,000" in said[1]
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    codes, said = check_nodes(tmp_path, [written(program(), tmp_path)] * 4)
+    assert codes == [69] * 4
+    assert "Not a directory" in said[0]
