@@ -27,6 +27,6 @@ class WorldDoesNotFit(Problem):
 
     def helps(self) -> tuple[str, ...]:
         return (
-            "`llamac compile` writes the program for its cluster",
+            "`llamac compile` writes the program for its cluster, with scripts that start it",
             "run a plan whose cluster is `node = hw.cpu { devices = 4 }`",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from tests.programs.support import compiled, write
 from tests.programs.variants import modules, variants
 
 VARIANTS = variants()
-OWN = {"config", "model", "parallel", "data", "train", "checkpoint"}
+OWN = {"config", "model", "parallel", "data", "train", "checkpoint", "verdict"}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_types(folder: Path) -> None:
 
 
 def test_launch_script_parses(folder: Path) -> None:
-    for script in folder.rglob("local.sh"):
+    for script in folder.rglob("*.sh"):
         assert os.access(script, os.X_OK)
         done = subprocess.run(["bash", "-n", script], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
@@ -87,7 +88,7 @@ def test_config_holds_literals_with_their_origin_and_all_are_used(plan: Compiled
         ast.literal_eval(node.value)
         assert isinstance(node.targets[0], ast.Name)
         name = node.targets[0].id
-        assert f" {name}" in others or f"({name}" in others, f"{name} is not used"
+        assert re.search(rf"\b{name}\b", others), f"{name} is not used"
         assert "  # " in lines[node.lineno - 1] or lines[node.lineno - 2].startswith("# ")
 
 

@@ -33,6 +33,7 @@ SETTINGS: Mapping[str, Settings] = {
         ("model.layer.attention.rope.scaling", "llama3 { factor = 8, original = 16 }"),
     ),
     "bf16, compiled": (("train.precision", "bf16"), ("compile", "true")),
+    "two nodes": (("cluster.nodes", "2"), ("cluster.node.devices", "2")),
 }
 
 KINDS = TEXT.replace(
