@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -117,7 +118,7 @@ def test_a_node_with_another_program(tmp_path: Path) -> None:
 
 
 def test_a_node_that_does_not_come(tmp_path: Path) -> None:
-    codes, said = check_nodes(tmp_path, [written(program(), tmp_path)] * 2, wait="20")
+    codes, said = check_nodes(tmp_path, [written(program(), tmp_path)] * 2, wait="60")
     assert codes == [69, 69]
     assert said == [
         "preflight: start: right, process 2: no answer",
@@ -127,18 +128,21 @@ def test_a_node_that_does_not_come(tmp_path: Path) -> None:
     ]
 
 
+def edited(folder: Path, old: str, new: str) -> Path:
+    """The program, with another text in preflight.py."""
+    script = folder / "launch" / "preflight.py"
+    text = script.read_text()
+    assert text.count(old) == 1
+    script.write_text(text.replace(old, new))
+    return folder
+
+
 def test_a_process_that_hangs_in_a_collective(tmp_path: Path) -> None:
     """Process 3 never joins the all-reduce between nodes, so process 1 waits for it in vain."""
-    mine, other = written(program(), tmp_path), written(program(), tmp_path / "other")
-    for folder in (mine, other):  # the same text, so that nothing else is found
-        script = folder / "launch" / "preflight.py"
-        head = "def between_nodes() -> float:\n"
-        text = script.read_text()
-        assert text.count(head) == 1
-        script.write_text(
-            text.replace(head, f"{head}    while RANK == 3:\n        time.sleep(1)\n")
-        )
-    codes, said = check_nodes(tmp_path, [mine, mine, other, other], wait="30")
+    head = "def between_nodes() -> float:\n"
+    hangs = f"{head}    while RANK == 3:\n        time.sleep(1)\n"
+    folder = edited(written(program(), tmp_path), head, hangs)
+    codes, said = check_nodes(tmp_path, [folder] * 4, wait="60")
     assert codes == [69] * 4
     assert said[-4:] == [
         "preflight: all-reduce between nodes: left, process 1: no answer",
@@ -146,6 +150,49 @@ def test_a_process_that_hangs_in_a_collective(tmp_path: Path) -> None:
         said[-2],
         "preflight: leave out 2 of 2 nodes: --exclude=left,right",
     ]
+
+
+def test_a_clock_that_is_off(tmp_path: Path) -> None:
+    folder = edited(
+        written(program(), tmp_path), "off := time.time()", "off := time.time() + 9 * (RANK > 1)"
+    )
+    codes, said = check_nodes(tmp_path, [folder] * 4)
+    assert codes == [69] * 4
+    assert [line for line in said if "clock" in line] == [
+        "preflight: node: right, process 2: its clock is +9.0 s off that of process 0",
+        "preflight: node: right, process 3: its clock is +9.0 s off that of process 0",
+    ]
+    assert said[-1] == "preflight: leave out 1 of 2 nodes: --exclude=right"
+
+
+def test_gpus_that_are_not_there_or_have_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\nprintf '0\\n3\\n[N/A]\\n'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    folder = written(replaced(program(), DEVICE="cuda"), tmp_path)
+    codes, said = check_nodes(tmp_path, [folder] * 4)
+    assert codes == [69] * 4
+    assert [line.split("process ")[1] for line in said[1:5]] == [
+        "0: 0 GPUs, not 2; 3 uncorrected memory errors",
+        "1: 0 GPUs, not 2",
+        "2: 0 GPUs, not 2; 3 uncorrected memory errors",
+        "3: 0 GPUs, not 2",
+    ]
+
+
+def test_rates_below_what_the_spec_promises(tmp_path: Path) -> None:
+    made = replaced(program(), FABRIC_BANDWIDTH=1e30)
+    folder = edited(written(made, tmp_path), "ENOUGH if CUDA else 0.0", "ENOUGH")
+    codes, said = check_nodes(tmp_path, [folder] * 4)
+    assert codes == [69] * 4
+    assert said[-6].startswith("preflight: all-reduce between nodes: left, process 0: ")
+    assert said[-6].endswith(", less than 5e+29")
+    assert said[-1] == "preflight: leave out 2 of 2 nodes: --exclude=left,right"
 
 
 def test_no_room_for_checkpoints(tmp_path: Path) -> None:

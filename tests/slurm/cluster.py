@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "scancel")
+COMMANDS = ("sbatch", "srun", "scontrol", "squeue", "scancel", "sinfo")
+PROGRAMS = ("munged", "slurmctld", "slurmd", *COMMANDS)
 INSTALL = "apt-get install -y --no-install-recommends slurm-wlm munge"
 NODES = {"0x7f000001": "127.0.0.1", "0x7f000002": "127.0.0.2"}
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"  # where Debian puts daemons
