@@ -202,6 +202,8 @@ def _running(compiled: Compiled, phase: PhasePlan, program: RankProgram) -> Iter
     every = fsdp.when == "every microbatch"
     yield Row("REDUCE_EVERY_MICROBATCH", every, "sharding")
     yield Row("LOG_EVERY", spec.train.log.every, "train.log.every", "steps")
+    if spec.train.log.wandb is not None:
+        yield Row("WANDB_PROJECT", spec.train.log.wandb, "train.log.wandb")
     checkpoint = spec.train.checkpoint
     if checkpoint is None:
         yield Row("CHECKPOINT_EVERY", phase.last_step, note="at the end, and on a signal")

@@ -26,7 +26,7 @@ from dsl.spec import Origins
 RUFF = 'line-length = 100\ntarget-version = "py311"\n'
 """So that ruff, run anywhere, judges the program as it was printed."""
 
-MODULES = ("parallel", "data", "model", "checkpoint", "train")
+MODULES = ("parallel", "data", "model", "checkpoint", "metrics", "train")
 """In the order in which they may import each other: each from those before it."""
 
 

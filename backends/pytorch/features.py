@@ -43,6 +43,8 @@ class Features:
     data: Literal["text", "tokens"]
     evaluates: bool
     samples: bool
+    tensorboard: bool
+    wandb: bool
 
     @property
     def schedule_class(self) -> str:
@@ -130,6 +132,8 @@ def features_of(program: RankProgram, spec: PlanSpec) -> Features:
         data=_data(train.data),
         evaluates=evaluation is not None,
         samples=evaluation is not None and evaluation.prompt is not None,
+        tensorboard=train.log.tensorboard,
+        wandb=train.log.wandb is not None,
     )
 
 

@@ -85,6 +85,8 @@ TORCH: Mapping[str, Origin] = {
     "PipelineSchedule": Origin(
         "torch.distributed.pipelining.schedules", "_PipelineSchedule", "PipelineSchedule"
     ),
+    **members("torch.utils.tensorboard", "SummaryWriter"),
+    "wandb": Origin("wandb"),
     **members("torch.distributed.tensor", "DTensor", "Replicate", "Shard"),
     **members(
         "torch.nn.attention.flex_attention", "BlockMask", "create_block_mask", "flex_attention"

@@ -88,6 +88,10 @@ class LogSpec:
     every: int = row(
         "steps between lines", effect=OPERATION, words=("steps",), default=10, minimum=1
     )
+    tensorboard: bool = row("write TensorBoard events too", effect=OPERATION, default=False)
+    wandb: str | None = row(
+        "project on Weights & Biases to report to", effect=OPERATION, default=None
+    )
 
 
 @entry("phase")

@@ -19,9 +19,8 @@ from typing import TypedDict, cast
 import torch
 from torch import Tensor
 
+from backends.pytorch import MODULES
 from llamac.verify.stuck import RECORDED, REQUEST, answer_requests
-
-MODULES = ("config", "model", "parallel", "data", "train", "checkpoint")
 
 
 @dataclass(frozen=True)
@@ -176,10 +175,11 @@ def _import_program(rank: int, task: Task) -> dict[str, ModuleType]:
     }
     torch.set_num_threads(1)
     sys.dont_write_bytecode = True
-    for name in MODULES:
+    names = ("config", *MODULES)
+    for name in names:
         sys.modules.pop(name, None)
     sys.path.insert(0, str(task.program))
-    return {name: importlib.import_module(name) for name in MODULES}
+    return {name: importlib.import_module(name) for name in names}
 
 
 def _bounded(slices: tuple[slice, ...], shape: tuple[int, ...]) -> list[slice]:

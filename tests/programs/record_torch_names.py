@@ -2,7 +2,8 @@
 
     cd tests/programs; PYTHON-WITH-TORCH-2.11 record_torch_names.py > torch_names/2.11.txt
 
-Modules are those that programs import from, operators those that they name. Needs only torch.
+Modules are those that programs import from, operators those that they name. Needs
+torch and tensorboard.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ MODULES = (
     "torch",
     "torch.accelerator",
     "torch.autograd",
+    "torch.cuda.memory",
     "torch.distributed",
     "torch.distributed._functional_collectives",
     "torch.distributed.checkpoint",
@@ -30,7 +32,9 @@ MODULES = (
     "torch.nn.attention.flex_attention",
     "torch.nn.functional",
     "torch.optim",
+    "torch.profiler",
     "torch.utils.checkpoint",
+    "torch.utils.tensorboard",
 )
 CLASSES = ("torch.Tensor", "torch.distributed.fsdp.FSDPModule", "torch.distributed.tensor.DTensor")
 OPERATORS = (

@@ -32,6 +32,7 @@ SETTINGS: Mapping[str, Settings] = {
     "scaled positions": (
         ("model.layer.attention.rope.scaling", "llama3 { factor = 8, original = 16 }"),
     ),
+    "reported": (("train.log", 'log { every = 1 steps, tensorboard = true, wandb = "llamas" }'),),
     "bf16, compiled": (("train.precision", "bf16"), ("compile", "true")),
 }
 

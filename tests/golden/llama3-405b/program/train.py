@@ -6,16 +6,11 @@ or the data is wrong (starting again will not help), anything else is a failure.
 """
 
 import argparse
-import json
-import logging
 import math
 import os
-import resource
 import signal
 import sys
-import time
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -35,16 +30,13 @@ from config import (
     EPS,
     FIRST_SEQUENCE,
     FIRST_STEP,
-    FLOPS_PER_TOKEN,
     GLOBAL_BATCH,
     INIT_ROWS,
     INIT_STD,
-    LOG_EVERY,
     LR,
     MICROBATCH,
     MICROBATCHES,
     MIN_LR,
-    PEAK_FLOPS,
     PHASE,
     PLAN,
     RUN_STEPS,
@@ -57,19 +49,9 @@ from config import (
     WEIGHT_DECAY,
 )
 from data import IGNORE, Batch, Corpus, DataError, hash63, step_batches
+from metrics import Metrics, Profiler, StepResult, log, open_log
 from model import Model
 from parallel import ACCUMULATE, STAGES, ConfigError, connect
-
-log = logging.getLogger("train")
-log.addHandler(logging.NullHandler())
-
-
-class StepResult(NamedTuple):
-    loss: float  # mean over the targets of the global batch
-    grad_norm: float  # before clipping
-    lr: float
-    tokens: int  # targets of the global batch
-    skipped: bool  # the norm was not finite, the weights are unchanged
 
 
 def build(device: torch.device, fresh: bool = True) -> tuple[Model, torch.optim.AdamW]:
@@ -188,6 +170,7 @@ def pipeline(model: Model, batches: list[Batch]) -> list[Tensor]:
 def train(args: argparse.Namespace, device: torch.device) -> int:
     """The run, from wherever it was left to its last step. Returns the exit code."""
     run, steps = Path(args.run), args.steps
+    profiler = Profiler(run, args.profile, device)
     corpus = Corpus(args.data)
     source = checkpoint.agreed(run, args.resume)
     model, optimizer = build(device, fresh=source is None)
@@ -204,10 +187,12 @@ def train(args: argparse.Namespace, device: torch.device) -> int:
     log.info("%s: %s parameters, %d processes", run.name, f"{count:,}", dist.get_world_size())
     while progress.step < steps:
         batches = step_batches(corpus, progress.position, device)
+        profiler.before(progress.step + 1)
         result = train_step(model, optimizer, batches, progress.step)
         progress = checkpoint.Progress(
             progress.step + 1, progress.position + GLOBAL_BATCH, progress.skipped + result.skipped
         )
+        profiler.after(progress.step)
         done = progress.step == steps
         val_loss: float | None = None
         metrics.stepped(progress, result, val_loss)
@@ -243,86 +228,6 @@ def stop_requested(device: torch.device) -> bool:
     return bool(asked.item())
 
 
-class Metrics:
-    """Lines for people every LOG_EVERY steps, and for programs every step in metrics.jsonl."""
-
-    def __init__(self, run: Path, step: int, steps: int, device: torch.device) -> None:
-        self.file = run / "metrics.jsonl" if dist.get_rank() == 0 else None
-        self.device, self.steps = device, steps
-        self.first: StepResult | None = None
-        self.last: StepResult | None = None
-        self.marked = step, time.monotonic()
-        if self.file is not None:
-            lines = self.file.read_text().splitlines() if self.file.exists() else []
-            whole = [line for line in lines if line.endswith("}")]  # a crash may cut the last one
-            kept = [line for line in whole if json.loads(line)["step"] <= step]
-            self.file.write_text("".join(line + "\n" for line in kept))
-
-    def stepped(
-        self, progress: checkpoint.Progress, result: StepResult, val_loss: float | None
-    ) -> None:
-        step = progress.step
-        self.first, self.last = self.first or result, result
-        since, then = self.marked
-        seconds = time.monotonic() - then
-        rate = (step - since) * GLOBAL_BATCH * SEQ_LEN / seconds
-        used = rate * FLOPS_PER_TOKEN / dist.get_world_size()
-        record = {
-            "step": step,
-            "loss": finite(result.loss),
-            "val_loss": val_loss,
-            "grad_norm": finite(result.grad_norm),
-            "lr": result.lr,
-            "tokens": progress.position * SEQ_LEN,
-            "tokens_per_s": rate,
-            "mfu": used / PEAK_FLOPS if PEAK_FLOPS else None,
-            "memory_gib": peak_memory_gib(self.device),
-            "skipped": progress.skipped,
-        }
-        if self.file is not None:
-            with self.file.open("a") as file:
-                file.write(json.dumps(record) + "\n")
-        if step % LOG_EVERY == 0 or step == self.steps or result.skipped:
-            left = (self.steps - step) * seconds / (step - since)
-            log.info(
-                f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {result.loss:.4f}"
-                f"  norm {result.grad_norm:.3f}  lr {result.lr:.2e}  {rate:,.0f} tokens/s"
-                f"  {left // 60:.0f}m{left % 60:02.0f}s left"
-                + ("  SKIPPED: the norm is not finite" if result.skipped else "")
-            )
-            self.marked = step, time.monotonic()
-
-    def summary(self) -> None:
-        if self.first is not None and self.last is not None:
-            log.info("training loss %.4f -> %.4f", self.first.loss, self.last.loss)
-
-
-def finite(value: float) -> float | None:
-    """JSON has no NaN."""
-    return value if math.isfinite(value) else None
-
-
-def peak_memory_gib(device: torch.device) -> float:
-    if device.type == "cpu":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # kilobytes on Linux
-    return torch.accelerator.max_memory_allocated() / 2**30
-
-
-def open_log(run: Path) -> None:
-    """Every rank writes log/rank-R.txt; rank 0 also speaks to the terminal."""
-    rank = int(os.environ["RANK"])
-    try:
-        (run / "log").mkdir(parents=True, exist_ok=True)
-        log.addHandler(logging.FileHandler(run / "log" / f"rank-{rank}.txt"))
-    except OSError as error:
-        raise ConfigError(f"cannot write into {str(run)!r}: {error.strerror}") from error
-    log.setLevel(logging.INFO)
-    if rank == 0:
-        terminal = logging.StreamHandler(sys.stdout)
-        terminal.addFilter(lambda record: record.levelno < logging.ERROR)
-        log.addHandler(terminal)
-
-
 def own_device() -> torch.device:
     """The CPU, or the accelerator that is this process's on its machine."""
     if DEVICE == "cpu":
@@ -342,6 +247,7 @@ def parse_arguments() -> argparse.Namespace:
         "--resume", default="auto", help="auto (newest checkpoint of the run), never, or a folder"
     )
     parser.add_argument("--data", default=TRAIN_DATA, help="file or folder to train on")
+    parser.add_argument("--profile", metavar="FIRST:LAST", help="trace these steps into the run")
     args = parser.parse_args()
     if not 0 < args.steps <= STEPS:
         raise ConfigError(f"--steps {args.steps}: phase {PHASE} ends at step {STEPS} of the run")
