@@ -195,10 +195,20 @@ class NormGroup:
 
 
 @dataclass(frozen=True)
+class RowUpdate:
+    """Parameters that are whole on `atoms`, of which the optimizer of each rank updates its share
+    of the rows, by equal chunks rounded up; then an all-gather hands each to the others. Empty
+    where a rank updates all that it holds."""
+
+    atoms: tuple[str, ...]
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class StepProgram:
     """count valid targets over `count_over`; forward and backward of `microbatches`, each loss a
-    sum divided by that count; `gradient_sums`; `tied_sums`; norm; finite check; clip; optimizer;
-    schedule."""
+    sum divided by that count; `gradient_sums`; `tied_sums`; norm; finite check; clip; optimizer,
+    of `row_update` where there is one; schedule."""
 
     count_over: tuple[str, ...]
     microbatches: int
@@ -206,6 +216,7 @@ class StepProgram:
     tied_sums: tuple[TiedSum, ...]
     norm: tuple[NormGroup, ...]
     clip: float | None
+    row_update: RowUpdate
 
 
 @dataclass(frozen=True)
@@ -226,6 +237,20 @@ class RankProgram:
     @property
     def blocks(self) -> tuple[BlockProgram, ...]:
         return (self.embedding, *self.kinds, self.head)
+
+    @property
+    def fsdp(self) -> Fsdp:
+        return next(node for node in self.delegated if isinstance(node, Fsdp))
+
+    @property
+    def copy_atoms(self) -> tuple[str, ...]:
+        """Data atoms whose ranks share one copy of the state, of which they cut all or a part."""
+        return self.fsdp.shard or self.step.row_update.atoms
+
+    @property
+    def replica_atoms(self) -> tuple[str, ...]:
+        """The other data atoms: each rank on them holds what its peers hold."""
+        return tuple(atom for atom in self.fsdp.replicate if atom not in self.copy_atoms)
 
 
 def local_size(size: int, cuts: tuple[str, ...], mesh: Mesh) -> int:
@@ -249,6 +274,7 @@ __all__ = [
     "Pipeline",
     "RankProgram",
     "Region",
+    "RowUpdate",
     "Statement",
     "StepProgram",
     "TiedSum",

@@ -16,7 +16,7 @@ from backends.pytorch.names import Value
 from compiler.estimates import Estimate
 from compiler.pipeline import Compiled
 from compiler.plan import PhasePlan, Plan
-from compiler.rank_program import Fsdp, RankProgram
+from compiler.rank_program import RankProgram
 from compiler.schema.cluster import CpuNode, GpuNode
 from compiler.schema.train import Constant, Cosine, TextData, TokenData, TrainSpec, Wsd
 from dsl.spec import OriginKind, Origins
@@ -99,16 +99,16 @@ def _model(model: Mapping[str, Value], compiled: Compiled) -> Iterator[Row]:
 def _mesh(program: RankProgram, features: Features) -> Iterator[Row]:
     mesh = program.mesh
     sizes = {atom.name: atom.size for atom in mesh.atoms}
-    fsdp = next(node for node in program.delegated if isinstance(node, Fsdp))
     if not features.plain:
         yield Row("DP", mesh.axis_size("dp"), "dp")
     if features.pp:
         yield Row("PP", mesh.axis_size("pp"), "pp")
     if features.cp:
         yield Row("CP", mesh.axis_size("cp"), "cp")
-    if fsdp.replicate:
-        yield Row("REPLICATE", mesh.size(fsdp.replicate), note="copies of the state")
-    yield Row("FSDP", mesh.size(fsdp.shard), "fsdp")
+    if features.replicate:
+        yield Row("REPLICATE", mesh.size(program.replica_atoms), note="copies of the state")
+    shared = "ranks that share the optimizer's state" if features.zero1 else ""
+    yield Row("FSDP", mesh.size(program.copy_atoms), "fsdp", shared)
     if mesh.axis("tp"):
         yield Row("TP", mesh.axis_size("tp"), "tp")
     if {"kv", "kv_copy"} <= sizes.keys():
@@ -193,7 +193,7 @@ def _data(train: TrainSpec) -> Iterator[Row]:
 
 def _running(compiled: Compiled, phase: PhasePlan, program: RankProgram) -> Iterator[Row]:
     spec = compiled.plan.spec
-    fsdp = next(node for node in program.delegated if isinstance(node, Fsdp))
+    fsdp = program.fsdp
     yield Row("PLAN", compiled.plan.name, note="the plan's name")
     yield Row("DEVICE", _device(spec.cluster.node), "cluster.node")
     compiles = phase.decision("compile").value is True

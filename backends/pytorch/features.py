@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from backends.pytorch.weights import axis_of
-from compiler.rank_program import Compute, Fsdp, Kept, Pipeline, RankProgram
+from compiler.rank_program import Compute, Kept, Pipeline, RankProgram
 from compiler.schedules import ScheduleKind
 from compiler.schema import PlanSpec
 from compiler.schema.train import Constant, Cosine, LrSchedule, TextData, TokenData, Wsd
@@ -20,6 +20,7 @@ class Features:
     """What the templates print.
 
     replicate, tp, kv_copies   mesh axes beside fsdp, which is always there
+    zero1                      every rank of fsdp holds all of the parameters, and updates some rows
     cp                         sequences are cut over ranks of fsdp (or of replicate)
     pp                         the schedule, where there is a pipeline
     numbered                   dp, pp, cp, tp as far as present: how ranks count, outermost first
@@ -29,6 +30,7 @@ class Features:
     """
 
     replicate: bool
+    zero1: bool
     tp: bool
     kv_copies: bool
     cp: bool
@@ -117,7 +119,8 @@ def features_of(program: RankProgram, spec: PlanSpec) -> Features:
     train = spec.train
     evaluation = train.eval
     return Features(
-        replicate=bool(next(n for n in program.delegated if isinstance(n, Fsdp)).replicate),
+        replicate=bool(program.replica_atoms),
+        zero1=bool(program.step.row_update.atoms),
         tp=bool(program.mesh.axis("tp")),
         kv_copies={"kv", "kv_copy"} <= atoms,
         cp="cp" in atoms,

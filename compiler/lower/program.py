@@ -20,6 +20,7 @@ from compiler.rank_program import (
     Pipeline,
     RankProgram,
     Region,
+    RowUpdate,
     StepProgram,
     TiedSum,
 )
@@ -52,6 +53,7 @@ def owned(blocks: tuple[BlockProgram, ...]) -> Iterator[tuple[str, LocalParamete
 
 def _step(phase: PhasePlan, blocks: tuple[BlockProgram, ...], clip: float | None) -> StepProgram:
     mesh = phase.mesh
+    update = optimizer_atoms(phase) if phase.sharding == "zero1" else ()
     return StepProgram(
         (*mesh.axis("dp"), *mesh.axis("cp")),
         phase.microbatches,
@@ -59,6 +61,7 @@ def _step(phase: PhasePlan, blocks: tuple[BlockProgram, ...], clip: float | None
         _tied_sums(phase, blocks),
         _norm(phase, blocks),
         clip,
+        RowUpdate(update, tuple(name for name, _ in owned(blocks)) if update else ()),
     )
 
 
@@ -99,7 +102,12 @@ def _norm(phase: PhasePlan, blocks: tuple[BlockProgram, ...]) -> tuple[NormGroup
 
 
 def shard_atoms(phase: PhasePlan) -> tuple[str, ...]:
-    """Atoms over which FSDP cuts the state."""
+    """Atoms over which FSDP cuts parameters and, at the latest when they are reduced, gradients."""
+    return () if phase.sharding == "zero1" else optimizer_atoms(phase)
+
+
+def optimizer_atoms(phase: PhasePlan) -> tuple[str, ...]:
+    """Atoms over which the optimizer's state is cut."""
     if phase.sharding == "none":
         return ()
     cp = phase.mesh.axis("cp")

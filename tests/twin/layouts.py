@@ -106,7 +106,7 @@ class Spread:
     pp: int = 1
     microbatches: int = 1
     schedule: Schedule = ONE_F_ONE_B
-    sharding: Literal["none", "zero2"] | Auto = AUTO
+    sharding: Literal["none", "zero1", "zero2"] | Auto = AUTO
     recompute: Literal["none", "full"] = "none"
     order: tuple[Axis, ...] | Auto = AUTO
 
@@ -197,6 +197,9 @@ CONTEXTS: dict[str, PlanSpec] = {
 
 SHARDINGS: dict[str, PlanSpec] = {
     "zero2": plan(llama(12), Spread(dp=3, fsdp=3, microbatches=2, sharding="zero2")),
+    "zero1 x tp2, accumulation": plan(
+        llama(12), Spread(dp=3, fsdp=3, tp=2, microbatches=2, sharding="zero1")
+    ),
     "no sharding, cp3": plan(
         llama(12), Spread(dp=2, cp=3, microbatches=2, sharding="none", order=("dp", "cp"))
     ),
