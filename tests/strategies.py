@@ -236,7 +236,7 @@ def plan_specs(
         schedule=schedule,
         microbatch=microbatch,
         recompute=draw(st.sampled_from(["none", "full"])),
-        sharding="none" if replicated else draw(st.sampled_from([whole, "zero2"])),
+        sharding="none" if replicated else draw(st.sampled_from([whole, "zero1", "zero2"])),
     )
 
 

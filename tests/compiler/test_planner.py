@@ -121,7 +121,6 @@ REFUSALS = (
     Refusal("fsdp-against-dp", plan_line("fsdp = 3"), "3", "`fsdp = 2`"),
     Refusal("contradiction", plan_line("fsdp = 2, sharding = none"), "2"),
     Refusal("contradiction", (("steps = 10", "steps = 10, tokens = 100"),), "100"),
-    Refusal("not-lowered", plan_line("sharding = zero1"), "zero1"),
     Refusal("undetermined", (("steps = 10,", ""),), "short", "`tokens = 100G`"),
     Refusal(
         "undetermined",

@@ -87,6 +87,21 @@ def test_another_layout_goes_on_where_this_one_stopped(
             assert found[key] == (wanted if wanted is None else pytest.approx(wanted, rel=1e-10))
 
 
+def test_to_stages_that_cut_the_optimizer_only_and_back(trained: Path, tmp_path: Path) -> None:
+    run = tmp_path / "parts"
+    shutil.copytree(trained / "parts", run)
+    settings = (("tp", "1"), ("pp", "2"), ("sharding", "zero1"))
+    staged = write(exact(program(*settings)), tmp_path / "staged")
+    first = write(exact(program()), tmp_path / "first")
+    for there, steps, source in ((staged, "5", "step-3"), (first, "6", "step-5")):
+        done = launch(there, "--run", str(run), "--steps", steps, cwd=trained)
+        assert done.returncode == 0, done.stderr
+        assert f"resumed from {run}/checkpoints/{source}" in done.stdout
+    for expected, found in zip(metrics(trained / "runs" / "main"), metrics(run), strict=True):
+        for key in ("loss", "grad_norm", "lr", "tokens"):
+            assert found[key] == pytest.approx(expected[key], rel=1e-10)
+
+
 def test_a_checkpoint_of_another_model_is_refused(trained: Path, tmp_path: Path) -> None:
     other = write(program(("model.layer.ffn.d_ff", "28"), *TWO), tmp_path / "other")
     done = launch(

@@ -48,6 +48,7 @@ def features(case: Case) -> dict[str, bool]:
     return {
         "three atoms": len(atoms) >= 3,
         "replicas": "replicate" in atoms,
+        "optimizer cut only": bool(case.program.step.row_update.atoms),
         "key/value heads and copies": {"kv", "kv_copy"} <= atoms,
         "one key/value head": "kv_copy" in atoms and "kv" not in atoms,
         "a rank without valid targets": starved(case),
@@ -77,19 +78,23 @@ def starved(case: Case) -> bool:
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
 def test_shards_partition_every_parameter(case: Case) -> None:
-    """Every element lies on as many ranks as there are copies, and on no rank twice."""
+    """Every element lies on as many ranks as there are copies, and on no rank twice; so do its
+    moments, where they are cut and it is not."""
     mesh = case.program.mesh
-    for name, _, use, parameter in owners(case.program):
+    update = case.program.step.row_update
+    for name, entry, use, parameter in owners(case.program):
         whole = torch.arange(case.parameters[name].numel()).reshape(parameter.full_shape)
         held = cut(mesh, parameter.layout, parameter.dims, whole)
         assert tuple(held.shape[1:]) == parameter.shape
         shard = shard_atoms(case.program, use.block)
-        rows = own_rows(mesh, shard, held.shape[1])
-        kept = [held[rank][rows[rank]].flatten() for rank in range(mesh.world)]
-        assert all(int(ids.bincount(minlength=1).max()) <= 1 for ids in kept)
-        copies = mesh.world // mesh.size(shard + parameter.layout.sharding_atoms())
-        counts = torch.cat(kept).bincount(minlength=whole.numel())
-        assert torch.equal(counts, torch.full_like(counts, copies))
+        updated = update.atoms if entry in update.parameters else ()
+        for atoms in dict.fromkeys((shard, shard + updated)):
+            rows = own_rows(mesh, atoms, held.shape[1])
+            kept = [held[rank][rows[rank]].flatten() for rank in range(mesh.world)]
+            assert all(int(ids.bincount(minlength=1).max()) <= 1 for ids in kept)
+            copies = mesh.world // mesh.size(atoms + parameter.layout.sharding_atoms())
+            counts = torch.cat(kept).bincount(minlength=whole.numel())
+            assert torch.equal(counts, torch.full_like(counts, copies))
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])

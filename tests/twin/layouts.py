@@ -200,6 +200,9 @@ SHARDINGS: dict[str, PlanSpec] = {
     "zero1 x tp2, accumulation": plan(
         llama(12), Spread(dp=3, fsdp=3, tp=2, microbatches=2, sharding="zero1")
     ),
+    "zero1, tied ends, accumulation, pp3": plan(
+        llama(12, tied=True), Spread(dp=2, fsdp=2, pp=3, microbatches=4, sharding="zero1")
+    ),
     "no sharding, cp3": plan(
         llama(12), Spread(dp=2, cp=3, microbatches=2, sharding="none", order=("dp", "cp"))
     ),
@@ -223,6 +226,21 @@ MORE: dict[str, PlanSpec] = {
         Spread(dp=2, fsdp=4, tp=2, cp=2, pp=4, microbatches=8, schedule=Interleaved(chunks=2)),
         data=VALIDATED,
         eval=EvalSpec(every=10),
+    ),
+    "hybrid zero1, kv copies with cp3": plan(
+        llama(1),
+        Spread(dp=2, fsdp=3, cp=3, tp=2, sharding="zero1"),
+        data=VALIDATED,
+        eval=EvalSpec(every=10, prompt="once"),
+    ),
+    "zero1, dp inside cp3": plan(
+        llama(12), Spread(dp=2, fsdp=6, cp=3, sharding="zero1", order=("dp", "cp"))
+    ),
+    "zero1, interleaved": plan(
+        two_kinds(),
+        Spread(
+            dp=2, fsdp=2, pp=3, microbatches=4, schedule=Interleaved(chunks=2), sharding="zero1"
+        ),
     ),
     "pp innermost": plan(
         qwen3(12), Spread(dp=2, fsdp=2, pp=3, microbatches=4, order=("pp", "tp", "cp", "dp"))

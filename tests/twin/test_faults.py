@@ -25,6 +25,7 @@ PLANS: tuple[tuple[set[Need], PlanSpec], ...] = (
     ({"dp", "replicate"}, plan(llama(12), Spread(dp=6, fsdp=3))),
     ({"cp"}, plan(llama(12), Spread(cp=3, fsdp=3))),
     ({"cp", "unsharded"}, plan(llama(12), Spread(dp=2, cp=3, sharding="none"))),
+    ({"zero1"}, plan(llama(12), Spread(dp=3, fsdp=3, sharding="zero1"))),
     ({"pp"}, plan(llama(12), Spread(pp=3, microbatches=4))),
     ({"pp", "tied"}, plan(llama(12, tied=True), Spread(pp=3, microbatches=4))),
     ({"pp", "tp"}, plan(llama(12), Spread(pp=3, tp=2, microbatches=4))),
@@ -88,6 +89,10 @@ FIRST: dict[str, tuple[str, str, str]] = {
     "ends-unsummed": ("gradient", "embedding.weight", "pp"),
     "ends-summed-twice": ("gradient", "embedding.weight", ""),
     "ends-counted-twice": ("grad_norm", "grad_norm", ""),
+    "rows-not-exchanged": ("parameter", "embedding.weight", "fsdp"),
+    "gradients-reduced-twice": ("gradient", "embedding.weight", "fsdp"),
+    "gradients-of-other-rows": ("exp_avg", "embedding.weight", ""),
+    "norm-counts-whole-gradients": ("grad_norm", "grad_norm", ""),
     "decay-of-one-end": ("parameter", "embedding.weight", "pp"),
 }
 
