@@ -113,7 +113,11 @@ class LocalParameter:
 
 @dataclass(frozen=True)
 class BlockProgram:
-    """One layer kind or model end. `sizes` are full sizes of its dimensions, `local` a rank's."""
+    """One layer kind or model end. `sizes` are full sizes of its dimensions, `local` a rank's.
+
+    `recompute` is said where pipeline ranks differ in it: kinds that follow each other, one for each
+    way, then compute the same, and their backwards find it in different ways.
+    """
 
     name: str
     inputs: tuple[LocalValue, ...]
@@ -123,6 +127,7 @@ class BlockProgram:
     sizes: tuple[tuple[str, int], ...]
     local: tuple[tuple[str, int], ...]
     losses: tuple[LossTerm, ...] = ()
+    recompute: str = ""
 
     def size(self, dim: str) -> int:
         return dict(self.sizes)[dim]
@@ -237,6 +242,12 @@ class RankProgram:
     @property
     def blocks(self) -> tuple[BlockProgram, ...]:
         return (self.embedding, *self.kinds, self.head)
+
+    @property
+    def variants(self) -> tuple[tuple[BlockProgram, ...], ...]:
+        """Kinds by what they compute; of each, one for every way to recompute."""
+        ways = len(dict.fromkeys(kind.recompute for kind in self.kinds))
+        return tuple(self.kinds[i : i + ways] for i in range(0, len(self.kinds), ways))
 
     @property
     def fsdp(self) -> Fsdp:

@@ -14,7 +14,8 @@ import math
 from dataclasses import dataclass, replace
 
 from compiler.mesh import Mesh
-from compiler.plan import PhasePlan
+from compiler.plan import PhasePlan, Recompute
+from compiler.planner.stages import ENDS
 from compiler.schema.cluster import ClusterSpec, CpuNode
 from compiler.schema.model import (
     ChunkedMask,
@@ -28,7 +29,7 @@ from compiler.schema.model import (
     Rope,
     SlidingMask,
 )
-from compiler.schema.plan import Interleaved, PlanSpec, Schedule
+from compiler.schema.plan import ByStage, Interleaved, PlanSpec, Schedule
 from compiler.schema.train import (
     AdamW,
     Constant,
@@ -101,19 +102,21 @@ def twins_of(spec: PlanSpec, phase: PhasePlan) -> tuple[PlanSpec, ...]:
     """One twin, or two in which as many pairs of atoms as possible differ once."""
     # a program that is a phase of a run has other text
     named = Named((("only", PhaseSpec()),)) if spec.train.phase.items else Named[PhaseSpec]()
-    twins = (_twin(phase.spec, phase, atoms) for atoms in _atom_sizes(phase.mesh))
+    twins = (_twin(phase.spec, phase, atoms) for atoms in _atom_sizes(phase))
     return tuple(replace(twin, train=replace(twin.train, phase=named)) for twin in twins)
 
 
-def _atom_sizes(mesh: Mesh) -> tuple[AtomSizes, ...]:
+def _atom_sizes(phase: PhasePlan) -> tuple[AtomSizes, ...]:
     """A mesh that is small and has no two equal atoms stays; others get the fewest ranks, in one
-    twin or two, that tell most apart."""
+    twin or two, that tell most apart. Every way to recompute has a pipeline rank."""
+    mesh = phase.mesh
     own = {"kv" if atom.name == "tp" else atom.name: atom.size for atom in mesh.atoms}
     distinct = len(set(own.values())) == len(own)
     rings = all(own[ring] > 2 for ring in RINGS if ring in own)
     if distinct and rings and mesh.world <= SMALL_WORLD:
         return (AtomSizes(**own),)
-    candidates = _candidates(tuple(own))
+    least = len(phase.policies)
+    candidates = [sizes for sizes in _candidates(tuple(own)) if sizes.pp >= least]
     choices = (*((one,) for one in candidates), *itertools.combinations(candidates, MOST_TWINS))
     return min(choices, key=_cost)
 
@@ -154,7 +157,7 @@ def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
     model = _model(spec.model, phase.mesh, atoms, taken, least, phase.seq_len)
     if atoms.pp > 1:
         chunks = schedule.chunks if isinstance(schedule, Interleaved) else 1
-        model = _deeper(model, atoms.pp * chunks)
+        model = _deeper(model, atoms.pp * chunks, whole=len(phase.policies) > 1)
     pieces = 2 * atoms.cp if atoms.cp > 1 else 1
     whole = math.lcm(pieces, LOSS_CHUNK * atoms.cp)  # equal pieces, and chunks of a rank's part
     seq_len = _free(atoms.cp * atoms.tp, 12, taken, of=whole)
@@ -176,6 +179,7 @@ def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
         schedule=schedule,
         stages=AUTO,
         microbatch=microbatch,
+        recompute=_recompute(phase, atoms.pp),
         compile=False,
     )
 
@@ -204,9 +208,22 @@ def _pipeline(schedule: Schedule) -> Schedule:
     return Interleaved(chunks=2) if isinstance(schedule, Interleaved) else schedule
 
 
-def _deeper(model: ModelSpec, virtual: int) -> ModelSpec:
-    """As many layers as stages: with the ends, the first stage runs none and a late one two."""
+def _recompute(phase: PhasePlan, pp: int) -> Recompute | ByStage:
+    """Of every rank of as many; of another number each way once, then the last one's."""
+    ways = phase.policies
+    if len(ways) == 1:
+        return ways[0]
+    if len(phase.recompute) == pp:
+        return ByStage(stages=phase.recompute)
+    return ByStage(stages=(*ways, *phase.recompute[-1:] * (pp - len(ways))))
+
+
+def _deeper(model: ModelSpec, virtual: int, whole: bool) -> ModelSpec:
+    """As many layers as stages: with the ends, the first stage runs none and a late one two.
+    `whole`: so many that every stage runs as many as there are kinds."""
     wanted = max(model.layers, virtual)
+    if whole:
+        wanted = max(wanted, (len(model.layer.kinds) + 1) * virtual - ENDS)
     pattern = model.layer.indices
     indices = tuple(pattern[i % len(pattern)] for i in range(wanted))
     return replace(model, layers=wanted, layer=Pattern(kinds=model.layer.kinds, indices=indices))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
+from compiler.plan import Recompute
 from compiler.schema import ClusterSpec, CpuNode, ModelSpec, PlanSpec, TrainSpec
 from compiler.schema.model import (
     EmbeddingSpec,
@@ -34,7 +35,7 @@ from compiler.schema.model import (
     SlidingMask,
     Swiglu,
 )
-from compiler.schema.plan import Axis, Gpipe, Interleaved, OneFOneB, Schedule
+from compiler.schema.plan import Axis, ByStage, Gpipe, Interleaved, OneFOneB, Schedule
 from compiler.schema.train import AdamW, Constant, Cosine, LrSchedule, Wsd
 from dsl.schema import AUTO, Auto, Count, Pattern
 
@@ -235,7 +236,7 @@ def plan_specs(
         order=draw(orders(mesh, replicated)),
         schedule=schedule,
         microbatch=microbatch,
-        recompute=draw(st.sampled_from(["none", "full"])),
+        recompute=draw(recomputations(mesh.pp)),
         sharding="none" if replicated else draw(st.sampled_from([whole, "zero1", "zero2"])),
     )
 
@@ -247,6 +248,15 @@ def orders(mesh: Ranks, replicated: bool) -> st.SearchStrategy[tuple[Axis, ...] 
     every = itertools.permutations(axes)
     legal = [o for o in every if not hybrid or o.index("cp") < o.index("dp")]
     return st.sampled_from([AUTO, *legal])
+
+
+def recomputations(pp: int) -> st.SearchStrategy[Recompute | ByStage]:
+    """The same on every pipeline rank, or on each its own."""
+    same: list[Recompute] = ["none", "full", ("linear", "add")]
+    if pp == 1:
+        return st.sampled_from(same)
+    lists = st.lists(st.sampled_from(same), min_size=pp, max_size=pp)
+    return st.sampled_from(same) | lists.map(lambda ways: ByStage(stages=tuple(ways)))
 
 
 def pipelines() -> st.SearchStrategy[Schedule]:

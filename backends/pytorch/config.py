@@ -15,7 +15,7 @@ from backends.pytorch.features import Features
 from backends.pytorch.names import Value
 from compiler.estimates import Estimate
 from compiler.pipeline import Compiled
-from compiler.plan import PhasePlan, Plan
+from compiler.plan import PhasePlan, Plan, recompute_text
 from compiler.rank_program import RankProgram
 from compiler.schema.cluster import CpuNode, GpuNode
 from compiler.schema.train import Constant, Cosine, TextData, TokenData, TrainSpec, Wsd
@@ -121,6 +121,9 @@ def _batch(phase: PhasePlan) -> Iterator[Row]:
     if phase.mesh.axis("pp"):
         runs = tuple((len(list(run)), layers) for layers, run in groupby(phase.stages))
         yield Row("STAGE_RUNS", runs, "stages", "(stages, layers of each), first to last")
+    if len(phase.policies) > 1:
+        ways = tuple(recompute_text(policy) for policy in phase.recompute)
+        yield Row("RECOMPUTE", ways, "recompute", "of the stages of each rank of pp")
     yield Row("GLOBAL_BATCH", phase.global_batch, "train.global_batch", "sequences of a step")
     yield Row("MICROBATCH", phase.microbatch, "microbatch", "sequences of a forward")
     yield Row("MICROBATCHES", phase.microbatches, "microbatches", "forwards of a rank's step")
@@ -262,9 +265,10 @@ def literal(value: Value) -> str:
             plain = text.startswith("'") and '"' not in text
             return f'"{text[1:-1]}"' if plain else text
         case tuple():
-            line = repr(value)
+            items = [literal(item) for item in value]
+            line = f"({', '.join(items)}{',' if len(items) == 1 else ''})"
             if len(line) <= 60:
                 return line
-            return "(\n" + "".join(f"    {item},\n" for item in value) + ")"
+            return "(\n" + "".join(f"    {item},\n" for item in items) + ")"
         case _:
             return repr(value)

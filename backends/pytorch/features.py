@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
+from backends.pytorch.selections import selections
 from backends.pytorch.weights import axis_of
-from compiler.rank_program import Compute, Kept, Pipeline, RankProgram
+from compiler.rank_program import Pipeline, RankProgram
 from compiler.schedules import ScheduleKind
 from compiler.schema import PlanSpec
 from compiler.schema.train import Constant, Cosine, LrSchedule, TextData, TokenData, Wsd
@@ -25,7 +26,8 @@ class Features:
     pp                         the schedule, where there is a pipeline
     numbered                   dp, pp, cp, tp as far as present: how ranks count, outermost first
     partial_axes               axes over which some gradients are still to be summed
-    recomputed                 operators whose outputs the backward computes again
+    kinds                      layers compute different things
+    selections                 what selective checkpoints make again, one entry a policy
     phased                     the program is one phase of a run, or may be
     """
 
@@ -37,7 +39,8 @@ class Features:
     pp: ScheduleKind | None
     numbered: tuple[str, ...]
     partial_axes: tuple[str, ...]
-    recomputed: tuple[str, ...]
+    kinds: bool
+    selections: tuple[tuple[str, ...], ...]
     tied: bool
     clip: bool
     phased: bool
@@ -127,7 +130,8 @@ def features_of(program: RankProgram, spec: PlanSpec) -> Features:
         pp=next((n.schedule for n in program.delegated if isinstance(n, Pipeline)), None),
         numbered=tuple(axis for axis, has in program.mesh.axes if has or axis == "dp"),
         partial_axes=tuple(axis_of(program.mesh, s.atoms) for s in program.step.gradient_sums),
-        recomputed=_recomputed(program),
+        kinds=len(program.variants) > 1,
+        selections=selections(program),
         tied=any(parameter.tied_to for parameter in program.head.parameters),
         clip=program.step.clip is not None,
         phased=bool(train.phase.items),
@@ -138,12 +142,6 @@ def features_of(program: RankProgram, spec: PlanSpec) -> Features:
         tensorboard=train.log.tensorboard,
         wandb=train.log.wandb is not None,
     )
-
-
-def _recomputed(program: RankProgram) -> tuple[str, ...]:
-    computes = (s for kind in program.kinds for s in kind.statements if isinstance(s, Compute))
-    again = {s.operator.name for s in computes if s.output.kept is Kept.RECOMPUTED}
-    return tuple(sorted(again))
 
 
 def schedule(schedule: LrSchedule) -> Literal["cosine", "wsd", "constant"]:

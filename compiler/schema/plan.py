@@ -31,6 +31,15 @@ class Interleaved:
 Schedule = Gpipe | OneFOneB | Interleaved
 
 
+@entry("by_stage")
+class ByStage:
+    """Each pipeline rank recomputes in its own way, in all of its virtual stages."""
+
+    stages: tuple[Literal["none", "full"] | tuple[str, ...], ...] = row(
+        "one entry a pipeline rank, the first stage's first", effect=MAPPING, positional=True
+    )
+
+
 @entry("phase")
 class PlanPhase:
     """How the plan spreads one phase; rows left out are the plan's own."""
@@ -45,7 +54,7 @@ class PlanPhase:
     microbatch: int | None = row(
         "sequences of one forward", effect=MAPPING, words=("sequences",), default=None, minimum=1
     )
-    recompute: Literal["none", "full"] | tuple[str, ...] | None = row(
+    recompute: Literal["none", "full"] | tuple[str, ...] | ByStage | None = row(
         "what the backward computes again", effect=MAPPING, default=None
     )
 
@@ -77,7 +86,7 @@ class PlanSpec:
     microbatch: int | Auto = row(
         "sequences of one forward", effect=MAPPING, words=("sequences",), default=AUTO, minimum=1
     )
-    recompute: Literal["none", "full"] | tuple[str, ...] | Auto = row(
+    recompute: Literal["none", "full"] | tuple[str, ...] | ByStage | Auto = row(
         "what the backward computes again", effect=MAPPING, default="none"
     )
     sharding: Literal["none", "zero1", "zero2", "zero3"] | Auto = row(

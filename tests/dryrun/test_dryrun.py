@@ -24,6 +24,11 @@ LAYOUTS = {
         "model.layers": "6",
         "schedule": "interleaved(chunks = 4)",
     },
+    "recomputed by stage": {
+        "pp": "2",
+        "tp": "2",
+        "recompute": "by_stage([full, [linear]])",
+    },
     "tied across stages, context": {
         "pp": "2",
         "cp": "2",

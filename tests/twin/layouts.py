@@ -18,7 +18,7 @@ from compiler.schema.model import (
     SlidingMask,
     Swiglu,
 )
-from compiler.schema.plan import Axis, Gpipe, Interleaved, OneFOneB, Schedule
+from compiler.schema.plan import Axis, ByStage, Gpipe, Interleaved, OneFOneB, Schedule
 from compiler.schema.train import AdamW, Constant, Cosine, EvalSpec, TextData, TokenData, Wsd
 from dsl.schema import AUTO, Auto, Count, Pattern
 
@@ -107,7 +107,7 @@ class Spread:
     microbatches: int = 1
     schedule: Schedule = ONE_F_ONE_B
     sharding: Literal["none", "zero1", "zero2"] | Auto = AUTO
-    recompute: Literal["none", "full"] = "none"
+    recompute: Literal["none", "full"] | ByStage = "none"
     order: tuple[Axis, ...] | Auto = AUTO
 
 
@@ -176,6 +176,15 @@ PIPELINES: dict[str, PlanSpec] = {
         two_kinds(), Spread(pp=3, microbatches=4, schedule=Interleaved(chunks=2))
     ),
     "tied ends, pp3 x tp2": plan(llama(12, tied=True), Spread(pp=3, tp=2, microbatches=4)),
+    "recomputed by stage, pp3 x tp2": plan(
+        llama(12),
+        Spread(
+            pp=3,
+            tp=2,
+            microbatches=4,
+            recompute=ByStage(stages=("full", ("swiglu", "linear"), "none")),
+        ),
+    ),
     "tp2 x fsdp3 x pp4, accumulation, recomputed": plan(
         llama(12), Spread(dp=3, fsdp=3, tp=2, pp=4, microbatches=8, recompute="full")
     ),
@@ -235,6 +244,15 @@ MORE: dict[str, PlanSpec] = {
     ),
     "zero1, dp inside cp3": plan(
         llama(12), Spread(dp=2, fsdp=6, cp=3, sharding="zero1", order=("dp", "cp"))
+    ),
+    "two kinds, interleaved, recomputed by stage": plan(
+        two_kinds(),
+        Spread(
+            pp=3,
+            microbatches=4,
+            schedule=Interleaved(chunks=2),
+            recompute=ByStage(stages=(("attention",), "none", "full")),
+        ),
     ),
     "zero1, interleaved": plan(
         two_kinds(),
