@@ -115,8 +115,8 @@ class LocalParameter:
 class BlockProgram:
     """One layer kind or model end. `sizes` are full sizes of its dimensions, `local` a rank's.
 
-    `recompute` is said where pipeline ranks differ in it: kinds that follow each other, one for each
-    way, then compute the same, and their backwards find it in different ways.
+    `recompute` is said where pipeline ranks differ in it: a kind of layer is then one block program
+    for each way, which differ in what the backward finds.
     """
 
     name: str

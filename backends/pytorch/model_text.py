@@ -249,14 +249,20 @@ def _layer_declarations(program: RankProgram, constants: Constants) -> Lines:
     kinds = ", ".join(f"Block{index}" for index in range(len(program.kinds)))
     if program.mesh.axis("pp"):
         chosen: Lines = []
-        block = f"({kinds})[LAYER_KINDS[i]]()" if several else "Block()"
         if ways > 1:
-            chosen, block = _of_the_stage(program), "kinds[LAYER_KINDS[i]]()" if several else "layer()"
+            chosen, classes = _of_the_stage(program), _chosen(program)
+        else:
+            classes = f"({kinds})" if several else "Block"
+        block = f"{classes}[LAYER_KINDS[i]]()" if several else f"{classes}()"
         inner = f"{{str(i): {block} for s in own for i in layers_of(s)}}"
         return [*chosen, *wrapped(f"self.layers = nn.ModuleDict({inner})")]
     if several:
         return [f"self.layers = nn.ModuleList(({kinds})[kind]() for kind in LAYER_KINDS)"]
     return ["self.layers = nn.ModuleList(Block() for _ in range(LAYERS))"]
+
+
+def _chosen(program: RankProgram) -> str:
+    return "layer" if len(program.variants) == 1 else "kinds"
 
 
 def _of_the_stage(program: RankProgram) -> Lines:
@@ -266,7 +272,7 @@ def _of_the_stage(program: RankProgram) -> Lines:
     for way, classes in zip(program.variants[0], zip(*by_kind, strict=True), strict=True):
         one = classes[0] if len(classes) == 1 else f"({', '.join(classes)})"
         rows.append(f'    "{way.recompute}": {one},')
-    name = "layer" if len(by_kind) == 1 else "kinds"
+    name = _chosen(program)
     return [f"{name} = {{", *rows, '}[RECOMPUTE[coordinate("pp")]]']
 
 

@@ -68,9 +68,7 @@ def _layers(phase: PhasePlan, graph: ModelGraph) -> tuple[int, ...]:
         for stage, count in enumerate(phase.stages)
         for _ in range(count)
     ]
-    return tuple(
-        kind * len(policies) + way for kind, way in zip(graph.layers, ways, strict=True)
-    )
+    return tuple(kind * len(policies) + way for kind, way in zip(graph.layers, ways, strict=True))
 
 
 def owned(blocks: tuple[BlockProgram, ...]) -> Iterator[tuple[str, LocalParameter]]:

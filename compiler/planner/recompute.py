@@ -13,7 +13,7 @@ from dsl.schema import Auto
 
 REASONS = {"none": "gathers run again", "full": "layers keep their input only"}
 MOST_POLICIES = 4
-"""Different entries of one list: each is a class of layers in the program, and a rank of its twin."""
+"""Different entries of a list: each is a class of layers in the program, and a rank of its twin."""
 
 
 def resolve_recompute(context: Context, graph: ModelGraph) -> tuple[Recompute, ...]:
