@@ -39,7 +39,7 @@ def _by_stage(
     context: Context, graph: ModelGraph, written: tuple[Recompute, ...]
 ) -> tuple[Recompute, ...]:
     pp = context.spec.pp
-    policies = tuple(
+    policies: tuple[Recompute, ...] = tuple(
         _operators(context, graph, policy) if isinstance(policy, tuple) else policy
         for policy in written
     )
