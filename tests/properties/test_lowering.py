@@ -55,6 +55,7 @@ def features(case: Case) -> dict[str, bool]:
         "accumulation": case.phase.microbatches > 1,
         "loss in pieces": case.loss_chunks > 1,
         "tied head": case.spec.model.head.tied,
+        "recomputed by stage": len(case.phase.policies) > 1,
         "several kinds of layer": len(kinds) > 1,
         "qk-norm": any(kind.attention.qk_norm for kind in kinds),
         "no RoPE": None in ropes,
