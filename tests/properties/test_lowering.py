@@ -48,6 +48,7 @@ def features(case: Case) -> dict[str, bool]:
     return {
         "three atoms": len(atoms) >= 3,
         "replicas": "replicate" in atoms,
+        "recomputed by stage": len(case.phase.policies) > 1,
         "optimizer cut only": bool(case.program.step.row_update.atoms),
         "key/value heads and copies": {"kv", "kv_copy"} <= atoms,
         "one key/value head": "kv_copy" in atoms and "kv" not in atoms,
@@ -55,7 +56,6 @@ def features(case: Case) -> dict[str, bool]:
         "accumulation": case.phase.microbatches > 1,
         "loss in pieces": case.loss_chunks > 1,
         "tied head": case.spec.model.head.tied,
-        "recomputed by stage": len(case.phase.policies) > 1,
         "several kinds of layer": len(kinds) > 1,
         "qk-norm": any(kind.attention.qk_norm for kind in kinds),
         "no RoPE": None in ropes,
