@@ -19,6 +19,11 @@ SETTINGS: Mapping[str, Settings] = {
         ("fsdp", "2"),
         ("sharding", "zero1"),
     ),
+    "recomputed by stage": (
+        ("dp", "1"),
+        ("pp", "2"),
+        ("recompute", "by_stage([full, [linear]])"),
+    ),
     "copies of key/value heads": (("tp", "4"), ("dp", "1")),
     "one key/value head, tied": (
         ("model.layer.attention.kv_heads", "1"),
