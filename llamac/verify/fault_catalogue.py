@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llamac.verify.axis_faults import CONTEXT, PIPELINE
 from llamac.verify.fault import Fault
+from llamac.verify.layer_faults import GATHERED, RECOMPUTE, WINDOW
 
 REDUCE = "    parallel.reduce_gradients(model, model.layout)\n"
 GATHER = "    return waited(all_gather_single_autograd(x, dim, GROUPS[axis]))\n"
@@ -282,4 +283,7 @@ FAULTS = (
     *POSITIONS_MASKS_LOSS,
     *CONTEXT,
     *PIPELINE,
+    *WINDOW,
+    *RECOMPUTE,
+    *GATHERED,
 )
