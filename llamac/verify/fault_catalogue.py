@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llamac.verify.axis_faults import CONTEXT, PIPELINE
 from llamac.verify.fault import Fault
+from llamac.verify.layer_faults import GATHERED, RECOMPUTE, WINDOW
 from llamac.verify.zero1_faults import ZERO1
 
 REDUCE = "    parallel.reduce_gradients(model, model.layout)\n"
@@ -284,4 +285,7 @@ FAULTS = (
     *CONTEXT,
     *PIPELINE,
     *ZERO1,
+    *WINDOW,
+    *RECOMPUTE,
+    *GATHERED,
 )

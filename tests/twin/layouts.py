@@ -106,8 +106,8 @@ class Spread:
     pp: int = 1
     microbatches: int = 1
     schedule: Schedule = ONE_F_ONE_B
-    sharding: Literal["none", "zero1", "zero2"] | Auto = AUTO
-    recompute: Literal["none", "full"] | ByStage = "none"
+    sharding: Literal["none", "zero1", "zero2", "zero3"] | Auto = AUTO
+    recompute: Literal["none", "full"] | tuple[str, ...] | ByStage = "none"
     order: tuple[Axis, ...] | Auto = AUTO
 
 
