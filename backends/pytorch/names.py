@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-Value = int | float | str | bool | tuple[int | float | tuple[int, int], ...]
+Value = int | float | str | bool | tuple[int | float | tuple[int | float | str, ...], ...]
 
 SHARED_DIMS: Mapping[str, str] = {"vocab": "VOCAB", "d_model": "D_MODEL", "seq": "SEQ_LEN"}
 BLOCK_DIMS: Mapping[str, str] = {
