@@ -145,7 +145,7 @@ PHASE_ROWS = (
 )
 
 
-def _phase_row(compiled: Compiled, phase: PhasePlan) -> tuple[int | float | str, ...]:
+def _phase_row(compiled: Compiled, phase: PhasePlan) -> tuple[Value, ...]:
     return (
         phase.name,
         phase.end_token,

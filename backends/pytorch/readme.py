@@ -9,9 +9,7 @@ from backends.pytorch.versions import TorchVersion
 from compiler.plan import Decision, Plan
 
 
-def readme_context(
-    plan: Plan, features: Features, torch: TorchVersion
-) -> Mapping[str, object]:
+def readme_context(plan: Plan, features: Features, torch: TorchVersion) -> Mapping[str, object]:
     """What the template is filled with."""
     agreed = set[Decision].intersection(*(set(phase.decisions) for phase in plan.phases))
     return {

@@ -245,7 +245,9 @@ def one_loss_chunk(phases: tuple[PhasePlan, ...]) -> tuple[PhasePlan, ...]:
             for phase, length in lengths.items()
         )
     )
-    return tuple(_in_chunks(phase, length // min(chunk, length)) for phase, length in lengths.items())
+    return tuple(
+        _in_chunks(phase, length // min(chunk, length)) for phase, length in lengths.items()
+    )
 
 
 def _in_chunks(phase: PhasePlan, chunks: int) -> PhasePlan:
