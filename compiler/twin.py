@@ -205,7 +205,7 @@ class Shape:
 def _shapes(
     phases: tuple[PhasePlan, ...], atoms: AtomSizes, taken: set[int], whole: int
 ) -> tuple[Shape, ...]:
-    """What is equal in two phases stays equal, what is less stays less; one microbatch stays one."""
+    """What is equal in two phases stays equal, what is less stays less; one forward stays one."""
     lengths = _ranked(phase.seq_len for phase in phases)
     sizes = _ranked(phase.microbatch for phase in phases)
     counts = _ranked(phase.microbatches for phase in phases if phase.microbatches > 1)

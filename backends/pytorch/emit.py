@@ -41,8 +41,8 @@ class Program:
 def emit(
     compiled: Compiled, origins: Origins | None = None, torch: TorchVersion = "2.13"
 ) -> Program:
-    """One program: `compiled` is of phases with one mapping (see `pipeline.programs`). `origins` are
-    for comments in config.py."""
+    """One program: `compiled` is of phases with one mapping (see `pipeline.programs`). `origins`
+    are for comments in config.py."""
     if len(compiled.plan.parts) != 1:
         raise ValueError("a plan of several programs: emit each of `pipeline.programs`")
     program = compiled.programs[0]

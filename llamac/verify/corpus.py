@@ -3,8 +3,8 @@ whole microbatches of one rank without a single target that counts, an epoch tha
 
 from __future__ import annotations
 
-import random
 import math
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
