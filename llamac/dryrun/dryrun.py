@@ -59,18 +59,22 @@ def _program(compiled: Compiled, files: Mapping[str, str] | None) -> list[RankCl
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
 
-        def run(one: Class) -> list[RankClass | Crashed]:
-            records = _run(Path(folder), one.rank, compiles, phases)
+        pairs = tuple(zip(phases, compiled.programs, strict=True))
+        # one rank class through all phases; a stage's blocks have the sizes of its phase
+        through = zip(*(classes(phase, program) for phase, program in pairs), strict=True)
+
+        def run(same: tuple[Class, ...]) -> list[RankClass | Crashed]:
+            records = _run(Path(folder), same[0].rank, compiles, phases)
             if isinstance(records, str):
-                place = one.name, one.rank, one.stage.rank
+                place = same[0].name, same[0].rank, same[0].stage.rank
                 return [Crashed(compiled.plan.part_name, *place, records)]
-            pairs = zip(phases, compiled.programs, strict=True)
-            predicted = [memory(phase, program, width) for phase, program in pairs]
-            each = zip(records, phases, compiled.programs, predicted, strict=True)
-            return [_compare(one, *found, width) for found in each]
+            return [
+                _compare(one, record, phase, program, memory(phase, program, width), width)
+                for one, record, (phase, program) in zip(same, records, pairs, strict=True)
+            ]
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            ranks = list(chain(*pool.map(run, classes(phases[0], compiled.programs[0]))))
+            ranks = list(chain(*pool.map(run, through)))
     order = [phase.name for phase in phases]
     return sorted(ranks, key=lambda rank: order.index(rank.phase) if rank.phase in order else -1)
 
