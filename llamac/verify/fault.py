@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 Need = Literal[
-    "dp", "replicate", "unsharded", "tp", "kv_copy", "cp", "pp", "accumulation", "tied", "clip"
+    "dp",
+    "replicate",
+    "unsharded",
+    "tp",
+    "kv_copy",
+    "cp",
+    "pp",
+    "accumulation",
+    "tied",
+    "clip",
+    "ramp",
 ]
 
 

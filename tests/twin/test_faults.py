@@ -10,7 +10,7 @@ from compiler.schema import PlanSpec
 from llamac.verify.fault import Fault, Need
 from llamac.verify.fault_catalogue import FAULTS
 from llamac.verify.verify import Asked, verify
-from tests.twin.layouts import Spread, llama, plan
+from tests.twin.layouts import Spread, llama, plan, ramp
 from tests.twin.programs import compiled, emitted
 
 # what a plan has -> the plan; a fault is seeded into the first that has what it needs
@@ -28,6 +28,7 @@ PLANS: tuple[tuple[set[Need], PlanSpec], ...] = (
     ({"pp"}, plan(llama(12), Spread(pp=3, microbatches=4))),
     ({"pp", "tied"}, plan(llama(12, tied=True), Spread(pp=3, microbatches=4))),
     ({"pp", "tp"}, plan(llama(12), Spread(pp=3, tp=2, microbatches=4))),
+    ({"ramp", "accumulation"}, ramp(plan(llama(12), Spread(dp=2, fsdp=2, microbatches=4)))),
 )
 
 # fault -> (observable, tensor) of the first difference, and the axis that it must point to
@@ -89,6 +90,11 @@ FIRST: dict[str, tuple[str, str, str]] = {
     "ends-summed-twice": ("gradient", "embedding.weight", ""),
     "ends-counted-twice": ("grad_norm", "grad_norm", ""),
     "decay-of-one-end": ("parameter", "embedding.weight", "pp"),
+    "phase-ends-a-step-late": ("loss", "loss", ""),
+    "microbatches-of-the-first-phase": ("loss", "loss", ""),
+    "data-read-again": ("loss", "loss", ""),
+    "order-of-its-own": ("loss", "loss", ""),
+    "state-left-at-a-border": ("exp_avg", "embedding.weight", ""),
 }
 
 
