@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from compiler.asserts import check_asserts
 from compiler.build_graph import build_graph
@@ -87,11 +88,17 @@ def compile_plan(
 def programs(compiled: Compiled) -> tuple[Compiled, ...]:
     """One Compiled a program, in the order they run; its plan has the phases of that program.
 
-    Each goes on from the checkpoints of the one before.
+    Phases with one mapping are one program; the next goes on from its checkpoints.
     """
+    rest = iter(compiled.programs)
     return tuple(
-        Compiled(compiled.graph, part, estimates(compiled.graph, part), (program,))
-        for part, program in zip(compiled.plan.parts, compiled.programs, strict=True)
+        Compiled(
+            compiled.graph,
+            part,
+            estimates(compiled.graph, part),
+            tuple(islice(rest, len(part.phases))),
+        )
+        for part in compiled.plan.parts
     )
 
 

@@ -7,6 +7,7 @@ in a `Decision` with its reason, so `plan`, `explain` and comments in generated 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Literal
 
 from compiler.mesh import Mesh
@@ -39,7 +40,7 @@ class Decision:
 @dataclass(frozen=True)
 class Before:
     """What of the run lies before a phase. `sequences` are of that phase's own length, rounded up:
-    where it goes on in the data."""
+    where it goes on in the data (at most one sequence, less a token, is left out for it)."""
 
     steps: int = 0
     sequences: int = 0
@@ -79,6 +80,28 @@ class PhasePlan:
         return self.global_batch * self.seq_len
 
     @property
+    def mapping(self) -> tuple[object, ...]:
+        """All that the text of a program depends on and phases may change. Consecutive phases in
+        which it is equal are one program: sizes of sequences and batches are numbers in it."""
+        cuts = (self.cuts, self.sharding, self.recompute)
+        return (self.mesh, *cuts, self.schedule, self.stages)
+
+    @property
+    def first_token(self) -> int:
+        """Tokens of the run before the phase: where it goes on in the data."""
+        return self.before.sequences * self.seq_len
+
+    @property
+    def end_token(self) -> int:
+        """Tokens of the run when the phase is done."""
+        return self.first_token + self.steps * self.tokens_per_step
+
+    @property
+    def loss_chunk(self) -> int:
+        """Positions of a rank whose logits live at once."""
+        return self.seq_len // self.mesh.axis_size("cp") // self.loss_chunks
+
+    @property
     def last_step(self) -> int:
         """Steps of the run that are done when the phase ends."""
         return self.before.steps + self.steps
@@ -98,18 +121,30 @@ class PhasePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """A named plan of a spec, resolved. `run_steps` are those of the whole run, over which the
-    learning rate is laid out; `phases` may be a part of it (see `pipeline.programs`)."""
+    """A named plan of a spec, resolved; `phases` may be a part of the run (see `parts`).
+
+    run_steps   of the whole run, over which the learning rate is laid out
+    data_block  tokens that the shuffled order of the data keeps together: the least that every
+                phase of the run cuts into whole sequences
+    """
 
     name: str
     spec: PlanSpec
     phases: tuple[PhasePlan, ...]
     run_steps: int
+    data_block: int
 
     @property
     def parts(self) -> tuple[Plan, ...]:
-        """A plan a program: one phase each."""
-        return tuple(replace(self, phases=(phase,)) for phase in self.phases)
+        """A plan a program, in the order they run: phases in a row with one mapping."""
+        runs = groupby(self.phases, key=lambda phase: phase.mapping)
+        return tuple(replace(self, phases=tuple(phases)) for _, phases in runs)
+
+    @property
+    def part_name(self) -> str:
+        """What a program of these phases is called: `start`, or `start-main` from first to last."""
+        first, last = self.phases[0].name, self.phases[-1].name
+        return first if first == last else f"{first}-{last}"
 
     @property
     def main(self) -> PhasePlan:

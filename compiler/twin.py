@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from compiler.mesh import Mesh
@@ -29,7 +30,7 @@ from compiler.schema.model import (
     Rope,
     SlidingMask,
 )
-from compiler.schema.plan import ByStage, Interleaved, PlanSpec, Schedule
+from compiler.schema.plan import ByStage, Interleaved, PlanPhase, PlanSpec, Schedule
 from compiler.schema.train import (
     AdamW,
     Constant,
@@ -48,7 +49,10 @@ from dsl.schema import AUTO, Count, Named, Pattern
 STEPS = 3
 """Steps that are run and compared; the schedule ends one step later, so its last is not reached."""
 
-TOTAL_STEPS = 4
+FIRST_STEPS = 2
+"""Of the first of several phases; each other has one, so that the state crosses every border."""
+UNREACHED = 1
+
 LOSS_CHUNK = 4
 """Positions of one chunk of the loss: several chunks a sequence, which is a multiple of this."""
 
@@ -98,12 +102,15 @@ class AtomSizes:
         return math.prod(dataclasses.astuple(self))
 
 
-def twins_of(spec: PlanSpec, phase: PhasePlan) -> tuple[PlanSpec, ...]:
-    """One twin, or two in which as many pairs of atoms as possible differ once."""
+def twins_of(spec: PlanSpec, *phases: PhasePlan) -> tuple[PlanSpec, ...]:
+    """One twin, or two in which as many pairs of atoms as possible differ once, of the program that
+    goes through these phases; its twins go through as many."""
+    twins = tuple(_twin(phases, atoms) for atoms in _atom_sizes(phases[0]))
+    if len(phases) > 1 or not spec.train.phase.items:
+        return twins
     # a program that is a phase of a run has other text
-    named = Named((("only", PhaseSpec()),)) if spec.train.phase.items else Named[PhaseSpec]()
-    twins = (_twin(phase.spec, phase, atoms) for atoms in _atom_sizes(phase))
-    return tuple(replace(twin, train=replace(twin.train, phase=named)) for twin in twins)
+    only = Named((("only", PhaseSpec()),))
+    return tuple(replace(twin, train=replace(twin.train, phase=only)) for twin in twins)
 
 
 def _atom_sizes(phase: PhasePlan) -> tuple[AtomSizes, ...]:
@@ -148,28 +155,30 @@ def _told_apart(sizes: AtomSizes) -> set[tuple[str, str]]:
     return {(a, b) for a, b in itertools.combinations(named, 2) if named[a] != named[b]}
 
 
-def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
-    microbatch = 2
-    accumulation = 1 if phase.microbatches == 1 else _unlike(atoms)
+def _twin(phases: tuple[PhasePlan, ...], atoms: AtomSizes) -> PlanSpec:
+    phase = phases[0]
+    spec = phase.spec
     schedule = _pipeline(spec.schedule)
     taken: set[int] = set()
     least = _least_vocab(spec.train.data)
-    model = _model(spec.model, phase.mesh, atoms, taken, least, phase.seq_len)
+    longest = max(phase.seq_len for phase in phases)
+    model = _model(spec.model, phase.mesh, atoms, taken, least, longest)
     if atoms.pp > 1:
         chunks = schedule.chunks if isinstance(schedule, Interleaved) else 1
         model = _deeper(model, atoms.pp * chunks, whole=len(phase.policies) > 1)
     pieces = 2 * atoms.cp if atoms.cp > 1 else 1
     whole = math.lcm(pieces, LOSS_CHUNK * atoms.cp)  # equal pieces, and chunks of a rank's part
-    seq_len = _free(atoms.cp * atoms.tp, 12, taken, of=whole)
+    shapes = _shapes(phases, atoms, taken, whole)
     return replace(
         spec,
         model=model,
         cluster=ClusterSpec(nodes=1, node=CpuNode(devices=atoms.world)),
         train=replace(
             _train(spec.train),
-            seq_len=seq_len,
-            global_batch=Count(atoms.dp * microbatch * accumulation, "sequences"),
-            eval=_evaluation(spec.train.eval, atoms.dp * microbatch),
+            seq_len=shapes[0].seq_len,
+            global_batch=shapes[0].global_batch(atoms),
+            eval=_evaluation(spec.train.eval, atoms.dp * shapes[-1].microbatch),
+            phase=_train_phases(phases, shapes, atoms),
         ),
         dp=atoms.dp,
         fsdp=1 if phase.sharding == "none" else atoms.shard * atoms.cp,
@@ -178,9 +187,80 @@ def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
         pp=atoms.pp,
         schedule=schedule,
         stages=AUTO,
-        microbatch=microbatch,
+        microbatch=shapes[0].microbatch,
         recompute=_recompute(phase, atoms.pp),
         compile=False,
+        phase=_plan_phases(phases, shapes),
+    )
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of the batches in one phase of the twin."""
+
+    seq_len: int
+    microbatch: int
+    microbatches: int
+
+    def global_batch(self, atoms: AtomSizes) -> Count:
+        return Count(atoms.dp * self.microbatch * self.microbatches, "sequences")
+
+
+def _shapes(
+    phases: tuple[PhasePlan, ...], atoms: AtomSizes, taken: set[int], whole: int
+) -> tuple[Shape, ...]:
+    """What is equal in two phases stays equal, what is less stays less; one forward stays one."""
+    lengths = _ranked(phase.seq_len for phase in phases)
+    sizes = _ranked(phase.microbatch for phase in phases)
+    counts = _ranked(phase.microbatches for phase in phases if phase.microbatches > 1)
+    parts = atoms.cp * atoms.tp
+    seq_lens = [_free(parts, 12, taken, of=whole)]
+    for times in range(2, len(lengths) + 1):
+        seq_lens.append(_free(parts, times * seq_lens[0], taken, of=seq_lens[0]))
+    unlike = list(itertools.islice(_unlike(atoms), len(counts)))
+    return tuple(
+        Shape(
+            seq_len=seq_lens[lengths[phase.seq_len]],
+            microbatch=2 + sizes[phase.microbatch],
+            microbatches=1 if phase.microbatches == 1 else unlike[counts[phase.microbatches]],
+        )
+        for phase in phases
+    )
+
+
+def _ranked(values: Iterable[int]) -> dict[int, int]:
+    """Each value's place among those that occur, the least first."""
+    return {value: place for place, value in enumerate(sorted(set(values)))}
+
+
+def _train_phases(
+    phases: tuple[PhasePlan, ...], shapes: tuple[Shape, ...], atoms: AtomSizes
+) -> Named[PhaseSpec]:
+    if len(phases) == 1:
+        return Named()
+    steps = [FIRST_STEPS, *(1 for _ in phases[1:])]
+    steps[-1] += UNREACHED
+    return Named(
+        tuple(
+            (
+                phase.name,
+                PhaseSpec(
+                    steps=count, seq_len=shape.seq_len, global_batch=shape.global_batch(atoms)
+                ),
+            )
+            for phase, shape, count in zip(phases, shapes, steps, strict=True)
+        )
+    )
+
+
+def _plan_phases(phases: tuple[PhasePlan, ...], shapes: tuple[Shape, ...]) -> Named[PlanPhase]:
+    if len(phases) == 1:
+        return Named()
+    return Named(
+        tuple(
+            (phase.name, PlanPhase(microbatch=shape.microbatch))
+            for phase, shape in zip(phases, shapes, strict=True)
+        )
     )
 
 
@@ -193,15 +273,13 @@ def _least_vocab(data: Data) -> int:
             return 29
 
 
-def _unlike(atoms: AtomSizes) -> int:
-    """Microbatches a step: the smallest count above 1 that is the size of no axis; more than the
-    stages of a pipeline, and in whole rounds of them."""
+def _unlike(atoms: AtomSizes) -> Iterator[int]:
+    """Microbatches a step: counts above 1, the smallest first, that are the size of no axis; more
+    than the stages of a pipeline, and in whole rounds of them."""
     sizes = {*dataclasses.astuple(atoms), atoms.dp, atoms.tp}
-    return next(
-        count
-        for count in range(max(2, atoms.pp), 24)
-        if count not in sizes and count % max(1, count // atoms.pp) == 0
-    )
+    for count in itertools.count(max(2, atoms.pp)):
+        if count not in sizes and count % max(1, count // atoms.pp) == 0:
+            yield count
 
 
 def _pipeline(schedule: Schedule) -> Schedule:
@@ -353,7 +431,7 @@ def _evaluation(evaluation: EvalSpec | None, at_once: int) -> EvalSpec | None:
 def _train(train: TrainSpec) -> TrainSpec:
     return replace(
         train,
-        steps=TOTAL_STEPS,
+        steps=STEPS + UNREACHED,
         tokens=None,
         optimizer=_optimizer(train.optimizer),
         lr_schedule=_schedule(train.lr_schedule, train.optimizer.lr),

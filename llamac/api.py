@@ -120,11 +120,12 @@ def fix(planned: Planned, *, unsafe: bool = False) -> tuple[str, ...]:
 
 
 def places(compiled: Compiled, target: Path) -> tuple[tuple[Path, Compiled], ...]:
-    """Where each program of a plan goes: into `target`, or a folder of it for each phase."""
+    """Where each program of a plan goes: into `target`, or a folder of it for each, named after
+    its first and last phase."""
     parts = programs(compiled)
     if len(parts) == 1:
         return ((target, parts[0]),)
-    return tuple((target / part.plan.phases[0].name, part) for part in parts)
+    return tuple((target / part.plan.part_name, part) for part in parts)
 
 
 def write(

@@ -41,17 +41,19 @@ class Program:
 def emit(
     compiled: Compiled, origins: Origins | None = None, torch: TorchVersion = "2.13"
 ) -> Program:
-    """One program: `compiled` is of one phase (see `pipeline.programs`). `origins` are for comments
-    in config.py."""
-    (phase,), (program,) = compiled.plan.phases, compiled.programs
-    features = features_of(program, compiled.plan.spec)
+    """One program: `compiled` is of phases with one mapping (see `pipeline.programs`). `origins`
+    are for comments in config.py."""
+    if len(compiled.plan.parts) != 1:
+        raise ValueError("a plan of several programs: emit each of `pipeline.programs`")
+    program = compiled.programs[0]
+    features = features_of(program, compiled.plan)
     check_conventions(program)
     constants = Constants()
     text = model_text(program, constants)
-    config = config_text(compiled, phase, program, constants.values, features, origins or Origins())
+    config = config_text(compiled, program, constants.values, features, origins or Origins())
     files = {"config.py": config, **_modules(features, text, torch, config)}
     files["launch/local.sh"] = _render("local.sh.j2", {"f": features})
-    context = readme_context(compiled.plan, phase, features, torch)
+    context = readme_context(compiled.plan, features, torch)
     files["ruff.toml"] = RUFF
     files["README.md"] = _render("README.md.j2", context)
     files["plan.json"] = json.dumps(plan_json(compiled), indent=2, sort_keys=True) + "\n"

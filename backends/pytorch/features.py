@@ -10,9 +10,9 @@ from typing import Literal, assert_never
 
 from backends.pytorch.selections import selections
 from backends.pytorch.weights import axis_of
+from compiler.plan import Plan
 from compiler.rank_program import Pipeline, RankProgram
 from compiler.schedules import ScheduleKind
-from compiler.schema import PlanSpec
 from compiler.schema.train import Constant, Cosine, LrSchedule, TextData, TokenData, Wsd
 
 
@@ -28,7 +28,8 @@ class Features:
     partial_axes               axes over which some gradients are still to be summed
     kinds                      layers compute different things
     selections                 what selective checkpoints make again, one entry a policy
-    phased                     the program is one phase of a run, or may be
+    phased                     the program is a part of a run in phases, or all of it
+    ramped                     it has several phases, with batches of several shapes
     """
 
     replicate: bool
@@ -44,6 +45,7 @@ class Features:
     tied: bool
     clip: bool
     phased: bool
+    ramped: bool
     schedule: Literal["cosine", "wsd", "constant"]
     data: Literal["text", "tokens"]
     evaluates: bool
@@ -117,9 +119,10 @@ class Features:
         return self.kv_mesh_axes if self.kv_copies else self.mesh_axes
 
 
-def features_of(program: RankProgram, spec: PlanSpec) -> Features:
+def features_of(program: RankProgram, plan: Plan) -> Features:
+    """`program` is that of any phase of the plan, which is one program's."""
     atoms = {atom.name for atom in program.mesh.atoms}
-    train = spec.train
+    train = plan.spec.train
     evaluation = train.eval
     return Features(
         replicate=bool(program.replica_atoms),
@@ -135,6 +138,7 @@ def features_of(program: RankProgram, spec: PlanSpec) -> Features:
         tied=any(parameter.tied_to for parameter in program.head.parameters),
         clip=program.step.clip is not None,
         phased=bool(train.phase.items),
+        ramped=len(plan.phases) > 1,
         schedule=schedule(train.lr_schedule),
         data=_data(train.data),
         evaluates=evaluation is not None,

@@ -323,7 +323,9 @@ def _layer_loop(program: RankProgram, names: list[Names]) -> Lines:
     lines: Lines = []
     arguments = ["x"]
     if set(rotations) != {"()"}:
-        lines.append("device = x.device")
+        whole = "own_positions(key_documents.shape[1]).to" if cuts else "torch.arange"
+        length = "x.device" if cuts else "documents.shape[1], device=x.device"
+        lines.append(f"positions = {whole}({length})")
         lines += _of_kinds("cos, sin", "rotations", rotations)
         arguments.append("cos, sin" if len(rotations) == 1 else "*rotations[kind]")
     if set(masks) != {"None"}:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from itertools import chain
 from typing import TypeVar
 
 from compiler.graph import ModelGraph
 from compiler.plan import Before, PhasePlan, Plan
-from compiler.planner.batch import check_schedule, resolve_microbatches, resolve_run
+from compiler.planner.batch import (
+    check_schedule,
+    one_loss_chunk,
+    resolve_microbatches,
+    resolve_run,
+)
 from compiler.planner.context import Context, Refused
 from compiler.planner.cuts import check_cuts, check_heads, resolve_cuts
 from compiler.planner.mesh import device_kind, resolve_mesh
@@ -43,8 +51,12 @@ def plan(
     context = Context(name, spec, origins)
     check_schedule(context, steps)
     found += context.diagnostics
-    done = None if context.diagnostics else Plan(name, spec, tuple(resolved), steps)
-    return done, tuple(dict.fromkeys(found))
+    if context.diagnostics:
+        return None, tuple(dict.fromkeys(found))
+    block = math.lcm(*(phase.seq_len for phase in resolved))
+    done = Plan(name, spec, tuple(resolved), steps, block)
+    phases = chain(*(one_loss_chunk(part.phases) for part in done.parts))
+    return replace(done, phases=tuple(phases)), tuple(dict.fromkeys(found))
 
 
 def _phase(
@@ -85,8 +97,9 @@ def _phase(
 
 
 def _before(phases: Sequence[PhasePlan], seq_len: int) -> Before:
-    tokens = sum(phase.steps * phase.tokens_per_step for phase in phases)
-    return Before(sum(phase.steps for phase in phases), -(-tokens // seq_len))
+    if not phases:
+        return Before()
+    return Before(phases[-1].last_step, -(-phases[-1].end_token // seq_len))
 
 
 def _attempt(resolve: Callable[[Context], T], context: Context) -> T | None:

@@ -26,7 +26,8 @@ def compile_(
 ) -> None:
     """Write the program of a plan: Python files, launch scripts, and a manifest of them.
 
-    Phases that one program cannot run have a program each, in a folder of the phase's name.
+    Phases in a row that are spread alike are one program. Where there are several programs, each
+    has a folder of its phases' name, `start`, or `start-main` from first to last.
 
     A file that was edited since is never written over: this shows the difference and exits with 1.
     """

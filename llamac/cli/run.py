@@ -45,12 +45,11 @@ def run(
     target = output or Path("out", compiled.plan.name)
     world = compiled.plan.main.mesh.world
     for place, part in api.places(compiled, target):
-        (phase,) = part.plan.phases
-        if steps is not None and steps <= phase.before.steps:
+        if steps is not None and steps <= part.plan.phases[0].before.steps:
             break
         write_program(planned, part, place)
         click.echo(f"{place}: compiled; starting {world} processes", err=True)
-        last = None if steps is None else min(steps, phase.last_step)
+        last = None if steps is None else min(steps, part.plan.phases[-1].last_step)
         given = {"--steps": last, "--run": folder, "--resume": resume, "--data": data}
         words = [
             word
@@ -61,5 +60,5 @@ def run(
         code = start(place, words)
         if code != FINE:
             sys.exit(code)
-        resume = None  # the next phase goes on where this one stopped
+        resume = None  # the next program goes on where this one stopped
     sys.exit(FINE)

@@ -20,6 +20,7 @@ Need = Literal[
     "window",
     "tied",
     "clip",
+    "ramp",
 ]
 
 

@@ -131,8 +131,10 @@ def _observe(rank: int, task: Task) -> Record:
     corpus = data.Corpus(config.TRAIN_DATA)
     validation = data.Corpus(config.VALIDATION_DATA) if task.evaluates else None
     steps: list[StepRecord] = []
+    position = 0
     for step in range(task.steps):
-        batches = data.step_batches(corpus, step * config.GLOBAL_BATCH, device)
+        batches = data.step_batches(corpus, position, device)
+        position = data.next_position(position)
         result = train.train_step(model, optimizer, batches, step)
         moments = {name: optimizer.state[p] for name, p in updated.items()}
         steps.append(

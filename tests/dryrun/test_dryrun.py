@@ -52,6 +52,38 @@ def test_a_program_calls_what_its_rank_program_says(fields: dict[str, str]) -> N
     assert result.ok
 
 
+RAMP = TEXT.replace(
+    "  optimizer",
+    """  phase short  { steps = 3, seq_len = 32 }
+  phase wide   { steps = 3, global_batch = 32 sequences }
+  phase long   { steps = 3, seq_len = 128 }
+  optimizer""",
+)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"tp": "2", "compile": "true"}, {"pp": "2", "tp": "2", "schedule": "interleaved(chunks = 2)"}],
+    ids=["compiled", "pipeline"],
+)
+def test_each_phase_of_a_program_calls_what_its_rank_program_says(fields: dict[str, str]) -> None:
+    """One process steps all three, as the program does; what is kept grows with the sequence."""
+    result = dry(fields, text=RAMP)
+    ranks = stepped(result)
+    each = len(ranks) // 3
+    names = ["short", "wide", "long"]
+    assert [rank.phase for rank in ranks] == [name for name in names for _ in range(each)]
+    assert [line for rank in ranks for line in rank.lines if not line.ok] == []
+    for name in ("all_gather", "reduce_scatter"):
+        short, wide, long = (
+            sum(line.bytes for line in rank.lines if (line.over, line.kind) == (("tp",), name))
+            for rank in ranks[::each]
+        )
+        assert (wide, long) == (4 * short, 4 * short)
+    kept = [rank.saved["activations"] for rank in ranks[::each]]
+    assert kept[0] < kept[1] < kept[2]
+
+
 def test_a_collective_too_many_is_a_difference_on_its_axis() -> None:
     """Gradients of norms summed over tp twice: the dry run counts, whatever the numbers are."""
     fields = {"tp": "2", "fsdp": "2"}

@@ -18,9 +18,18 @@ from compiler.schema.model import (
     SlidingMask,
     Swiglu,
 )
-from compiler.schema.plan import Axis, ByStage, Gpipe, Interleaved, OneFOneB, Schedule
-from compiler.schema.train import AdamW, Constant, Cosine, EvalSpec, TextData, TokenData, Wsd
-from dsl.schema import AUTO, Auto, Count, Pattern
+from compiler.schema.plan import Axis, ByStage, Gpipe, Interleaved, OneFOneB, PlanPhase, Schedule
+from compiler.schema.train import (
+    AdamW,
+    Constant,
+    Cosine,
+    EvalSpec,
+    PhaseSpec,
+    TextData,
+    TokenData,
+    Wsd,
+)
+from dsl.schema import AUTO, Auto, Count, Named, Pattern
 
 MICROBATCH = 4
 ONE_F_ONE_B = OneFOneB()
@@ -217,6 +226,43 @@ SHARDINGS: dict[str, PlanSpec] = {
     ),
 }
 
+
+def ramp(spec: PlanSpec) -> PlanSpec:
+    """The plan in four phases of one program: longer sequences, smaller and more microbatches."""
+    dp = 1 if isinstance(spec.dp, Auto) else spec.dp
+
+    def sequences(microbatch: int, microbatches: int) -> Count:
+        return Count(dp * microbatch * microbatches, "sequences")
+
+    phases = (
+        ("short", PhaseSpec(steps=9, seq_len=192, global_batch=sequences(4, 4))),
+        ("more", PhaseSpec(steps=9, seq_len=192, global_batch=sequences(4, 8))),
+        ("longer", PhaseSpec(steps=9, seq_len=384, global_batch=sequences(2, 8))),
+        ("longest", PhaseSpec(steps=9, seq_len=768, global_batch=sequences(2, 4))),
+    )
+    smaller = PlanPhase(microbatch=2)
+    return replace(
+        spec,
+        train=replace(spec.train, phase=Named(phases)),
+        phase=Named((("longer", smaller), ("longest", smaller))),
+    )
+
+
+RAMPS: dict[str, PlanSpec] = {
+    "ramp, dp2 x tp3": ramp(
+        plan(
+            llama(12),
+            Spread(dp=2, fsdp=2, tp=3, microbatches=4),
+            data=VALIDATED,
+            eval=EvalSpec(every=10, prompt="once"),
+        )
+    ),
+    "ramp, interleaved, pp3": ramp(
+        plan(llama(12), Spread(pp=3, microbatches=4, schedule=Interleaved(chunks=2)), data=PACKED)
+    ),
+    "ramp, cp3": ramp(plan(llama(12), Spread(cp=3, fsdp=3, microbatches=4))),
+}
+
 MORE: dict[str, PlanSpec] = {
     "two kinds of layers": plan(two_kinds(), Spread(dp=2, fsdp=2, tp=2)),
     "multi-query, tp2": plan(llama(1), Spread(tp=2)),
@@ -259,6 +305,14 @@ MORE: dict[str, PlanSpec] = {
         Spread(
             dp=2, fsdp=2, pp=3, microbatches=4, schedule=Interleaved(chunks=2), sharding="zero1"
         ),
+    ),
+    "ramp, pp3 x cp2 x tp2": ramp(
+        plan(
+            llama(12),
+            Spread(pp=3, cp=2, fsdp=2, tp=2, microbatches=4),
+            data=VALIDATED,
+            eval=EvalSpec(every=10, prompt="once"),
+        )
     ),
     "pp innermost": plan(
         qwen3(12), Spread(dp=2, fsdp=2, pp=3, microbatches=4, order=("pp", "tp", "cp", "dp"))

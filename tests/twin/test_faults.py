@@ -10,7 +10,7 @@ from compiler.schema import PlanSpec
 from llamac.verify.fault import Fault, Need
 from llamac.verify.fault_catalogue import FAULTS
 from llamac.verify.verify import Asked, verify
-from tests.twin.layouts import PACKED, Spread, gemma, llama, plan
+from tests.twin.layouts import PACKED, Spread, gemma, llama, plan, ramp
 from tests.twin.programs import compiled, emitted
 
 # what a plan has -> the plan; a fault is seeded into the first that has what it needs
@@ -36,6 +36,7 @@ PLANS: tuple[tuple[set[Need], PlanSpec], ...] = (
         plan(llama(12), Spread(pp=3, microbatches=4, recompute="full"), data=PACKED),
     ),
     ({"window", "cp"}, plan(gemma(), Spread(cp=3, fsdp=3), data=PACKED)),
+    ({"ramp", "accumulation"}, ramp(plan(llama(12), Spread(dp=2, fsdp=2, microbatches=4)))),
 )
 
 # fault -> (observable, tensor) of the first difference, and the axis that it must point to
@@ -111,6 +112,11 @@ FIRST: dict[str, tuple[str, str, str]] = {
     "recomputed-for-another-microbatch": ("gradient", "embedding.weight", ""),
     "parameters-gathered-before-the-update": ("loss", "loss", ""),
     "averaged-over-replicas": ("gradient", "embedding.weight", "replicate"),
+    "phase-ends-a-step-late": ("loss", "loss", ""),
+    "microbatches-of-the-first-phase": ("loss", "loss", ""),
+    "data-read-again": ("loss", "loss", ""),
+    "order-of-its-own": ("loss", "loss", ""),
+    "state-left-at-a-border": ("exp_avg", "embedding.weight", ""),
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from compiler.schema import PlanSpec
 from llamac.verify.verify import Asked, verify
-from tests.twin.layouts import CONTEXTS, LAYOUTS, MORE, PIPELINES, SHARDINGS
+from tests.twin.layouts import CONTEXTS, LAYOUTS, MORE, PIPELINES, RAMPS, SHARDINGS
 from tests.twin.more_layouts import MANY
 from tests.twin.programs import compiled, emitted
 
@@ -53,6 +53,11 @@ def test_context(name: str) -> None:
 @pytest.mark.parametrize("name", SHARDINGS)
 def test_sharding(name: str) -> None:
     holds(SHARDINGS[name])
+
+
+@pytest.mark.parametrize("name", RAMPS)
+def test_ramp(name: str) -> None:
+    holds(RAMPS[name])
 
 
 @pytest.mark.long
