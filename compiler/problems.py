@@ -290,16 +290,24 @@ class TpAcrossNodes(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class UnknownPlan(Problem):
-    """The file has no plan of that name, or several and none was named."""
+    """A verb that makes a program needs a plan: the file has none, or none of the name given, or
+    several and none was named. `check` takes files without a plan, since others may import them.
+    """
 
     slug = "unknown-plan"
     title: ClassVar[str] = "{what}"
+    label: ClassVar[str] = "{remark}"
 
     what: str
-    names: tuple[str, ...]
+    remark: str
+    others: tuple[Label, ...] = ()
+    asks: str
+
+    def secondary(self) -> tuple[Label, ...]:
+        return self.others
 
     def helps(self) -> tuple[str, ...]:
-        return (f"name one of: {', '.join(self.names)}",) if self.names else ()
+        return (self.asks,)
 
 
 @dataclass(frozen=True, kw_only=True)

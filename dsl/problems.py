@@ -331,6 +331,24 @@ class ValueCycle(Problem):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FileMissing(Problem):
+    """The file to read, as the command names it, is not there, or cannot be read.
+
+    Paths are relative to the current directory; `std/...` names a file of the compiler's own.
+    """
+
+    slug: ClassVar[str] = "file-missing"
+    title: ClassVar[str] = "cannot read `{file}`: {reason}"
+
+    file: str
+    reason: str
+    suggestion: str | None = None
+
+    def helps(self) -> tuple[str, ...]:
+        return () if self.suggestion is None else (f"did you mean `{self.suggestion}`?",)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImportMissing(Unknown):
     """An imported file is not there, or cannot be read.
 

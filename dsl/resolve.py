@@ -18,6 +18,7 @@ from dsl.problems import (
     Duplicate,
     ExtendsCycle,
     ExtendsKind,
+    FileMissing,
     ImportCycle,
     ImportMissing,
     ImportOutside,
@@ -113,29 +114,14 @@ class _Loader:
 
     def read(self, path: str, by: Import | None) -> Source | None:
         found = self.lookup(path)
-        span = None if by is None else by.file.span
         match found:
             case Missing(neighbours):
-                name = posixpath.basename(path)
                 candidates = {posixpath.basename(near): near for near in neighbours}
-                near = closest(name, candidates)
-                suggestion = None
-                if near is not None and by is not None:
-                    suggestion = posixpath.join(posixpath.dirname(by.file.value), near)
-                    suggestion = f'"{suggestion.removesuffix(SUFFIX)}"'
-                wanted = path if by is None else f'"{by.file.value}"'
-                self.problems.append(
-                    ImportMissing(
-                        span=span,
-                        name=wanted,
-                        file=path,
-                        reason="no such file",
-                        suggestion=suggestion,
-                    )
-                )
+                near = closest(posixpath.basename(path), candidates)
+                self.problems.append(_missing(path, "no such file", by, near))
                 return None
             case Unreadable(reason):
-                self.problems.append(ImportMissing(span=span, name=path, file=path, reason=reason))
+                self.problems.append(_missing(path, reason, by))
                 return None
             case _:
                 source, problem = decode(path, found)
@@ -183,6 +169,19 @@ class _Loader:
         if set(steps) <= {".", ".."}:
             return not path.startswith("/") and path.split("/").count("..") <= steps.count("..")
         return path.startswith(self.root.rstrip("/") + "/")
+
+
+def _missing(path: str, reason: str, by: Import | None, near: str | None = None) -> Problem:
+    """What to say of a file that the line `by`, or nobody but the caller, wants; `near` is the
+    name of a file beside it."""
+    if by is None:
+        suggestion = near and posixpath.join(posixpath.dirname(path), near)
+        return FileMissing(span=None, file=path, reason=reason, suggestion=suggestion)
+    if near is not None:
+        near = posixpath.join(posixpath.dirname(by.file.value), near)
+        near = f'"{near.removesuffix(SUFFIX)}"'
+    wanted, span = f'"{by.file.value}"', by.file.span
+    return ImportMissing(span=span, name=wanted, file=path, reason=reason, suggestion=near)
 
 
 def duplicates(clauses: Sequence[Clause]) -> list[Problem]:
