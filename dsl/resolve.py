@@ -141,11 +141,19 @@ class _Loader:
             names = " -> ".join([*chain[chain.index(path) :], path])
             self.problems.append(ImportCycle(span=span, chain=names))
         elif len(chain) >= MAXIMUM_DEPTH:
-            limit = f"{MAXIMUM_DEPTH} files deep"
-            self.problems.append(Limit(span=span, what="imports are too deep", limit=limit))
+            limit, instead = (
+                f"{MAXIMUM_DEPTH} files deep",
+                "import the file that is needed directly",
+            )
+            self.problems.append(
+                Limit(span=span, what="imports are too deep", limit=limit, instead=instead)
+            )
         elif path not in self.modules and len(self.modules) >= MAXIMUM_FILES:
             limit = f"{MAXIMUM_FILES} files"
-            self.problems.append(Limit(span=span, what="too many imports", limit=limit))
+            instead = "gather definitions in fewer files"
+            self.problems.append(
+                Limit(span=span, what="too many imports", limit=limit, instead=instead)
+            )
         else:
             return self.load(path, clause, chain)
         return None
@@ -206,9 +214,7 @@ def duplicates(clauses: Sequence[Clause]) -> list[Problem]:
             case Goal(_, _, span):
                 first = seen.setdefault(OBJECTIVE, clause)
                 if first is not clause:
-                    problems.append(
-                        Duplicate(span=span, what=OBJECTIVE, verb="given", first=first.span)
-                    )
+                    problems.append(_duplicate(OBJECTIVE, "given", span, first.span))
                 continue
             case Refine(_, _, body, _):
                 problems += duplicates(body)
@@ -218,10 +224,13 @@ def duplicates(clauses: Sequence[Clause]) -> list[Problem]:
         problems += duplicates(body)
         first = seen.setdefault(key, clause)
         if first is not clause:
-            problems.append(
-                Duplicate(span=name.span, what=f"`{key}`", verb=verb, first=_named_span(first))
-            )
+            problems.append(_duplicate(f"`{key}`", verb, name.span, _named_span(first)))
     return problems
+
+
+def _duplicate(what: str, verb: str, span: Span, first: Span) -> Problem:
+    instead = "give one of them another name" if verb == "defined" else "keep one of the two"
+    return Duplicate(span=span, what=what, verb=verb, first=first, instead=instead)
 
 
 def _named_span(clause: Clause) -> Span:
@@ -296,8 +305,9 @@ def lineage(
             report(_extends_cycle([known for known, _ in found], definition))
             return None
         if len(found) >= MAXIMUM_DEPTH:
-            limit = f"{MAXIMUM_DEPTH} blocks deep"
-            report(Limit(span=parent.span, what="`extends` is too deep", limit=limit))
+            limit, instead = f"{MAXIMUM_DEPTH} blocks deep", "extend an earlier block directly"
+            what = "`extends` is too deep"
+            report(Limit(span=parent.span, what=what, limit=limit, instead=instead))
             return None
         found.append((definition, home))
     return tuple(reversed(found))

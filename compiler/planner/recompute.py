@@ -12,7 +12,7 @@ _REASONS = {"none": "gathers run again", "full": "layers keep their input only"}
 
 
 def resolve_recompute(context: Context, graph: ModelGraph) -> Recompute:
-    """`none`, `full`, or operators that the layers have, each once."""
+    """`none`, `full`, or operators that the layers have."""
     match context.spec.recompute:
         case Auto():
             context.decide("recompute", "none", "default", _REASONS["none"])
@@ -21,7 +21,7 @@ def resolve_recompute(context: Context, graph: ModelGraph) -> Recompute:
             context.decide("recompute", written, context.origin("recompute"), _REASONS[written])
             return written
         case tuple() as names:
-            return _operators(context, graph, tuple(dict.fromkeys(names)))
+            return _operators(context, graph, names)
 
 
 def _operators(context: Context, graph: ModelGraph, names: tuple[str, ...]) -> Recompute:
