@@ -99,7 +99,7 @@ class KvHeadsAgainstTp(Problem):
 
     tp: int
     kv_heads: int
-    choices: tuple[int, ...]
+    choices: tuple[str, ...]
     model_span: Span | None
 
     def secondary(self) -> tuple[Label, ...]:
@@ -108,7 +108,9 @@ class KvHeadsAgainstTp(Problem):
         return (Label(self.model_span, f"{self.kv_heads} key/value heads"),)
 
     def helps(self) -> tuple[str, ...]:
-        return ("write " + " or ".join(f"`tp = {tp}`" for tp in self.choices),)
+        return ("write " + " or ".join(f"`{choice}`" for choice in self.choices),) * bool(
+            self.choices
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -346,6 +348,15 @@ class AssertFailed(Problem):
 
     text: str
     values: str
+    holds: str | None
+    explained: tuple[str, ...]
+
+    def helps(self) -> tuple[str, ...]:
+        relaxed = () if self.holds is None else (f"`assert {self.holds}` holds",)
+        shown = (
+            f"`llamac explain FILE {path}` shows where it comes from" for path in self.explained
+        )
+        return (*relaxed, *shown)
 
 
 @dataclass(frozen=True, kw_only=True)

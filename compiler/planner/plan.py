@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from compiler.graph import ModelGraph
 from compiler.plan import Before, PhasePlan, Plan
 from compiler.planner.batch import check_schedule, resolve_microbatches, resolve_run
-from compiler.planner.context import Context, Refused
+from compiler.planner.context import Context, Errors, Refused
 from compiler.planner.cuts import check_cuts, check_heads, resolve_cuts
 from compiler.planner.mesh import device_kind, resolve_mesh
 from compiler.planner.phases import phases_of, unknown_phases
@@ -33,7 +34,9 @@ def plan(
     resolved: list[PhasePlan] = []
     named = bool(spec.train.phase.items)
     for phase in phases_of(spec):
-        context = Context(name, phase.spec, origins, phase.name if named else "")
+        label = phase.name if named else ""
+        attempt = partial(_errors, name, graph, phase.name, label, tuple(resolved))
+        context = Context(name, phase.spec, origins, label, attempt)
         with suppress(Refused):
             resolved.append(_phase(context, graph, phase.name, resolved))
         found += context.diagnostics
@@ -82,6 +85,21 @@ def _phase(
         cuts=resolve_cuts(ranks.mesh),
         decisions=tuple(context.decisions),
     )
+
+
+def _errors(
+    name: str,
+    graph: ModelGraph,
+    phase: str,
+    label: str,
+    before: Sequence[PhasePlan],
+    spec: PlanSpec,
+) -> Errors:
+    """What is wrong with the phase if this is its spec: how a help is tried before it is given."""
+    context = Context(name, spec, Origins(), label)
+    with suppress(Refused):
+        _phase(context, graph, phase, before)
+    return frozenset((one.slug, one.title) for one in context.diagnostics if one.is_error)
 
 
 def _before(phases: Sequence[PhasePlan], seq_len: int) -> Before:
