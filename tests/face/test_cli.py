@@ -360,6 +360,11 @@ def test_system_errors_are_one_line_and_not_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = process("compile", str(QUICKSTART), "-o", "file/out", cwd=tmp_path)
     assert done.returncode == 2
+    assert done.stderr == f"error: file/out: {tmp_path / 'file'} is not a directory\n"
+    (tmp_path / "file").unlink()
+    (tmp_path / "loop").symlink_to("loop")
+    done = process("compile", str(QUICKSTART), "-o", "loop/out", cwd=tmp_path)
+    assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert "Traceback" not in done.stderr
 
