@@ -99,6 +99,9 @@ def _uneven(
     spec = context.spec
     written = spec.tp if axis == "tp" else spec.cp
     choices = axis_choices(context, axis, written, legal)
+    world = spec.cluster.nodes * spec.cluster.node.devices
+    rest = spec.tp * spec.cp * spec.pp // written
+    tiling = [n for n in legal if world % (n * rest) == 0]  # where other lines are wrong as well
     context.problem(
         DoesNotDivide(
             span=context.span(axis),
@@ -106,7 +109,7 @@ def _uneven(
             of="2 cp" if axis == "cp" else "tp",
             size=size,
             parts=parts,
-            choices=choices or tuple(f"{axis} = {n}" for n in nearest(written, legal)),
+            choices=choices or tuple(f"{axis} = {n}" for n in nearest(written, tiling or legal)),
             other_span=context.span(path),
             other=f"{size:,} a rank" if path == "train.seq_len" and axis == "tp" else f"{size:,}",
         )
