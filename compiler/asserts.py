@@ -91,8 +91,9 @@ def _relaxed(expression: Expression, known: Mapping[str, Atom]) -> str | None:
         case _:
             return None
     value = known[path.text]
-    whole = isinstance(value, Quantity) and isinstance(value.number, int)
-    return form.format(value.number) if whole and value.dimensions == NONE else None
+    if not isinstance(value, Quantity) or value.dimensions != NONE:
+        return None
+    return form.format(value.number) if isinstance(value.number, int) else None
 
 
 def _fields(value: object, prefix: str) -> dict[str, Atom]:
