@@ -32,7 +32,6 @@ def found(block: BlockProgram, how: Kept) -> set[str]:
         ("none", NOTHING, SAVED),
         ("[]", NOTHING, SAVED),
         ("[swiglu]", {"inner"}, SAVED - {"inner"}),
-        ("[swiglu, swiglu]", {"inner"}, SAVED - {"inner"}),
         ("[rms_norm]", {"attention_in", "ffn_in"}, SAVED - {"attention_in", "ffn_in"}),
         (
             "[rope]",
