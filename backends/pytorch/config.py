@@ -228,8 +228,9 @@ def _running(compiled: Compiled, phase: PhasePlan, program: RankProgram) -> Iter
     compiles = phase.decision("compile").value is True
     yield Row("COMPILE", compiles, "compile", "torch.compile each layer")
     yield Row("RESHARD_AFTER_FORWARD", fsdp.reshard_after_forward, "sharding")
-    every = fsdp.when == "every microbatch"
-    yield Row("REDUCE_EVERY_MICROBATCH", every, "sharding")
+    if not phase.mesh.axis("pp"):  # a pipeline's schedule says itself when to reduce
+        every = fsdp.when == "every microbatch"
+        yield Row("REDUCE_EVERY_MICROBATCH", every, "sharding")
     yield Row("LOG_EVERY", spec.train.log.every, "train.log.every", "steps")
     if spec.train.log.wandb is not None:
         yield Row("WANDB_PROJECT", spec.train.log.wandb, "train.log.wandb")

@@ -360,7 +360,9 @@ def test_changes_that_keep_the_meaning_pass(change: Change) -> None:
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(cases(), st.data())
 def test_any_sum_left_out_shows_in_its_parameter(case: Case, data: st.DataObject) -> None:
-    owed = [name for s in case.program.step.gradient_sums for name in s.parameters]
+    # a rank that recomputes in its own way may have no layers
+    held = {entry for _, entry, _, _ in owners(case.program)}
+    owed = [name for s in case.program.step.gradient_sums for name in s.parameters if name in held]
     assume(owed)
     entry = data.draw(st.sampled_from(owed))
     own = {name for name, known, _, _ in owners(case.program) if known == entry}
