@@ -116,7 +116,7 @@ def _block(
         isinstance(node, Checkpoint) and node.policy == "full" and node.block == block.name
         for node in program.delegated
     )
-    again = _until_last_kept(block.statements) if full else ()
+    again = _until_last_kept(block.statements) if full else _replayed(block, phase, program)
     for statement in block.statements:
         match statement:
             case Compute():
@@ -135,6 +135,17 @@ def _block(
                         yield from _pair(line, size, chunks, line in repeated)
             case _:
                 assert_never(statement)
+
+
+def _replayed(
+    block: BlockProgram, phase: PhasePlan, program: RankProgram
+) -> tuple[Collective, ...]:
+    """Gathers of a layer that is not compiled: torch runs it again as a whole, but for what it
+    kept, and so gathers what only kept results were made of (keys, of one key/value head)."""
+    if block not in program.kinds or phase.decision("compile").value is True:
+        return ()
+    run = (line for line in _until_last_kept(block.statements) if isinstance(line, Collective))
+    return tuple(line for line in run if line.pair == "all_gather")
 
 
 def _is_wide(line: Compute | Collective) -> bool:

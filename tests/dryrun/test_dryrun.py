@@ -17,6 +17,10 @@ LAYOUTS = {
     "hybrid, uneven shards, tensor parallel": {"tp": "2", "fsdp": "2"},
     "copies of key/value heads, gathered once a step": {"tp": "4", "sharding": "zero2"},
     "the optimizer cut, hybrid": {"tp": "2", "fsdp": "2", "sharding": "zero1"},
+    "one key/value head, its keys gathered": {
+        "tp": "2",
+        "model.layer.attention": "mqa { heads = 8, rope = rope { theta = 10_000 } }",
+    },
     "context, everything recomputed": {"cp": "2", "fsdp": "4", "recompute": "full"},
     "interleaved, an empty first stage": {
         "pp": "2",
