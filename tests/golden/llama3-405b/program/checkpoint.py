@@ -30,7 +30,7 @@ class Progress(NamedTuple):
     """How far a run is; with the tensors, all there is to resume from."""
 
     step: int  # steps done
-    position: int  # sequences read
+    position: int  # tokens read
     skipped: int  # steps whose gradient was not finite
 
 

@@ -20,18 +20,21 @@ FSDP = 128  # fsdp, default
 TP = 8  # tp, written
 
 # The batch.
-SEQ_LEN = 8192  # train.seq_len, inherited: tokens
 STAGE_RUNS = ((1, 0), (126, 1), (1, 0))  # stages, derived: (stages, layers of each), first to last
-GLOBAL_BATCH = 2048  # train.global_batch, inherited: sequences of a step
-MICROBATCH = 1  # microbatch, written: sequences of a forward
-MICROBATCHES = 16  # microbatches, derived: forwards of a rank's step
-LOSS_CHUNK = 1024  # loss_chunks = 8
+# name, tokens of the run at its end, tokens of a sequence, sequences of a step,
+# sequences of a forward, forwards of a rank's step, FLOPs of a token
+PHASES = (
+    ("start", 255852544, 4096, 1024, 1, 8, 2473221685248.0),
+    ("middle", 2870258696192, 8192, 1024, 1, 8, 2523955986432.0),
+    ("main", 15270265487360, 8192, 2048, 1, 16, 2523955986432.0),
+)
+LOSS_CHUNK = 1024  # loss_chunks = 4, 8
+BLOCK = 131072  # tokens that the order of the data keeps together: every seq_len divides it
 
 # How it learns.
-PHASE = "main"  # the part of the run that this program is
-FIRST_STEP = 342192  # steps of the phases before it
-FIRST_SEQUENCE = 350373376  # where it goes on in the data
-STEPS = 1081290  # of the run when this phase ends: 739,098 more
+PHASE = "start-main"  # the part of the run that this program is
+FIRST_STEP = 0  # steps of the phases before it
+STEPS = 1081290  # of the run when this part ends: 1,081,290 more
 RUN_STEPS = 1128974  # of all phases: the learning rate's
 LR = 8e-05  # train.optimizer.lr, inherited: the peak
 WARMUP = 8000  # train.lr_schedule.warmup, inherited: steps
@@ -62,5 +65,4 @@ REDUCE_EVERY_MICROBATCH = False  # sharding, default
 LOG_EVERY = 10  # train.log.every, default: steps
 CHECKPOINT_EVERY = 500  # train.checkpoint.every, inherited: steps
 CHECKPOINTS_KEPT = 2  # train.checkpoint.keep, default
-FLOPS_PER_TOKEN = 2523955986432.0  # forward and backward, by the model's formula
 PEAK_FLOPS = 989000000000000.0  # bf16 peak of NVIDIA H100 SXM5 80GB

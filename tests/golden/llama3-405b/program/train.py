@@ -28,27 +28,32 @@ from config import (
     D_MODEL,
     DEVICE,
     EPS,
-    FIRST_SEQUENCE,
     FIRST_STEP,
-    GLOBAL_BATCH,
     INIT_ROWS,
     INIT_STD,
     LR,
-    MICROBATCH,
-    MICROBATCHES,
     MIN_LR,
     PHASE,
+    PHASES,
     PLAN,
     RUN_STEPS,
     SEED,
-    SEQ_LEN,
     STEPS,
     TP,
     TRAIN_DATA,
     WARMUP,
     WEIGHT_DECAY,
 )
-from data import IGNORE, Batch, Corpus, DataError, hash63, step_batches
+from data import (
+    IGNORE,
+    Batch,
+    Corpus,
+    DataError,
+    hash63,
+    next_position,
+    phase_at,
+    step_batches,
+)
 from metrics import Metrics, Profiler, StepResult, log, open_log
 from model import Model
 from parallel import ACCUMULATE, STAGES, ConfigError, connect
@@ -58,12 +63,12 @@ def build(device: torch.device, fresh: bool = True) -> tuple[Model, torch.optim.
     """The sharded model and its optimizer; without `fresh`, the weights are yet to be loaded."""
     model = Model()
     if COMPILE:
+        torch._dynamo.config.recompile_limit += 2 * len(PHASES)  # a shape of batches each
         for block in model.layers.values():
-            block.compile(fullgraph=True)
+            block.compile(fullgraph=True, dynamic=False)
     for stage in model.stages:
         parallel.shard(stage, list(stage.layers))
     model.to_empty(device=device)
-    model.schedule = schedule_of(model, device)
     if fresh:
         initialize(model)
     matrices = [p for p in model.parameters() if p.ndim >= 2]
@@ -124,13 +129,14 @@ def train_step(
     return StepResult(loss, norm, lr, int(valid), skipped)
 
 
-def schedule_of(model: Model, device: torch.device) -> PipelineSchedule:
+def schedule_of(model: Model, batches: list[Batch]) -> PipelineSchedule:
     """The order in which this rank's stages run the microbatches of a step.
 
     The schedule itself tells FSDP when to reduce: after a stage's last backward.
     """
-    tokens = torch.zeros(MICROBATCH, SEQ_LEN, dtype=torch.long, device=device)
-    shape = MICROBATCH, tokens.shape[1] // TP, D_MODEL
+    tokens = torch.zeros_like(batches[0].tokens)
+    device = tokens.device
+    shape = len(tokens), tokens.shape[1] // TP, D_MODEL
     x = torch.empty(shape, dtype=parallel.COMPUTE, device=device)
     loss = torch.empty(1, dtype=ACCUMULATE, device=device)
     stages = [
@@ -147,7 +153,7 @@ def schedule_of(model: Model, device: torch.device) -> PipelineSchedule:
     ]
     return ScheduleInterleaved1F1B(
         list(stages),
-        MICROBATCHES,
+        len(batches),
         loss_fn=lambda total, _: total[0] / model.valid,
         scale_grads=False,
     )
@@ -156,6 +162,9 @@ def schedule_of(model: Model, device: torch.device) -> PipelineSchedule:
 def pipeline(model: Model, batches: list[Batch]) -> list[Tensor]:
     """Forward and backward of all microbatches through all stages. Losses are those of the last
     stage, zero elsewhere."""
+    shape = len(batches), *batches[0].tokens.shape
+    if shape != model.shape:  # a phase begins
+        model.shape, model.schedule = shape, schedule_of(model, batches)
     whole = Batch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
     sides = {name: part for name, part in whole._asdict().items() if name != "tokens"}
     tokens = (whole.tokens,) if model.stages[0].first else ()
@@ -181,7 +190,7 @@ def train(args: argparse.Namespace, device: torch.device) -> int:
     else:
         checkpoint.set_aside(run)
     progress = entered(progress)
-    metrics = Metrics(run, progress.step, steps, device)
+    metrics = Metrics(run, progress, steps, device)
     held = sum(math.prod(layout.shape) for layout in model.layout.values())
     count = int(parallel.all_reduce(torch.tensor(held, device=device), "pp"))
     log.info("%s: %s parameters, %d processes", run.name, f"{count:,}", dist.get_world_size())
@@ -190,7 +199,9 @@ def train(args: argparse.Namespace, device: torch.device) -> int:
         profiler.before(progress.step + 1)
         result = train_step(model, optimizer, batches, progress.step)
         progress = checkpoint.Progress(
-            progress.step + 1, progress.position + GLOBAL_BATCH, progress.skipped + result.skipped
+            step=progress.step + 1,
+            position=next_position(progress.position),
+            skipped=progress.skipped + result.skipped,
         )
         profiler.after(progress.step)
         done = progress.step == steps
@@ -208,14 +219,14 @@ def train(args: argparse.Namespace, device: torch.device) -> int:
 
 
 def entered(progress: checkpoint.Progress) -> checkpoint.Progress:
-    """The same, with what was read counted in sequences of this phase's length."""
-    steps = progress.step - FIRST_STEP
-    if steps < 0:
+    """The same; its first phase starts with a whole sequence of its own."""
+    if progress.step < FIRST_STEP:
         raise ConfigError(
             f"phase {PHASE} starts after step {FIRST_STEP}, and the run is at {progress.step}: start "
             "the program of the phase before it first, or name its run with --resume"
         )
-    return progress._replace(position=FIRST_SEQUENCE + steps * GLOBAL_BATCH)
+    seq_len = phase_at(progress.position).seq_len
+    return progress._replace(position=-(-progress.position // seq_len) * seq_len)
 
 
 SIGNALS: list[int] = []

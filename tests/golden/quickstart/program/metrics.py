@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 
 from checkpoint import Progress
-from config import FLOPS_PER_TOKEN, GLOBAL_BATCH, LOG_EVERY, PEAK_FLOPS, SEQ_LEN
+from config import FLOPS_PER_TOKEN, LOG_EVERY, PEAK_FLOPS
 from parallel import ConfigError
 
 log = logging.getLogger("train")
@@ -37,17 +37,17 @@ class StepResult(NamedTuple):
 class Metrics:
     """Lines for people every LOG_EVERY steps, and for programs every step in metrics.jsonl."""
 
-    def __init__(self, run: Path, step: int, steps: int, device: torch.device) -> None:
+    def __init__(self, run: Path, progress: Progress, steps: int, device: torch.device) -> None:
         self.file = run / "metrics.jsonl" if dist.get_rank() == 0 else None
         self.device, self.steps = device, steps
         self.first: StepResult | None = None
         self.last: StepResult | None = None
         self.val_losses: list[float] = []
-        self.marked = step, time.monotonic()
+        self.marked = progress, time.monotonic()
         if self.file is not None:
             lines = self.file.read_text().splitlines() if self.file.exists() else []
             whole = [line for line in lines if line.endswith("}")]  # a crash may cut the last one
-            kept = [line for line in whole if json.loads(line)["step"] <= step]
+            kept = [line for line in whole if json.loads(line)["step"] <= progress.step]
             self.file.write_text("".join(line + "\n" for line in kept))
 
     def evaluated(self, val_loss: float) -> float:
@@ -60,7 +60,7 @@ class Metrics:
         self.first, self.last = self.first or result, result
         since, then = self.marked
         seconds = time.monotonic() - then
-        rate = (step - since) * GLOBAL_BATCH * SEQ_LEN / seconds
+        rate = (progress.position - since.position) / seconds
         used = rate * FLOPS_PER_TOKEN / dist.get_world_size()
         record = {
             "step": step,
@@ -68,7 +68,7 @@ class Metrics:
             "val_loss": val_loss,
             "grad_norm": finite(result.grad_norm),
             "lr": result.lr,
-            "tokens": progress.position * SEQ_LEN,
+            "tokens": progress.position,
             "tokens_per_s": rate,
             "mfu": used / PEAK_FLOPS if PEAK_FLOPS else None,
             "memory_gib": peak_memory_gib(self.device),
@@ -77,7 +77,7 @@ class Metrics:
         if self.file is not None:
             with self.file.open("a") as file:
                 file.write(json.dumps(record) + "\n")
-        left = (self.steps - step) * seconds / (step - since)
+        left = (self.steps - step) * seconds / (step - since.step)
         line = (
             f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {result.loss:.4f}"
             f"  norm {result.grad_norm:.3f}  lr {result.lr:.2e}  {rate:,.0f} tokens/s"
@@ -85,7 +85,7 @@ class Metrics:
         )
         if step % LOG_EVERY == 0 or step == self.steps or result.skipped:
             log.info(line + ("  SKIPPED: the norm is not finite" if result.skipped else ""))
-            self.marked = step, time.monotonic()
+            self.marked = progress, time.monotonic()
         elif self.file is not None and sys.stdout.isatty():
             bar = "=" * (step * 20 // self.steps)
             print(f"{CLEAR}[{bar:<20}] {line}", end="", flush=True)

@@ -28,7 +28,6 @@ from config import (
     DEVICE,
     EPS,
     EVAL_EVERY,
-    GLOBAL_BATCH,
     INIT_ROWS,
     INIT_STD,
     LR,
@@ -54,6 +53,7 @@ from data import (
     DataError,
     evaluation_batches,
     hash63,
+    next_position,
     step_batches,
 )
 from metrics import Metrics, Profiler, StepResult, log, open_log
@@ -182,7 +182,7 @@ def train(args: argparse.Namespace, device: torch.device) -> int:
         log.info("resumed from %s", source)
     else:
         checkpoint.set_aside(run)
-    metrics = Metrics(run, progress.step, steps, device)
+    metrics = Metrics(run, progress, steps, device)
     count = sum(math.prod(layout.shape) for layout in model.layout.values())
     log.info("%s: %s parameters, %d processes", run.name, f"{count:,}", dist.get_world_size())
     metrics.evaluated(evaluate(model, validation, device))
@@ -191,7 +191,9 @@ def train(args: argparse.Namespace, device: torch.device) -> int:
         profiler.before(progress.step + 1)
         result = train_step(model, optimizer, batches, progress.step)
         progress = checkpoint.Progress(
-            progress.step + 1, progress.position + GLOBAL_BATCH, progress.skipped + result.skipped
+            step=progress.step + 1,
+            position=next_position(progress.position),
+            skipped=progress.skipped + result.skipped,
         )
         profiler.after(progress.step)
         done = progress.step == steps
