@@ -166,9 +166,9 @@ def corpus_folder(folder: Path) -> Path:
 def sizes_of(twin: PlanSpec) -> tuple[tuple[str, int], ...]:
     """The numbers that were chosen to differ."""
     readings = readings_of(twin)
+    data = readings[0].dp * twin.cp
     names = [phase.name for phase in phases_of(twin)] if len(readings) > 1 else [""]
     named = dict(zip(names, readings, strict=True))
-    data = readings[0].dp * twin.cp
     shard = twin.fsdp if not isinstance(twin.fsdp, Auto) else data
     layer = twin.model.layer.kinds[0]
     return (
