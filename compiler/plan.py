@@ -16,8 +16,14 @@ from compiler.schema import PlanSpec
 
 Origin = Literal["written", "default", "inherited", "derived", "chosen"]
 Recompute = Literal["none", "full"] | tuple[str, ...]
-"""A tuple names operators whose outputs the backward computes again."""
+"""How the layers of one pipeline rank find in the backward what they made. A tuple names operators
+whose outputs are computed again."""
 Value = int | float | str | bool | None | tuple[int, ...]
+
+
+def recompute_text(policy: Recompute) -> str:
+    """As it is written."""
+    return f"[{', '.join(policy)}]" if isinstance(policy, tuple) else policy
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,8 @@ class PhasePlan:
     global_batch and microbatch are in sequences; microbatches are a rank's forwards of one step.
     `cuts` says over which atoms a named dimension is cut, outermost first: weights by heads,
     kv_heads, d_ff, vocab; the residual stream by seq; activations by batch. `stages` are the
-    layers of each virtual stage, one entry where there is no pipeline.
+    layers of each virtual stage, one entry where there is no pipeline; `recompute` has one entry
+    a pipeline rank.
     """
 
     name: str
@@ -62,7 +69,7 @@ class PhasePlan:
     microbatches: int
     loss_chunks: int
     sharding: Literal["none", "zero1", "zero2", "zero3"]
-    recompute: Recompute
+    recompute: tuple[Recompute, ...]
     schedule: ScheduleKind
     stages: tuple[int, ...]
     cuts: tuple[tuple[str, tuple[str, ...]], ...]
@@ -98,6 +105,11 @@ class PhasePlan:
     def last_step(self) -> int:
         """Steps of the run that are done when the phase ends."""
         return self.before.steps + self.steps
+
+    @property
+    def policies(self) -> tuple[Recompute, ...]:
+        """The different ways to recompute, by the first rank that has each."""
+        return tuple(dict.fromkeys(self.recompute))
 
     def cut(self, dim: str) -> tuple[str, ...]:
         """Atoms that cut a dimension, outermost first; none where it is whole."""

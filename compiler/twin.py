@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from compiler.mesh import Mesh
-from compiler.plan import PhasePlan
+from compiler.plan import PhasePlan, Recompute
+from compiler.planner.stages import ENDS
 from compiler.schema.cluster import ClusterSpec, CpuNode
 from compiler.schema.model import (
     ChunkedMask,
@@ -29,7 +30,7 @@ from compiler.schema.model import (
     Rope,
     SlidingMask,
 )
-from compiler.schema.plan import Interleaved, PlanPhase, PlanSpec, Schedule
+from compiler.schema.plan import ByStage, Interleaved, PlanPhase, PlanSpec, Schedule
 from compiler.schema.train import (
     AdamW,
     Constant,
@@ -104,7 +105,7 @@ class AtomSizes:
 def twins_of(spec: PlanSpec, *phases: PhasePlan) -> tuple[PlanSpec, ...]:
     """One twin, or two in which as many pairs of atoms as possible differ once, of the program that
     goes through these phases; its twins go through as many."""
-    twins = tuple(_twin(phases, atoms) for atoms in _atom_sizes(phases[0].mesh))
+    twins = tuple(_twin(phases, atoms) for atoms in _atom_sizes(phases[0]))
     if len(phases) > 1 or not spec.train.phase.items:
         return twins
     # a program that is a phase of a run has other text
@@ -112,15 +113,17 @@ def twins_of(spec: PlanSpec, *phases: PhasePlan) -> tuple[PlanSpec, ...]:
     return tuple(replace(twin, train=replace(twin.train, phase=only)) for twin in twins)
 
 
-def _atom_sizes(mesh: Mesh) -> tuple[AtomSizes, ...]:
+def _atom_sizes(phase: PhasePlan) -> tuple[AtomSizes, ...]:
     """A mesh that is small and has no two equal atoms stays; others get the fewest ranks, in one
-    twin or two, that tell most apart."""
+    twin or two, that tell most apart. Every way to recompute has a pipeline rank."""
+    mesh = phase.mesh
     own = {"kv" if atom.name == "tp" else atom.name: atom.size for atom in mesh.atoms}
     distinct = len(set(own.values())) == len(own)
     rings = all(own[ring] > 2 for ring in RINGS if ring in own)
     if distinct and rings and mesh.world <= SMALL_WORLD:
         return (AtomSizes(**own),)
-    candidates = _candidates(tuple(own))
+    least = len(phase.policies)
+    candidates = [sizes for sizes in _candidates(tuple(own)) if sizes.pp >= least]
     choices = (*((one,) for one in candidates), *itertools.combinations(candidates, MOST_TWINS))
     return min(choices, key=_cost)
 
@@ -162,7 +165,7 @@ def _twin(phases: tuple[PhasePlan, ...], atoms: AtomSizes) -> PlanSpec:
     model = _model(spec.model, phase.mesh, atoms, taken, least, longest)
     if atoms.pp > 1:
         chunks = schedule.chunks if isinstance(schedule, Interleaved) else 1
-        model = _deeper(model, atoms.pp * chunks)
+        model = _deeper(model, atoms.pp * chunks, whole=len(phase.policies) > 1)
     pieces = 2 * atoms.cp if atoms.cp > 1 else 1
     whole = math.lcm(pieces, LOSS_CHUNK * atoms.cp)  # equal pieces, and chunks of a rank's part
     shapes = _shapes(phases, atoms, taken, whole)
@@ -185,6 +188,7 @@ def _twin(phases: tuple[PhasePlan, ...], atoms: AtomSizes) -> PlanSpec:
         schedule=schedule,
         stages=AUTO,
         microbatch=shapes[0].microbatch,
+        recompute=_recompute(phase, atoms.pp),
         compile=False,
         phase=_plan_phases(phases, shapes),
     )
@@ -282,9 +286,22 @@ def _pipeline(schedule: Schedule) -> Schedule:
     return Interleaved(chunks=2) if isinstance(schedule, Interleaved) else schedule
 
 
-def _deeper(model: ModelSpec, virtual: int) -> ModelSpec:
-    """As many layers as stages: with the ends, the first stage runs none and a late one two."""
+def _recompute(phase: PhasePlan, pp: int) -> Recompute | ByStage:
+    """Of every rank of as many; of another number each way once, then the last one's."""
+    ways = phase.policies
+    if len(ways) == 1:
+        return ways[0]
+    if len(phase.recompute) == pp:
+        return ByStage(stages=phase.recompute)
+    return ByStage(stages=(*ways, *phase.recompute[-1:] * (pp - len(ways))))
+
+
+def _deeper(model: ModelSpec, virtual: int, whole: bool) -> ModelSpec:
+    """As many layers as stages: with the ends, the first stage runs none and a late one two.
+    `whole`: so many that every stage runs as many as there are kinds."""
     wanted = max(model.layers, virtual)
+    if whole:
+        wanted = max(wanted, (len(model.layer.kinds) + 1) * virtual - ENDS)
     pattern = model.layer.indices
     indices = tuple(pattern[i % len(pattern)] for i in range(wanted))
     return replace(model, layers=wanted, layer=Pattern(kinds=model.layer.kinds, indices=indices))

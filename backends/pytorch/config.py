@@ -15,8 +15,8 @@ from backends.pytorch.features import Features
 from backends.pytorch.names import Value
 from compiler.estimates import Estimate, flops_per_token
 from compiler.pipeline import Compiled
-from compiler.plan import PhasePlan, Plan
-from compiler.rank_program import Fsdp, RankProgram
+from compiler.plan import PhasePlan, Plan, recompute_text
+from compiler.rank_program import RankProgram
 from compiler.schema.cluster import CpuNode, GpuNode
 from compiler.schema.train import Constant, Cosine, TextData, TokenData, TrainSpec, Wsd
 from dsl.spec import OriginKind, Origins
@@ -100,16 +100,16 @@ def _model(model: Mapping[str, Value], compiled: Compiled) -> Iterator[Row]:
 def _mesh(program: RankProgram, features: Features) -> Iterator[Row]:
     mesh = program.mesh
     sizes = {atom.name: atom.size for atom in mesh.atoms}
-    fsdp = next(node for node in program.delegated if isinstance(node, Fsdp))
     if not features.plain:
         yield Row("DP", mesh.axis_size("dp"), "dp")
     if features.pp:
         yield Row("PP", mesh.axis_size("pp"), "pp")
     if features.cp:
         yield Row("CP", mesh.axis_size("cp"), "cp")
-    if fsdp.replicate:
-        yield Row("REPLICATE", mesh.size(fsdp.replicate), note="copies of the state")
-    yield Row("FSDP", mesh.size(fsdp.shard), "fsdp")
+    if features.replicate:
+        yield Row("REPLICATE", mesh.size(program.replica_atoms), note="copies of the state")
+    shared = "ranks that share the optimizer's state" if features.zero1 else ""
+    yield Row("FSDP", mesh.size(program.copy_atoms), "fsdp", shared)
     if mesh.axis("tp"):
         yield Row("TP", mesh.axis_size("tp"), "tp")
     if {"kv", "kv_copy"} <= sizes.keys():
@@ -125,6 +125,9 @@ def _batch(compiled: Compiled, features: Features) -> Iterator[Row]:
     if phase.mesh.axis("pp"):
         runs = tuple((len(list(run)), layers) for layers, run in groupby(phase.stages))
         yield Row("STAGE_RUNS", runs, "stages", "(stages, layers of each), first to last")
+    if len(phase.policies) > 1:
+        ways = tuple(recompute_text(policy) for policy in phase.recompute)
+        yield Row("RECOMPUTE", ways, "recompute", "of the stages of each rank of pp")
     if features.ramped:
         yield Row("PHASES", tuple(_phase_row(compiled, each) for each in phases), note=PHASE_ROWS)
     else:
@@ -219,14 +222,15 @@ def _data(train: TrainSpec) -> Iterator[Row]:
 
 def _running(compiled: Compiled, phase: PhasePlan, program: RankProgram) -> Iterator[Row]:
     spec = compiled.plan.spec
-    fsdp = next(node for node in program.delegated if isinstance(node, Fsdp))
+    fsdp = program.fsdp
     yield Row("PLAN", compiled.plan.name, note="the plan's name")
     yield Row("DEVICE", _device(spec.cluster.node), "cluster.node")
     compiles = phase.decision("compile").value is True
     yield Row("COMPILE", compiles, "compile", "torch.compile each layer")
     yield Row("RESHARD_AFTER_FORWARD", fsdp.reshard_after_forward, "sharding")
-    every = fsdp.when == "every microbatch"
-    yield Row("REDUCE_EVERY_MICROBATCH", every, "sharding")
+    if not phase.mesh.axis("pp"):  # a pipeline's schedule says itself when to reduce
+        every = fsdp.when == "every microbatch"
+        yield Row("REDUCE_EVERY_MICROBATCH", every, "sharding")
     yield Row("LOG_EVERY", spec.train.log.every, "train.log.every", "steps")
     if spec.train.log.wandb is not None:
         yield Row("WANDB_PROJECT", spec.train.log.wandb, "train.log.wandb")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from compiler.planner.batch import (
     resolve_microbatches,
     resolve_run,
 )
-from compiler.planner.context import Context, Refused
+from compiler.planner.context import Context, Errors, Refused
 from compiler.planner.cuts import check_cuts, check_heads, resolve_cuts
 from compiler.planner.mesh import device_kind, resolve_mesh
 from compiler.planner.phases import phases_of, unknown_phases
@@ -41,7 +42,9 @@ def plan(
     resolved: list[PhasePlan] = []
     named = bool(spec.train.phase.items)
     for phase in phases_of(spec):
-        context = Context(name, phase.spec, origins, phase.name if named else "")
+        label = phase.name if named else ""
+        attempt = partial(_errors, name, graph, phase.name, label, tuple(resolved))
+        context = Context(name, phase.spec, origins, label, attempt)
         with suppress(Refused):
             resolved.append(_phase(context, graph, phase.name, resolved))
         found += context.diagnostics
@@ -94,6 +97,21 @@ def _phase(
         cuts=resolve_cuts(ranks.mesh),
         decisions=tuple(context.decisions),
     )
+
+
+def _errors(
+    name: str,
+    graph: ModelGraph,
+    phase: str,
+    label: str,
+    before: Sequence[PhasePlan],
+    spec: PlanSpec,
+) -> Errors:
+    """What is wrong with the phase if this is its spec: how a help is tried before it is given."""
+    context = Context(name, spec, Origins(), label)
+    with suppress(Refused):
+        _phase(context, graph, phase, before)
+    return frozenset((one.slug, one.title) for one in context.diagnostics if one.is_error)
 
 
 def _before(phases: Sequence[PhasePlan], seq_len: int) -> Before:

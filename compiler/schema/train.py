@@ -12,9 +12,18 @@ OPERATION = Effect.OPERATION
 
 @entry("adamw")
 class AdamW:
-    lr: float = row("peak learning rate", effect=MEANING)
-    betas: tuple[float, ...] = row("decay of both moments", effect=MEANING, default=(0.9, 0.95))
-    eps: float = row("added to the root of the second moment", effect=MEANING, default=1e-8)
+    lr: float = row("peak learning rate", effect=MEANING, minimum=0)
+    betas: tuple[float, ...] = row(
+        "decay of both moments",
+        effect=MEANING,
+        default=(0.9, 0.95),
+        minimum=0,
+        below=1,
+        length=2,
+    )
+    eps: float = row(
+        "added to the root of the second moment", effect=MEANING, default=1e-8, above=0
+    )
     weight_decay: float = row(
         "decoupled decay, on matrices only", effect=MEANING, default=0.1, minimum=0
     )
@@ -72,7 +81,11 @@ Data = TextData | TokenData
 class EvalSpec:
     every: int = row("steps between evaluations", effect=OPERATION, words=("steps",), minimum=1)
     sequences: int = row(
-        "validation sequences read each time", effect=OPERATION, words=("sequences",), default=64
+        "validation sequences read each time",
+        effect=OPERATION,
+        words=("sequences",),
+        default=64,
+        minimum=1,
     )
     prompt: str | None = row("print a sample that continues this", effect=OPERATION, default=None)
 
@@ -124,7 +137,7 @@ class TrainSpec:
     )
     optimizer: AdamW = row("optimizer", effect=MEANING)
     lr_schedule: LrSchedule = row("learning rate", effect=MEANING, default=Constant())
-    clip: float | None = row("largest global gradient norm", effect=MEANING, default=1.0)
+    clip: float | None = row("largest global gradient norm", effect=MEANING, default=1.0, above=0)
     precision: Literal["bf16", "fp32"] = row(
         "dtype of compute; parameters and reductions stay fp32", effect=MEANING, default="bf16"
     )

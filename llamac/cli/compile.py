@@ -30,6 +30,9 @@ def compile_(
     has a folder of its phases' name, `start`, or `start-main` from first to last.
 
     A file that was edited since is never written over: this shows the difference and exits with 1.
+
+    Other files of DIR stay as they are. The directory is replaced as a whole, so that it never
+    holds half a program; a shell that stands in it must enter it again.
     """
     from llamac import api
     from llamac.cli.report import compiled_plan, write_program

@@ -17,7 +17,11 @@ from llamac.cli.exits import FINE, FOUND
 @click.option("--steps", type=click.IntRange(min=1), help="Stop after this many steps.")
 @click.option("--run", "folder", metavar="DIR", help="Folder of the run; default runs/PLAN.")
 @click.option("--resume", metavar="auto|never|DIR", help="Where to go on from; default auto.")
-@click.option("--data", metavar="PATH", help="File or folder to train on instead of the spec's.")
+@click.option(
+    "--data",
+    metavar="PATH",
+    help="File or folder to train on instead of the spec's; validation data stays the spec's.",
+)
 def run(
     file: str,
     plan: str | None,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from llamac.verify.axis_faults import CONTEXT, PIPELINE
 from llamac.verify.fault import Fault
+from llamac.verify.layer_faults import GATHERED, RECOMPUTE, WINDOW
 from llamac.verify.phase_faults import PHASES
+from llamac.verify.zero1_faults import ZERO1
 
 REDUCE = "    parallel.reduce_gradients(model, model.layout)\n"
 GATHER = "    return waited(all_gather_single_autograd(x, dim, GROUPS[axis]))\n"
@@ -283,5 +285,9 @@ FAULTS = (
     *POSITIONS_MASKS_LOSS,
     *CONTEXT,
     *PIPELINE,
+    *ZERO1,
+    *WINDOW,
+    *RECOMPUTE,
+    *GATHERED,
     *PHASES,
 )

@@ -9,7 +9,7 @@ import faulthandler
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -55,11 +55,13 @@ class StepRecord(TypedDict):
 
 
 class Record(TypedDict):
-    """What a rank leaves, and where in the full tensors its parts lie."""
+    """What a rank leaves, and where in the full tensors its parts lie: moments may be cut where
+    parameters are whole."""
 
     coordinates: dict[str, int]
     shapes: dict[str, list[int]]
     slices: dict[str, list[list[int]]]
+    moment_slices: dict[str, list[list[int]]]
     initial: dict[str, Tensor]
     steps: list[StepRecord]
 
@@ -108,6 +110,7 @@ def _observe(rank: int, task: Task) -> Record:
     model, optimizer = train.build(device)
     _alive("built")
     named: dict[str, Tensor] = dict(model.named_parameters())
+    updated: dict[str, Tensor] = getattr(model, "rows", named)  # what the optimizer knows
     layout = model.layout
     slices = {name: parallel.local_slices(layout[name]) for name in named}
 
@@ -133,7 +136,7 @@ def _observe(rank: int, task: Task) -> Record:
         batches = data.step_batches(corpus, position, device)
         position = data.next_position(position)
         result = train.train_step(model, optimizer, batches, step)
-        moments = {name: optimizer.state[p] for name, p in named.items()}
+        moments = {name: optimizer.state[p] for name, p in updated.items()}
         steps.append(
             StepRecord(
                 loss=float(result.loss),
@@ -148,13 +151,13 @@ def _observe(rank: int, task: Task) -> Record:
             )
         )
         _alive(f"step {step}")
+    bounds = {n: _bounded(slices[n], layout[n].shape) for n in named}
+    cut = getattr(parallel, "own_rows", None)
     return Record(
         coordinates={axis: int(parallel.coordinate(axis)) for axis in parallel.AXES},
         shapes={name: [int(size) for size in layout[name].shape] for name in named},
-        slices={
-            name: [[s.start, s.stop] for s in _bounded(slices[name], layout[name].shape)]
-            for name in named
-        },
+        slices=bounds,
+        moment_slices={n: _rows_of(bounds[n], cut) for n in named} if cut else bounds,
         initial=initial,
         steps=steps,
     )
@@ -184,8 +187,17 @@ def _import_program(rank: int, task: Task) -> dict[str, ModuleType]:
     return {name: importlib.import_module(name) for name in names}
 
 
-def _bounded(slices: tuple[slice, ...], shape: tuple[int, ...]) -> list[slice]:
-    return [slice(*s.indices(size)[:2]) for s, size in zip(slices, shape, strict=True)]
+def _bounded(slices: tuple[slice, ...], shape: tuple[int, ...]) -> list[list[int]]:
+    """First and end of every dimension."""
+    return [list(s.indices(size)[:2]) for s, size in zip(slices, shape, strict=True)]
+
+
+def _rows_of(bounds: list[list[int]], cut: Callable[[Tensor], Tensor]) -> list[list[int]]:
+    """The part of a part that `cut` takes of its rows."""
+    (first, end), *rest = bounds
+    rows = cut(torch.arange(first, end))
+    first = int(rows[0]) if len(rows) else end
+    return [[first, first + len(rows)], *rest]
 
 
 def _own_part(tensor: Tensor) -> Tensor:

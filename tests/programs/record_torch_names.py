@@ -27,6 +27,8 @@ MODULES = (
     "torch.distributed.checkpoint.state_dict_saver",
     "torch.distributed.device_mesh",
     "torch.distributed.fsdp",
+    "torch.distributed.pipelining",
+    "torch.distributed.pipelining.schedules",
     "torch.distributed.tensor",
     "torch.nn",
     "torch.nn.attention.flex_attention",

@@ -13,6 +13,17 @@ Settings = tuple[tuple[str, str], ...]
 SETTINGS: Mapping[str, Settings] = {
     "sharded and tensor-parallel": (),
     "hybrid": (("tp", "1"), ("dp", "4"), ("fsdp", "2")),
+    "hybrid, optimizer cut only": (
+        ("tp", "1"),
+        ("dp", "4"),
+        ("fsdp", "2"),
+        ("sharding", "zero1"),
+    ),
+    "recomputed by stage": (
+        ("dp", "1"),
+        ("pp", "2"),
+        ("recompute", "by_stage([full, [linear]])"),
+    ),
     "copies of key/value heads": (("tp", "4"), ("dp", "1")),
     "one key/value head, tied": (
         ("model.layer.attention.kv_heads", "1"),

@@ -61,7 +61,6 @@ PLAN = "main"  # the plan's name
 DEVICE = "cuda"  # cluster.node, inherited
 COMPILE = True  # compile, default: torch.compile each layer
 RESHARD_AFTER_FORWARD = False  # sharding, default
-REDUCE_EVERY_MICROBATCH = False  # sharding, default
 LOG_EVERY = 10  # train.log.every, default: steps
 CHECKPOINT_EVERY = 500  # train.checkpoint.every, inherited: steps
 CHECKPOINTS_KEPT = 2  # train.checkpoint.keep, default

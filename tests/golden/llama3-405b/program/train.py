@@ -176,11 +176,19 @@ def pipeline(model: Model, batches: list[Batch]) -> list[Tensor]:
     return [torch.zeros_like(model.valid, dtype=ACCUMULATE)]
 
 
+def corpus_at(path: str, setting: str) -> Corpus:
+    """The data that a setting names: what is wrong with it is told by that name."""
+    try:
+        return Corpus(path)
+    except DataError as error:
+        raise DataError(f"{setting}: {error}") from error
+
+
 def train(args: argparse.Namespace, device: torch.device) -> int:
     """The run, from wherever it was left to its last step. Returns the exit code."""
     run, steps = Path(args.run), args.steps
     profiler = Profiler(run, args.profile, device)
-    corpus = Corpus(args.data)
+    corpus = corpus_at(args.data, "train.data.train" if args.data == TRAIN_DATA else "--data")
     source = checkpoint.agreed(run, args.resume)
     model, optimizer = build(device, fresh=source is None)
     progress = checkpoint.Progress(step=0, position=0, skipped=0)

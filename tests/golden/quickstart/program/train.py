@@ -168,12 +168,20 @@ def sample(model: Model, device: torch.device) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in decoded)
 
 
+def corpus_at(path: str, setting: str) -> Corpus:
+    """The data that a setting names: what is wrong with it is told by that name."""
+    try:
+        return Corpus(path)
+    except DataError as error:
+        raise DataError(f"{setting}: {error}") from error
+
+
 def train(args: argparse.Namespace, device: torch.device) -> int:
     """The run, from wherever it was left to its last step. Returns the exit code."""
     run, steps = Path(args.run), args.steps
     profiler = Profiler(run, args.profile, device)
-    corpus = Corpus(args.data)
-    validation = Corpus(VALIDATION_DATA)
+    corpus = corpus_at(args.data, "train.data.train" if args.data == TRAIN_DATA else "--data")
+    validation = corpus_at(VALIDATION_DATA, "train.data.validation")
     source = checkpoint.agreed(run, args.resume)
     model, optimizer = build(device, fresh=source is None)
     progress = checkpoint.Progress(step=0, position=0, skipped=0)
