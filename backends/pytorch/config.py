@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from backends.pytorch.features import Features
+from backends.pytorch.meaning import meaning_rows
 from backends.pytorch.names import Value
 from compiler.estimates import Estimate, flops_per_token
+from compiler.meaning import Value as MeaningValue
 from compiler.pipeline import Compiled
 from compiler.plan import PhasePlan, Plan, recompute_text
 from compiler.rank_program import RankProgram
@@ -77,12 +79,19 @@ def config_text(
         ("Data", _data(train)),
         ("How it runs", _running(compiled, phase, program)),
     )
+    listed = [(title, list(rows)) for title, rows in sections]
     lines = ['"""Every number and dtype of this program, each with where it comes from."""']
-    for title, rows in sections:
+    for title, rows in listed:
         lines += ["", f"# {title}."]
         for row in rows:
             lines += _assignment(row, _comment(row, compiled.plan.name, phase, origins))
-    return "\n".join([*lines, ""])
+    constants = [(row.name, row.path) for _, rows in listed for row in rows if row.path]
+    lines += ["", "# What a run learns. A checkpoint in which one of these differs is refused."]
+    lines.append("MEANING: dict[str, object] = {")
+    for path, value, held in meaning_rows(compiled.plan.spec, constants, features.phased):
+        shown = value if held else literal(value)
+        lines.append(f'    "{path}": {shown},')
+    return "\n".join([*lines, "}", ""])
 
 
 def _model(model: Mapping[str, Value], compiled: Compiled) -> Iterator[Row]:
@@ -234,6 +243,9 @@ def _running(compiled: Compiled, phase: PhasePlan, program: RankProgram) -> Iter
     yield Row("LOG_EVERY", spec.train.log.every, "train.log.every", "steps")
     if spec.train.log.wandb is not None:
         yield Row("WANDB_PROJECT", spec.train.log.wandb, "train.log.wandb")
+    guard = spec.train.guard
+    yield Row("SKIPS_IN_A_ROW", guard.skips, "train.guard.skips", "steps that end the run")
+    yield Row("PATIENCE", guard.patience, "train.guard.patience", "seconds without progress")
     checkpoint = spec.train.checkpoint
     if checkpoint is None:
         end = compiled.plan.phases[-1].last_step
@@ -287,7 +299,7 @@ def _assignment(row: Row, comment: str) -> list[str]:
     return [f"{line}  # {comment}"]
 
 
-def literal(value: Value, width: int = 60) -> str:
+def literal(value: MeaningValue, width: int = 60) -> str:
     """A Python literal as ruff writes it; a spec's string is data here, whatever it holds."""
     match value:
         case str():

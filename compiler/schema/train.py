@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dsl.schema import Count, Effect, Named, entry, row
+from dsl.schema import Count, Dimension, Effect, Named, entry, row
 
 MEANING = Effect.MEANING
 OPERATION = Effect.OPERATION
@@ -96,6 +96,26 @@ class CheckpointSpec:
     keep: int = row("checkpoints kept", effect=OPERATION, default=2, minimum=1)
 
 
+@entry("guard")
+class GuardSpec:
+    """When a run ends by itself, so that it does not burn hours in vain."""
+
+    skips: int = row(
+        "steps in a row that are skipped, their gradients not being finite",
+        effect=OPERATION,
+        words=("steps",),
+        default=10,
+        minimum=1,
+    )
+    patience: float = row(
+        "time without progress; every process then says where it waits",
+        effect=OPERATION,
+        dimension=Dimension.SECONDS,
+        default=480.0,
+        minimum=1,
+    )
+
+
 @entry("log")
 class LogSpec:
     every: int = row(
@@ -145,6 +165,7 @@ class TrainSpec:
     data: Data = row("what is read", effect=MEANING, default=TokenData())
     eval: EvalSpec | None = row("validation", effect=OPERATION, default=None)
     checkpoint: CheckpointSpec | None = row("saving", effect=OPERATION, default=None)
+    guard: GuardSpec = row("when a run ends by itself", effect=OPERATION, default=GuardSpec())
     log: LogSpec = row("console and metrics", effect=OPERATION, default=LogSpec())
     init_from: str | None = row("weights to start from", effect=MEANING, default=None, pending=True)
     phase: Named[PhaseSpec] = row("named phases, in order", effect=MEANING, default=Named())

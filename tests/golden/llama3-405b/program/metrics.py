@@ -22,8 +22,6 @@ from config import LOG_EVERY, PEAK_FLOPS
 from data import phase_at
 from parallel import ConfigError
 
-log = logging.getLogger("train")
-log.addHandler(logging.NullHandler())
 CLEAR = "\r\033[K"  # what overwrites the progress bar on a terminal
 
 

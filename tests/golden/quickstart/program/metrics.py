@@ -21,8 +21,6 @@ from checkpoint import Progress
 from config import FLOPS_PER_TOKEN, LOG_EVERY, PEAK_FLOPS
 from parallel import ConfigError
 
-log = logging.getLogger("train")
-log.addHandler(logging.NullHandler())
 CLEAR = "\r\033[K"  # what overwrites the progress bar on a terminal
 
 
