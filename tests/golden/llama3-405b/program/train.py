@@ -33,12 +33,14 @@ from config import (
     INIT_ROWS,
     INIT_STD,
     LR,
+    MEANING,
     MIN_LR,
     PHASE,
     PHASES,
     PLAN,
     RUN_STEPS,
     SEED,
+    SKIPS_IN_A_ROW,
     STEPS,
     TP,
     TRAIN_DATA,
@@ -50,12 +52,13 @@ from data import (
     Batch,
     Corpus,
     DataError,
+    fingerprint,
     hash63,
     next_position,
     phase_at,
     step_batches,
 )
-from metrics import Metrics, Profiler, StepResult, log, open_log
+from metrics import Metrics, Profiler, StepResult, open_log
 from model import Model
 from parallel import ACCUMULATE, STAGES, ConfigError, connect, log
 
@@ -190,6 +193,8 @@ def train(args: argparse.Namespace, device: torch.device) -> int:
     run, steps = Path(args.run), args.steps
     profiler = Profiler(run, args.profile, device)
     corpus = corpus_at(args.data, "train.data.train" if args.data == TRAIN_DATA else "--data")
+    watchdog = parallel.Watchdog(run / "log")
+    meaning = {**MEANING, "train.data.train": fingerprint(args.data)}
     source = checkpoint.agreed(run, args.resume)
     model, optimizer = build(device, fresh=source is None)
     progress = checkpoint.Progress(step=0, position=0, skipped=0, in_a_row=0)
@@ -215,12 +220,13 @@ def train(args: argparse.Namespace, device: torch.device) -> int:
             step=progress.step + 1,
             position=next_position(progress.position),
             skipped=progress.skipped + result.skipped,
+            in_a_row=progress.in_a_row + 1 if result.skipped else 0,
         )
         profiler.after(progress.step)
         done = progress.step == steps
         val_loss: float | None = None
         metrics.stepped(progress, result, val_loss)
-        if progress.in_a_row == SKIPS_IN_A_ROW:
+        if progress.in_a_row >= SKIPS_IN_A_ROW:
             saver.wait()
             log.warning("stopped: in the last %d steps no gradient was finite", SKIPS_IN_A_ROW)
             return 65

@@ -186,14 +186,18 @@ def train(args: argparse.Namespace, device: torch.device) -> int:
     profiler = Profiler(run, args.profile, device)
     corpus = corpus_at(args.data, "train.data.train" if args.data == TRAIN_DATA else "--data")
     validation = corpus_at(VALIDATION_DATA, "train.data.validation")
+    watchdog = parallel.Watchdog(run / "log")
+    meaning = {**MEANING, "train.data.train": fingerprint(args.data)}
     source = checkpoint.agreed(run, args.resume)
     model, optimizer = build(device, fresh=source is None)
     progress = checkpoint.Progress(step=0, position=0, skipped=0, in_a_row=0)
     if source is not None:
-        progress = checkpoint.load(source, model, optimizer)
-        log.info("resumed from %s", source)
-    else:
-        checkpoint.set_aside(run)
+        progress = checkpoint.load(source, model, optimizer, meaning)
+        log.info("resumed from %s: %d of %d steps are done", source, progress.step, steps)
+        if progress.step >= steps:
+            log.info("nothing is left to do; --resume never starts anew")
+    checkpoint.set_aside(run, source, progress.step)
+    saver = checkpoint.Saver(run, meaning)
     metrics = Metrics(run, progress, steps, device)
     count = sum(math.prod(layout.shape) for layout in model.layout.values())
     watchdog.idle = 0
@@ -208,6 +212,7 @@ def train(args: argparse.Namespace, device: torch.device) -> int:
             step=progress.step + 1,
             position=next_position(progress.position),
             skipped=progress.skipped + result.skipped,
+            in_a_row=progress.in_a_row + 1 if result.skipped else 0,
         )
         profiler.after(progress.step)
         done = progress.step == steps
@@ -215,7 +220,7 @@ def train(args: argparse.Namespace, device: torch.device) -> int:
         if done or progress.step % EVAL_EVERY == 0:
             val_loss = metrics.evaluated(evaluate(model, validation, device))
         metrics.stepped(progress, result, val_loss)
-        if progress.in_a_row == SKIPS_IN_A_ROW:
+        if progress.in_a_row >= SKIPS_IN_A_ROW:
             saver.wait()
             log.warning("stopped: in the last %d steps no gradient was finite", SKIPS_IN_A_ROW)
             return 65
