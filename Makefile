@@ -4,6 +4,7 @@
 #   make test         the test suite
 #   make test-long    the tests that are too slow for it
 #   make slurm-test   programs under a Slurm of two nodes on this machine; Slurm must be installed
+#   make survival-campaign   200 runs killed at any instant, 200 with spoilt checkpoints
 #   make lint types   ruff; pyright in strict mode
 #   make docs         print again what docs/ and the README show of the code
 #   make benchmarks   start-up, compile time, size of programs, time of a check
@@ -17,10 +18,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DELETE_ON_ERROR:
-.PHONY: quickstart test test-long slurm-test lint types docs benchmarks install install-dev text clean
+.PHONY: quickstart test test-long slurm-test survival-campaign lint types docs benchmarks
+.PHONY: install install-dev text clean
 
 quickstart: install text
-	$(BIN)/llamac run examples/quickstart.llama laptop --resume never
+	$(BIN)/llamac run examples/quickstart.llama laptop
 
 test: install-dev
 	$(PYTEST) -n 2 -m "not long and not slurm"
@@ -30,6 +32,9 @@ test-long: install-dev
 
 slurm-test: install-dev
 	$(PYTEST) -m slurm tests/slurm
+
+survival-campaign: install-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.programs.survival
 
 lint: install-dev
 	$(BIN)/ruff check

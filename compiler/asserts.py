@@ -7,7 +7,7 @@ A path names a resolved value of the plan (`dp`, `microbatches`), a field of its
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import cast
 
 from compiler.estimates import NOT_BUILT, Estimate
@@ -19,8 +19,8 @@ from dsl.schema import Count, Dimension, Pattern, Row
 from dsl.show import expression_text
 from dsl.spec import Assert
 from dsl.suggest import closest
-from dsl.tree import Operation
-from dsl.units import Quantity
+from dsl.tree import Expression, Number, Operation, Path
+from dsl.units import NONE, Quantity
 
 
 def check_asserts(
@@ -29,7 +29,9 @@ def check_asserts(
     """A diagnostic for every assert that a phase does not hold, or that nothing can answer."""
     known = known_values(phase, figures)
     place = f"in phase {phase.name}: " if len(plan.phases) > 1 else ""
-    found = (_check(constraint, known, place) for constraint in asserts)
+    figured = {path for root in figures.values() for path, _ in root.walk()}
+    explained = figured | {decision.path for decision in phase.decisions}
+    found = (_check(constraint, known, explained, place) for constraint in asserts)
     return tuple(problem.diagnostic() for problem in found if problem is not None)
 
 
@@ -41,7 +43,9 @@ def known_values(phase: PhasePlan, figures: Mapping[str, Estimate]) -> dict[str,
     return values | {decision.path: _atom(decision.value) for decision in phase.decisions}
 
 
-def _check(constraint: Assert, known: Mapping[str, Atom], place: str) -> Problem | None:
+def _check(
+    constraint: Assert, known: Mapping[str, Atom], explained: Collection[str], place: str
+) -> Problem | None:
     def lookup(path: str) -> Atom | UnknownPath:
         return known[path] if path in known else UnknownPath(path, constraint.span)
 
@@ -65,7 +69,31 @@ def _check(constraint: Assert, known: Mapping[str, Atom], place: str) -> Problem
             ]
             compared = isinstance(constraint.expression, Operation)
             text = ", ".join(dict.fromkeys(values)) if compared and values else "it is false"
-            return AssertFailed(span=constraint.span, text=constraint.text, values=f"{place}{text}")
+            return AssertFailed(
+                span=constraint.span,
+                text=constraint.text,
+                values=f"{place}{text}",
+                holds=_relaxed(constraint.expression, known),
+                explained=tuple(path for path in result.paths if path in explained),
+            )
+
+
+_OR_EQUAL = {"<": "<=", ">": ">=", "<=": "<=", ">=": ">=", "==": "=="}
+
+
+def _relaxed(expression: Expression, known: Mapping[str, Atom]) -> str | None:
+    """The comparison of one count with a number, as far as it holds: `dp >= 4`."""
+    match expression:
+        case Operation(operator, Path() as path, Number(), _) if operator in _OR_EQUAL:
+            form = f"{path.text} {_OR_EQUAL[operator]} {{}}"
+        case Operation(operator, Number(), Path() as path, _) if operator in _OR_EQUAL:
+            form = f"{{}} {_OR_EQUAL[operator]} {path.text}"
+        case _:
+            return None
+    value = known[path.text]
+    if not isinstance(value, Quantity) or value.dimensions != NONE:
+        return None
+    return form.format(value.number) if isinstance(value.number, int) else None
 
 
 def _fields(value: object, prefix: str) -> dict[str, Atom]:

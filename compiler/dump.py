@@ -158,6 +158,9 @@ def _step(program: RankProgram) -> Iterator[str]:
         over = " x ".join(group.atoms) or "nothing"
         yield f"  squares over {over}: {_names(group.parameters)}"
     yield f"  finite check; clip {step.clip}; optimizer; schedule"
+    if step.row_update.atoms:
+        over = " x ".join(step.row_update.atoms)
+        yield f"  all_gather(updated rows, {over}): {_names(step.row_update.parameters)}"
 
 
 def _names(names: Iterable[str]) -> str:

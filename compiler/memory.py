@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from compiler.estimates import Estimate
-from compiler.lower.program import shard_atoms
+from compiler.lower.program import optimizer_atoms, shard_atoms
 from compiler.operators import Attention
 from compiler.plan import PhasePlan
 from compiler.rank_program import (
@@ -212,8 +212,11 @@ def _stage(phase: PhasePlan, program: RankProgram, stage: Stage, compute_bytes: 
         key=lambda m: activations(m) + pipeline(m) + gradients(m) + gathered(m),
     )
     copy = phase.mesh.size(shard_atoms(phase))
-    share = MASTER * sum(held.values()) / copy
-    cut = f"{MASTER} B x {sum(held.values()):,} / {copy} ranks of a copy"
+    elements_held = sum(held.values())
+    share = MASTER * elements_held / copy
+    cut = f"{MASTER} B x {elements_held:,} / {copy} ranks of a copy"
+    optimizing = phase.mesh.size(optimizer_atoms(phase))
+    moments_cut = f"{MASTER} B x {elements_held:,} / {optimizing} ranks of a copy"
     late = ", ".join(str(s) for s in sorted(peak.unreduced))
     flight = ", ".join(f"{n} of stage {s}" for s, n in peak.live.items() if n)
     parts = (
@@ -221,7 +224,7 @@ def _stage(phase: PhasePlan, program: RankProgram, stage: Stage, compute_bytes: 
         _term("gradients", max(share, gradients(peak)), f"{cut}, or whole on stages {late}")
         if gradients(peak)
         else _term("gradients", share, cut),
-        _term("optimizer", 2 * share, f"2 x {cut}"),
+        _term("optimizer", 2 * MASTER * elements_held / optimizing, f"2 x {moments_cut}"),
         _term(
             "gathered",
             gathered(peak),

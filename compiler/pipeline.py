@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from compiler.asserts import check_asserts
 from compiler.build_graph import build_graph
@@ -20,9 +21,13 @@ from compiler.planner import plan as make_plan
 from compiler.problems import UnknownPlan
 from compiler.rank_program import RankProgram
 from compiler.schema import BLOCKS, PlanSpec
-from dsl.diagnostics import Diagnostic
+from dsl.diagnostics import Diagnostic, Label
 from dsl.frontend import Loaded, Lookup, load
+from dsl.source import Span
 from dsl.spec import Assert, Origins, Spec
+from dsl.suggest import closest
+
+MAXIMUM_LABELS = 8
 
 
 @dataclass(frozen=True)
@@ -87,25 +92,43 @@ def compile_plan(
 def programs(compiled: Compiled) -> tuple[Compiled, ...]:
     """One Compiled a program, in the order they run; its plan has the phases of that program.
 
-    Each goes on from the checkpoints of the one before.
+    Phases with one mapping are one program; the next goes on from its checkpoints.
     """
+    rest = iter(compiled.programs)
     return tuple(
-        Compiled(compiled.graph, part, estimates(compiled.graph, part), (program,))
-        for part, program in zip(compiled.plan.parts, compiled.programs, strict=True)
+        Compiled(
+            compiled.graph,
+            part,
+            estimates(compiled.graph, part),
+            tuple(islice(rest, len(part.phases))),
+        )
+        for part in compiled.plan.parts
     )
 
 
-def choose_plan(spec: Spec, name: str | None) -> str | Diagnostic:
-    """The plan asked for, or the only one; otherwise what to say."""
+def choose_plan(spec: Spec, path: str, name: str | None) -> str | Diagnostic:
+    """The plan asked for, or the only one; otherwise what to say of the file at `path`."""
     names = tuple(spec.all(PlanSpec))
     if name in names:
         return name
     if name is None and len(names) == 1:
         return names[0]
+    what = f"the file has no plan `{name}`"
     if not names:
-        what = "the file has no plan"
-    elif name is None:
-        what = "the file has several plans"
-    else:
-        what = f"the file has no plan `{name}`"
-    return UnknownPlan(span=None, what=what, names=names).diagnostic()
+        span, remark = Span(path, 0, 0), "no `plan` block stands in it"
+        asks = "write `plan NAME { model = ..., cluster = ..., train = ... }`"
+        what = what if name else "the file has no plan"
+        return UnknownPlan(span=span, what=what, remark=remark, asks=asks).diagnostic()
+    near = None if name is None else closest(name, names)
+    first = near or names[0]
+    return UnknownPlan(
+        span=spec.origins.span(first, ""),
+        what=what if name else f"the file has {len(names)} plans, and none was named",
+        remark=f"did you mean `{near}`?" if near else f"plan `{first}`",
+        others=tuple(
+            Label(span, f"plan `{other}`")
+            for other in names
+            if other != first and (span := spec.origins.span(other, "")) is not None
+        )[:MAXIMUM_LABELS],
+        asks=f"name one of: {', '.join(names)}",
+    ).diagnostic()

@@ -7,6 +7,7 @@ in a `Decision` with its reason, so `plan`, `explain` and comments in generated 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Literal
 
 from compiler.mesh import Mesh
@@ -15,8 +16,14 @@ from compiler.schema import PlanSpec
 
 Origin = Literal["written", "default", "inherited", "derived", "chosen"]
 Recompute = Literal["none", "full"] | tuple[str, ...]
-"""A tuple names operators whose outputs the backward computes again."""
+"""How the layers of one pipeline rank find in the backward what they made. A tuple names operators
+whose outputs are computed again."""
 Value = int | float | str | bool | None | tuple[int, ...]
+
+
+def recompute_text(policy: Recompute) -> str:
+    """As it is written."""
+    return f"[{', '.join(policy)}]" if isinstance(policy, tuple) else policy
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class Decision:
 @dataclass(frozen=True)
 class Before:
     """What of the run lies before a phase. `sequences` are of that phase's own length, rounded up:
-    where it goes on in the data."""
+    where it goes on in the data (at most one sequence, less a token, is left out for it)."""
 
     steps: int = 0
     sequences: int = 0
@@ -47,7 +54,8 @@ class PhasePlan:
     global_batch and microbatch are in sequences; microbatches are a rank's forwards of one step.
     `cuts` says over which atoms a named dimension is cut, outermost first: weights by heads,
     kv_heads, d_ff, vocab; the residual stream by seq; activations by batch. `stages` are the
-    layers of each virtual stage, one entry where there is no pipeline.
+    layers of each virtual stage, one entry where there is no pipeline; `recompute` has one entry
+    a pipeline rank.
     """
 
     name: str
@@ -61,7 +69,7 @@ class PhasePlan:
     microbatches: int
     loss_chunks: int
     sharding: Literal["none", "zero1", "zero2", "zero3"]
-    recompute: Recompute
+    recompute: tuple[Recompute, ...]
     schedule: ScheduleKind
     stages: tuple[int, ...]
     cuts: tuple[tuple[str, tuple[str, ...]], ...]
@@ -72,9 +80,36 @@ class PhasePlan:
         return self.global_batch * self.seq_len
 
     @property
+    def mapping(self) -> tuple[object, ...]:
+        """All that the text of a program depends on and phases may change. Consecutive phases in
+        which it is equal are one program: sizes of sequences and batches are numbers in it."""
+        cuts = (self.cuts, self.sharding, self.recompute)
+        return (self.mesh, *cuts, self.schedule, self.stages)
+
+    @property
+    def first_token(self) -> int:
+        """Tokens of the run before the phase: where it goes on in the data."""
+        return self.before.sequences * self.seq_len
+
+    @property
+    def end_token(self) -> int:
+        """Tokens of the run when the phase is done."""
+        return self.first_token + self.steps * self.tokens_per_step
+
+    @property
+    def loss_chunk(self) -> int:
+        """Positions of a rank whose logits live at once."""
+        return self.seq_len // self.mesh.axis_size("cp") // self.loss_chunks
+
+    @property
     def last_step(self) -> int:
         """Steps of the run that are done when the phase ends."""
         return self.before.steps + self.steps
+
+    @property
+    def policies(self) -> tuple[Recompute, ...]:
+        """The different ways to recompute, by the first rank that has each."""
+        return tuple(dict.fromkeys(self.recompute))
 
     def cut(self, dim: str) -> tuple[str, ...]:
         """Atoms that cut a dimension, outermost first; none where it is whole."""
@@ -86,18 +121,30 @@ class PhasePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """A named plan of a spec, resolved. `run_steps` are those of the whole run, over which the
-    learning rate is laid out; `phases` may be a part of it (see `pipeline.programs`)."""
+    """A named plan of a spec, resolved; `phases` may be a part of the run (see `parts`).
+
+    run_steps   of the whole run, over which the learning rate is laid out
+    data_block  tokens that the shuffled order of the data keeps together: the least that every
+                phase of the run cuts into whole sequences
+    """
 
     name: str
     spec: PlanSpec
     phases: tuple[PhasePlan, ...]
     run_steps: int
+    data_block: int
 
     @property
     def parts(self) -> tuple[Plan, ...]:
-        """A plan a program: one phase each."""
-        return tuple(replace(self, phases=(phase,)) for phase in self.phases)
+        """A plan a program, in the order they run: phases in a row with one mapping."""
+        runs = groupby(self.phases, key=lambda phase: phase.mapping)
+        return tuple(replace(self, phases=tuple(phases)) for _, phases in runs)
+
+    @property
+    def part_name(self) -> str:
+        """What a program of these phases is called: `start`, or `start-main` from first to last."""
+        first, last = self.phases[0].name, self.phases[-1].name
+        return first if first == last else f"{first}-{last}"
 
     @property
     def main(self) -> PhasePlan:

@@ -25,8 +25,13 @@ def plan_json(compiled: Compiled) -> dict[str, object]:
     return {
         "plan": plan.name,
         "run_steps": plan.run_steps,
+        "data_block": plan.data_block,
         **{key: value for key, value in main.items() if key != "name"},
         "phases": [phase_dict(phase) for phase in plan.phases],
+        "programs": [
+            {"name": part.part_name, "phases": [phase.name for phase in part.phases]}
+            for part in plan.parts
+        ],
         "estimates": {name: as_dict(tree) for name, tree in compiled.estimates.items()},
         "spec_hash": spec_hash(plan),
         "spec": to_json(plan.spec),

@@ -100,7 +100,7 @@ class KvHeadsAgainstTp(Problem):
 
     tp: int
     kv_heads: int
-    choices: tuple[int, ...]
+    choices: tuple[str, ...]
     model_span: Span | None
 
     def secondary(self) -> tuple[Label, ...]:
@@ -109,7 +109,9 @@ class KvHeadsAgainstTp(Problem):
         return (Label(self.model_span, f"{self.kv_heads} key/value heads"),)
 
     def helps(self) -> tuple[str, ...]:
-        return ("write " + " or ".join(f"`tp = {tp}`" for tp in self.choices),)
+        return ("write " + " or ".join(f"`{choice}`" for choice in self.choices),) * bool(
+            self.choices
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,16 +322,24 @@ class TpAcrossNodes(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class UnknownPlan(Problem):
-    """The file has no plan of that name, or several and none was named."""
+    """A verb that makes a program needs a plan: the file has none, or none of the name given, or
+    several and none was named. `check` takes files without a plan, since others may import them.
+    """
 
     slug = "unknown-plan"
     title: ClassVar[str] = "{what}"
+    label: ClassVar[str] = "{remark}"
 
     what: str
-    names: tuple[str, ...]
+    remark: str
+    others: tuple[Label, ...] = ()
+    asks: str
+
+    def secondary(self) -> tuple[Label, ...]:
+        return self.others
 
     def helps(self) -> tuple[str, ...]:
-        return (f"name one of: {', '.join(self.names)}",) if self.names else ()
+        return (self.asks,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -368,6 +378,15 @@ class AssertFailed(Problem):
 
     text: str
     values: str
+    holds: str | None
+    explained: tuple[str, ...]
+
+    def helps(self) -> tuple[str, ...]:
+        relaxed = () if self.holds is None else (f"`assert {self.holds}` holds",)
+        shown = (
+            f"`llamac explain FILE {path}` shows where it comes from" for path in self.explained
+        )
+        return (*relaxed, *shown)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -113,7 +113,11 @@ class LocalParameter:
 
 @dataclass(frozen=True)
 class BlockProgram:
-    """One layer kind or model end. `sizes` are full sizes of its dimensions, `local` a rank's."""
+    """One layer kind or model end. `sizes` are full sizes of its dimensions, `local` a rank's.
+
+    `recompute` is said where pipeline ranks differ in it: a kind of layer is then one block program
+    for each way, which differ in what the backward finds.
+    """
 
     name: str
     inputs: tuple[LocalValue, ...]
@@ -123,6 +127,7 @@ class BlockProgram:
     sizes: tuple[tuple[str, int], ...]
     local: tuple[tuple[str, int], ...]
     losses: tuple[LossTerm, ...] = ()
+    recompute: str = ""
 
     def size(self, dim: str) -> int:
         return dict(self.sizes)[dim]
@@ -195,10 +200,20 @@ class NormGroup:
 
 
 @dataclass(frozen=True)
+class RowUpdate:
+    """Parameters that are whole on `atoms`, of which the optimizer of each rank updates its share
+    of the rows, by equal chunks rounded up; then an all-gather hands each to the others. Empty
+    where a rank updates all that it holds."""
+
+    atoms: tuple[str, ...]
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class StepProgram:
     """count valid targets over `count_over`; forward and backward of `microbatches`, each loss a
-    sum divided by that count; `gradient_sums`; `tied_sums`; norm; finite check; clip; optimizer;
-    schedule."""
+    sum divided by that count; `gradient_sums`; `tied_sums`; norm; finite check; clip; optimizer,
+    of `row_update` where there is one; schedule."""
 
     count_over: tuple[str, ...]
     microbatches: int
@@ -206,6 +221,7 @@ class StepProgram:
     tied_sums: tuple[TiedSum, ...]
     norm: tuple[NormGroup, ...]
     clip: float | None
+    row_update: RowUpdate
 
 
 @dataclass(frozen=True)
@@ -226,6 +242,26 @@ class RankProgram:
     @property
     def blocks(self) -> tuple[BlockProgram, ...]:
         return (self.embedding, *self.kinds, self.head)
+
+    @property
+    def variants(self) -> tuple[tuple[BlockProgram, ...], ...]:
+        """Kinds by what they compute; of each, one for every way to recompute."""
+        ways = len(dict.fromkeys(kind.recompute for kind in self.kinds))
+        return tuple(self.kinds[i : i + ways] for i in range(0, len(self.kinds), ways))
+
+    @property
+    def fsdp(self) -> Fsdp:
+        return next(node for node in self.delegated if isinstance(node, Fsdp))
+
+    @property
+    def copy_atoms(self) -> tuple[str, ...]:
+        """Data atoms whose ranks share one copy of the state, of which they cut all or a part."""
+        return self.fsdp.shard or self.step.row_update.atoms
+
+    @property
+    def replica_atoms(self) -> tuple[str, ...]:
+        """The other data atoms: each rank on them holds what its peers hold."""
+        return tuple(atom for atom in self.fsdp.replicate if atom not in self.copy_atoms)
 
 
 def local_size(size: int, cuts: tuple[str, ...], mesh: Mesh) -> int:
@@ -249,6 +285,7 @@ __all__ = [
     "Pipeline",
     "RankProgram",
     "Region",
+    "RowUpdate",
     "Statement",
     "StepProgram",
     "TiedSum",

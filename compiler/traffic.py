@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from compiler.graph import Normal
-from compiler.memory import Stage, elements, order, units
+from compiler.memory import MASTER, Stage, elements, order, units
 from compiler.operators import (
     CrossEntropy,
     Linear,
@@ -32,7 +32,6 @@ from compiler.rank_program import (
     Checkpoint,
     Collective,
     Compute,
-    Fsdp,
     Kept,
     LocalParameter,
     RankProgram,
@@ -117,7 +116,7 @@ def _block(
         isinstance(node, Checkpoint) and node.policy == "full" and node.block == block.name
         for node in program.delegated
     )
-    again = _until_last_kept(block.statements) if full else ()
+    again = _until_last_kept(block.statements) if full else _replayed(block, phase, program)
     for statement in block.statements:
         match statement:
             case Compute():
@@ -136,6 +135,17 @@ def _block(
                         yield from _pair(line, size, chunks, line in repeated)
             case _:
                 assert_never(statement)
+
+
+def _replayed(
+    block: BlockProgram, phase: PhasePlan, program: RankProgram
+) -> tuple[Collective, ...]:
+    """Gathers of a layer that is not compiled: torch runs it again as a whole, but for what it
+    kept, and so gathers what only kept results were made of (keys, of one key/value head)."""
+    if block not in program.kinds or phase.decision("compile").value is True:
+        return ()
+    run = (line for line in _until_last_kept(block.statements) if isinstance(line, Collective))
+    return tuple(line for line in run if line.pair == "all_gather")
 
 
 def _is_wide(line: Compute | Collective) -> bool:
@@ -192,7 +202,7 @@ def _bytes(statement: Collective, block: BlockProgram, phase: PhasePlan, width: 
 def _sharding(
     phase: PhasePlan, program: RankProgram, stage: Stage, width: int
 ) -> Iterator[Transfer]:
-    contract = next(node for node in program.delegated if isinstance(node, Fsdp))
+    contract = program.fsdp
     parts = phase.mesh.size(contract.shard)
     reductions = phase.microbatches if contract.when == "every microbatch" else 1
     again = gathers(order(phase, stage.rank)) if phase.schedule == "interleaved" else {}
@@ -268,21 +278,24 @@ def _hops(phase: PhasePlan, program: RankProgram, stage: Stage, width: int) -> I
 
 def _step(phase: PhasePlan, program: RankProgram, stage: Stage) -> Iterator[Transfer]:
     """Valid targets and loss over the data axes; gradients owed; the norm, first over what cuts
-    some parameters, then over what cuts all."""
-    contract = next(node for node in program.delegated if isinstance(node, Fsdp))
+    some parameters, then over what cuts all; updated rows."""
+    contract = program.fsdp
     parts = phase.mesh.size(contract.shard)
+    update = program.step.row_update
     share: Counter[str] = Counter()  # elements that this rank stores, by name in the step program
     for blocks in stage.blocks:
         for block, p in (pair for unit in units(blocks, program) for pair in unit):
-            share[p.tied_to.replace(".", "/", 1) or f"{block.name}/{p.name}"] += (
-                _padded(p, block, parts) // parts
-            )
+            name = p.tied_to.replace(".", "/", 1) or f"{block.name}/{p.name}"
+            share[name] += _padded(p, block, parts) // parts
+            if name in update.parameters:
+                size = _padded(p, block, phase.mesh.size(update.atoms))
+                yield Transfer("step", "all_gather", update.atoms, 1, MASTER * size)
 
     def summed(atoms: tuple[str, ...], size: int) -> Transfer:
         return Transfer("step", "all_reduce", atoms, 1, size)
 
     pipeline = phase.mesh.axis("pp")
-    for atoms in (contract.replicate, contract.shard):
+    for atoms in (program.replica_atoms, program.copy_atoms):
         yield summed(atoms, COUNT)
         yield summed(atoms, REDUCED)
     yield summed(pipeline, REDUCED)

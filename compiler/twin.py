@@ -11,10 +11,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from compiler.mesh import Mesh
-from compiler.plan import PhasePlan
+from compiler.plan import PhasePlan, Recompute
+from compiler.planner.stages import ENDS
 from compiler.schema.cluster import ClusterSpec, CpuNode
 from compiler.schema.model import (
     ChunkedMask,
@@ -28,7 +30,7 @@ from compiler.schema.model import (
     Rope,
     SlidingMask,
 )
-from compiler.schema.plan import Interleaved, PlanSpec, Schedule
+from compiler.schema.plan import ByStage, Interleaved, PlanPhase, PlanSpec, Schedule
 from compiler.schema.train import (
     AdamW,
     Constant,
@@ -47,7 +49,10 @@ from dsl.schema import AUTO, Count, Named, Pattern
 STEPS = 3
 """Steps that are run and compared; the schedule ends one step later, so its last is not reached."""
 
-TOTAL_STEPS = 4
+FIRST_STEPS = 2
+"""Of the first of several phases; each other has one, so that the state crosses every border."""
+UNREACHED = 1
+
 LOSS_CHUNK = 4
 """Positions of one chunk of the loss: several chunks a sequence, which is a multiple of this."""
 
@@ -97,23 +102,28 @@ class AtomSizes:
         return math.prod(dataclasses.astuple(self))
 
 
-def twins_of(spec: PlanSpec, phase: PhasePlan) -> tuple[PlanSpec, ...]:
-    """One twin, or two in which as many pairs of atoms as possible differ once."""
+def twins_of(spec: PlanSpec, *phases: PhasePlan) -> tuple[PlanSpec, ...]:
+    """One twin, or two in which as many pairs of atoms as possible differ once, of the program that
+    goes through these phases; its twins go through as many."""
+    twins = tuple(_twin(phases, atoms) for atoms in _atom_sizes(phases[0]))
+    if len(phases) > 1 or not spec.train.phase.items:
+        return twins
     # a program that is a phase of a run has other text
-    named = Named((("only", PhaseSpec()),)) if spec.train.phase.items else Named[PhaseSpec]()
-    twins = (_twin(phase.spec, phase, atoms) for atoms in _atom_sizes(phase.mesh))
-    return tuple(replace(twin, train=replace(twin.train, phase=named)) for twin in twins)
+    only = Named((("only", PhaseSpec()),))
+    return tuple(replace(twin, train=replace(twin.train, phase=only)) for twin in twins)
 
 
-def _atom_sizes(mesh: Mesh) -> tuple[AtomSizes, ...]:
+def _atom_sizes(phase: PhasePlan) -> tuple[AtomSizes, ...]:
     """A mesh that is small and has no two equal atoms stays; others get the fewest ranks, in one
-    twin or two, that tell most apart."""
+    twin or two, that tell most apart. Every way to recompute has a pipeline rank."""
+    mesh = phase.mesh
     own = {"kv" if atom.name == "tp" else atom.name: atom.size for atom in mesh.atoms}
     distinct = len(set(own.values())) == len(own)
     rings = all(own[ring] > 2 for ring in RINGS if ring in own)
     if distinct and rings and mesh.world <= SMALL_WORLD:
         return (AtomSizes(**own),)
-    candidates = _candidates(tuple(own))
+    least = len(phase.policies)
+    candidates = [sizes for sizes in _candidates(tuple(own)) if sizes.pp >= least]
     choices = (*((one,) for one in candidates), *itertools.combinations(candidates, MOST_TWINS))
     return min(choices, key=_cost)
 
@@ -145,28 +155,30 @@ def _told_apart(sizes: AtomSizes) -> set[tuple[str, str]]:
     return {(a, b) for a, b in itertools.combinations(named, 2) if named[a] != named[b]}
 
 
-def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
-    microbatch = 2
-    accumulation = 1 if phase.microbatches == 1 else _unlike(atoms)
+def _twin(phases: tuple[PhasePlan, ...], atoms: AtomSizes) -> PlanSpec:
+    phase = phases[0]
+    spec = phase.spec
     schedule = _pipeline(spec.schedule)
     taken: set[int] = set()
     least = _least_vocab(spec.train.data)
-    model = _model(spec.model, phase.mesh, atoms, taken, least, phase.seq_len)
+    longest = max(phase.seq_len for phase in phases)
+    model = _model(spec.model, phase.mesh, atoms, taken, least, longest)
     if atoms.pp > 1:
         chunks = schedule.chunks if isinstance(schedule, Interleaved) else 1
-        model = _deeper(model, atoms.pp * chunks)
+        model = _deeper(model, atoms.pp * chunks, whole=len(phase.policies) > 1)
     pieces = 2 * atoms.cp if atoms.cp > 1 else 1
     whole = math.lcm(pieces, LOSS_CHUNK * atoms.cp)  # equal pieces, and chunks of a rank's part
-    seq_len = _free(atoms.cp * atoms.tp, 12, taken, of=whole)
+    shapes = _shapes(phases, atoms, taken, whole)
     return replace(
         spec,
         model=model,
         cluster=ClusterSpec(nodes=1, node=CpuNode(devices=atoms.world)),
         train=replace(
             _train(spec.train),
-            seq_len=seq_len,
-            global_batch=Count(atoms.dp * microbatch * accumulation, "sequences"),
-            eval=_evaluation(spec.train.eval, atoms.dp * microbatch),
+            seq_len=shapes[0].seq_len,
+            global_batch=shapes[0].global_batch(atoms),
+            eval=_evaluation(spec.train.eval, atoms.dp * shapes[-1].microbatch),
+            phase=_train_phases(phases, shapes, atoms),
         ),
         dp=atoms.dp,
         fsdp=1 if phase.sharding == "none" else atoms.shard * atoms.cp,
@@ -175,8 +187,80 @@ def _twin(spec: PlanSpec, phase: PhasePlan, atoms: AtomSizes) -> PlanSpec:
         pp=atoms.pp,
         schedule=schedule,
         stages=AUTO,
-        microbatch=microbatch,
+        microbatch=shapes[0].microbatch,
+        recompute=_recompute(phase, atoms.pp),
         compile=False,
+        phase=_plan_phases(phases, shapes),
+    )
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of the batches in one phase of the twin."""
+
+    seq_len: int
+    microbatch: int
+    microbatches: int
+
+    def global_batch(self, atoms: AtomSizes) -> Count:
+        return Count(atoms.dp * self.microbatch * self.microbatches, "sequences")
+
+
+def _shapes(
+    phases: tuple[PhasePlan, ...], atoms: AtomSizes, taken: set[int], whole: int
+) -> tuple[Shape, ...]:
+    """What is equal in two phases stays equal, what is less stays less; one forward stays one."""
+    lengths = _ranked(phase.seq_len for phase in phases)
+    sizes = _ranked(phase.microbatch for phase in phases)
+    counts = _ranked(phase.microbatches for phase in phases if phase.microbatches > 1)
+    parts = atoms.cp * atoms.tp
+    seq_lens = [_free(parts, 12, taken, of=whole)]
+    for times in range(2, len(lengths) + 1):
+        seq_lens.append(_free(parts, times * seq_lens[0], taken, of=seq_lens[0]))
+    unlike = list(itertools.islice(_unlike(atoms), len(counts)))
+    return tuple(
+        Shape(
+            seq_len=seq_lens[lengths[phase.seq_len]],
+            microbatch=2 + sizes[phase.microbatch],
+            microbatches=1 if phase.microbatches == 1 else unlike[counts[phase.microbatches]],
+        )
+        for phase in phases
+    )
+
+
+def _ranked(values: Iterable[int]) -> dict[int, int]:
+    """Each value's place among those that occur, the least first."""
+    return {value: place for place, value in enumerate(sorted(set(values)))}
+
+
+def _train_phases(
+    phases: tuple[PhasePlan, ...], shapes: tuple[Shape, ...], atoms: AtomSizes
+) -> Named[PhaseSpec]:
+    if len(phases) == 1:
+        return Named()
+    steps = [FIRST_STEPS, *(1 for _ in phases[1:])]
+    steps[-1] += UNREACHED
+    return Named(
+        tuple(
+            (
+                phase.name,
+                PhaseSpec(
+                    steps=count, seq_len=shape.seq_len, global_batch=shape.global_batch(atoms)
+                ),
+            )
+            for phase, shape, count in zip(phases, shapes, steps, strict=True)
+        )
+    )
+
+
+def _plan_phases(phases: tuple[PhasePlan, ...], shapes: tuple[Shape, ...]) -> Named[PlanPhase]:
+    if len(phases) == 1:
+        return Named()
+    return Named(
+        tuple(
+            (phase.name, PlanPhase(microbatch=shape.microbatch))
+            for phase, shape in zip(phases, shapes, strict=True)
+        )
     )
 
 
@@ -189,24 +273,35 @@ def _least_vocab(data: Data) -> int:
             return 29
 
 
-def _unlike(atoms: AtomSizes) -> int:
-    """Microbatches a step: the smallest count above 1 that is the size of no axis; more than the
-    stages of a pipeline, and in whole rounds of them."""
+def _unlike(atoms: AtomSizes) -> Iterator[int]:
+    """Microbatches a step: counts above 1, the smallest first, that are the size of no axis; more
+    than the stages of a pipeline, and in whole rounds of them."""
     sizes = {*dataclasses.astuple(atoms), atoms.dp, atoms.tp}
-    return next(
-        count
-        for count in range(max(2, atoms.pp), 24)
-        if count not in sizes and count % max(1, count // atoms.pp) == 0
-    )
+    for count in itertools.count(max(2, atoms.pp)):
+        if count not in sizes and count % max(1, count // atoms.pp) == 0:
+            yield count
 
 
 def _pipeline(schedule: Schedule) -> Schedule:
     return Interleaved(chunks=2) if isinstance(schedule, Interleaved) else schedule
 
 
-def _deeper(model: ModelSpec, virtual: int) -> ModelSpec:
-    """As many layers as stages: with the ends, the first stage runs none and a late one two."""
+def _recompute(phase: PhasePlan, pp: int) -> Recompute | ByStage:
+    """Of every rank of as many; of another number each way once, then the last one's."""
+    ways = phase.policies
+    if len(ways) == 1:
+        return ways[0]
+    if len(phase.recompute) == pp:
+        return ByStage(stages=phase.recompute)
+    return ByStage(stages=(*ways, *phase.recompute[-1:] * (pp - len(ways))))
+
+
+def _deeper(model: ModelSpec, virtual: int, whole: bool) -> ModelSpec:
+    """As many layers as stages: with the ends, the first stage runs none and a late one two.
+    `whole`: so many that every stage runs as many as there are kinds."""
     wanted = max(model.layers, virtual)
+    if whole:
+        wanted = max(wanted, (len(model.layer.kinds) + 1) * virtual - ENDS)
     pattern = model.layer.indices
     indices = tuple(pattern[i % len(pattern)] for i in range(wanted))
     return replace(model, layers=wanted, layer=Pattern(kinds=model.layer.kinds, indices=indices))
@@ -336,7 +431,7 @@ def _evaluation(evaluation: EvalSpec | None, at_once: int) -> EvalSpec | None:
 def _train(train: TrainSpec) -> TrainSpec:
     return replace(
         train,
-        steps=TOTAL_STEPS,
+        steps=STEPS + UNREACHED,
         tokens=None,
         optimizer=_optimizer(train.optimizer),
         lr_schedule=_schedule(train.lr_schedule, train.optimizer.lr),

@@ -100,14 +100,23 @@ def _entry(value: object, entries: Sequence[type], at: str) -> object:
 
 def _row(value: object, row: Field, at: str) -> object:
     made = _shaped(value, row.shape, at)
-    minimum = row.row.minimum
-    number = made.value if isinstance(made, Count) else made
-    low = minimum is not None and isinstance(number, int | float) and number < minimum
-    if low:
-        raise _fail(at, f"at least {minimum}", number)
+    items = _items(made)
+    for item in items:
+        number = item.value if isinstance(item, Count) else item
+        bound = row.row.bound(number) if isinstance(number, int | float) else None
+        if bound is not None:
+            raise _fail(at, bound, number)
+    if row.row.length not in (None, len(items)):
+        raise _fail(at, f"a list of {row.row.length}", items)
+    if row.row.distinct and len(set(items)) < len(items):
+        raise _fail(at, "a list of different items", items)
     if isinstance(made, Count) and made.word not in row.row.words:
         raise _fail(at, "a number of " + " or ".join(row.row.words), made.word)
     return made
+
+
+def _items(made: object) -> tuple[object, ...]:
+    return cast(tuple[object, ...], made) if isinstance(made, tuple) else (made,)
 
 
 def _shaped(value: object, shape: Shape, at: str) -> object:

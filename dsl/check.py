@@ -9,7 +9,7 @@ from dsl.diagnostics import Problem, Severity
 from dsl.evaluate import EvaluationFailed
 from dsl.frames import Context, Frame
 from dsl.parser import parse
-from dsl.problems import Misplaced, NotBuilt, UnknownBlock
+from dsl.problems import Duplicate, Misplaced, NotBuilt, UnknownBlock
 from dsl.resolve import Module, Resolved, find, lineage
 from dsl.schema import entries_under, entry_name, fields_of
 from dsl.scope import BROKEN, Trail, let_value
@@ -88,9 +88,23 @@ class _Checker:
 
     def override(self, overrides: Sequence[tuple[str, str]]) -> None:
         """`--set tp=4` as a clause; its text is a source of its own, so errors can point at it."""
+        first: dict[str, Span] = {}
         for path, value in overrides:
-            source = Source(f"--set {path}", f"{path} = {value}")
+            name = f"--set {path}" if path not in first else f"--set {path}, again"
+            source = Source(name, f"{path} = {value}")
             self.sources[source.path] = source
+            span = Span(source.path, 0, len(path))
+            if path in first:
+                problem = Duplicate(
+                    span=span,
+                    what=f"`{path}`",
+                    verb="set",
+                    first=first[path],
+                    instead=f"give `--set {path}=...` once",
+                )
+                self.report(problem)
+                continue
+            first[path] = span
             parsed = parse(source)
             self.problems += parsed.problems
             clauses = parsed.tree.clauses
@@ -105,7 +119,8 @@ class _Checker:
         if len(module.blocks) > MAXIMUM_BLOCKS:
             span = module.blocks[MAXIMUM_BLOCKS].head
             what, limit = f"the file has {len(module.blocks):,} blocks", f"{MAXIMUM_BLOCKS}"
-            self.report(Limit(span=span, what=what, limit=limit))
+            instead = "move blocks to a file of their own, and import it"
+            self.report(Limit(span=span, what=what, limit=limit, instead=instead))
             return
         extended = self.extended(module)
         for clause in module.tree.clauses:
@@ -262,7 +277,8 @@ def close(
         replaced += 1
         if replaced > MAXIMUM_LETS:
             limit = f"{MAXIMUM_LETS} uses of `let`s"
-            report(Limit(span=expression.span, what="this needs too many values", limit=limit))
+            what, instead = "this needs too many values", "write values in place of some `let`s"
+            report(Limit(span=expression.span, what=what, limit=limit, instead=instead))
             return Hole(path.span)
         try:
             let_value(path, home, Trail())  # an error in its value is told here, once

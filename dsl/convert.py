@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from dsl.diagnostics import Label, Problem
 from dsl.evaluate import Atom, describe
@@ -21,8 +21,9 @@ from dsl.problems import (
     WrongUnit,
 )
 from dsl.schema import Count, Field, Shape, entry_name
+from dsl.show import expression_text
 from dsl.source import Span
-from dsl.tree import Number, Value
+from dsl.tree import Number, Path, Text, Value
 from dsl.units import DIMENSIONS, NONE, Dimensions, Quantity, expected_units, name_of, show
 
 BYTES: Final = Dimensions(bytes=1)
@@ -78,11 +79,13 @@ def expected(field: Field, shape: Shape) -> str:
 
 
 def wrong_type(given: Given, shape: Shape, found: str) -> Problem:
+    listed = shape.items is not None and isinstance(given.value, Number | Path | Text)
     return WrongType(
         span=given.span,
         field=given.field.name,
         expected=expected(given.field, shape),
         found=found,
+        instead=f"[{expression_text(given.value)}]" if listed and given.value else None,
     )
 
 
@@ -114,16 +117,19 @@ def _number(quantity: Quantity, shape: Shape, given: Given) -> object | Problem:
     if isinstance(word, Problem):
         return word
     number = quantity.number
-    if row.minimum is not None and number < row.minimum:
-        return _out_of_range(given, f"at least {row.minimum:,g}", show(quantity))
+    bound = row.bound(number)
+    if bound is not None:
+        return _out_of_range(given, bound, show(quantity), _within(given))
     if not shape.count and int not in shape.scalars:
         made = float(number)
         return made if math.isfinite(made) else _out_of_range(given, "finite", "infinite")
     if not float(number).is_integer() and isinstance(number, float):
+        near = (math.floor(number), math.ceil(number))
         return NotWhole(
             span=given.span,
             field=given.field.name,
             arithmetic=given.arithmetic,
+            choices=tuple(_assignment(given, n) for n in near if row.bound(n) is None),
             others=given.others,
         )
     whole = int(number)
@@ -132,7 +138,30 @@ def _number(quantity: Quantity, shape: Shape, given: Given) -> object | Problem:
     return Count(whole, word) if shape.count and word is not None else whole
 
 
-def _out_of_range(given: Given, bound: str, found: str) -> Problem:
+def _within(given: Given) -> tuple[str, ...]:
+    """What the field allows: `none`, its smallest number, or its default."""
+    row, default, shape = given.field.row, given.field.default, given.field.shape
+    if shape.items is not None and isinstance(default, tuple):
+        items = ", ".join(map(str, cast(tuple[object, ...], default)))
+        return (f"{given.field.name} = [{items}]",)
+    if row.minimum is not None and row.bound(row.minimum) is None:
+        return (_assignment(given, row.minimum),)
+    if isinstance(default, int | float):
+        return (_assignment(given, default),)
+    return (f"{given.field.name} = none",) * shape.none
+
+
+def _assignment(given: Given, number: float) -> str:
+    """`layers = 3`; of a list's item the number alone."""
+    whole = abs(number) <= LARGEST_INT and float(number).is_integer()
+    text = f"{int(number)}" if whole else f"{number:g}"
+    if given.field.shape.count:
+        word = given.value.word if isinstance(given.value, Number) else None
+        text += f" {given.field.row.words[-1] if word is None else word.text}"
+    return text if given.field.shape.items is not None else f"{given.field.name} = {text}"
+
+
+def _out_of_range(given: Given, bound: str, found: str, choices: tuple[str, ...] = ()) -> Problem:
     arithmetic = "" if given.arithmetic == found else given.arithmetic
     return OutOfRange(
         span=given.span,
@@ -140,6 +169,7 @@ def _out_of_range(given: Given, bound: str, found: str) -> Problem:
         bound=bound,
         found=found,
         arithmetic=arithmetic,
+        choices=choices,
         others=given.others,
     )
 

@@ -321,8 +321,8 @@ def _quotient(operation: Operation, operator: str, left: Quantity, right: Quanti
     dimensions = left.dimensions.times(right.dimensions, -1)
     word = left.word if right.word is None else None
     if operator == "/":
-        whole = isinstance(a, int) and isinstance(b, int)
-        return Quantity(divide(a, b) if whole else a / b, dimensions, word)  # pyright: ignore[reportArgumentType] (both are ints there)
+        exact = divide(a, b) if isinstance(a, int) and isinstance(b, int) else a / b
+        return Quantity(exact, dimensions, word)
     if operator == "//":
         return Quantity(a // b, dimensions, word)
     _same(left, right, operator, operation.span)

@@ -41,8 +41,10 @@ def decode(path: str, content: bytes | str) -> tuple[Source, Problem | None]:
     """The text of a file, or as much of it as can be shown, and why it is not a spec."""
     if len(content) > MAXIMUM_BYTES:
         what = f"the file has {len(content):,} bytes"
-        limit = f"{MAXIMUM_BYTES:,}"
-        return Source(path, ""), Limit(span=Span(path, 0, 0), what=what, limit=limit)
+        limit, instead = f"{MAXIMUM_BYTES:,}", "move blocks to a file of their own, and import it"
+        return Source(path, ""), Limit(
+            span=Span(path, 0, 0), what=what, limit=limit, instead=instead
+        )
     data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     try:
         text = data.decode("utf-8")

@@ -25,9 +25,10 @@ __all__ = ["Loaded", "Lookup", "Missing", "Unreadable", "in_memory", "load"]
 class Loaded:
     """`spec` is None exactly when a diagnostic is an error; warnings stand beside a spec.
 
-    `sources` are the files read, by path: what the renderer needs.
+    `path` is the root file; `sources` are the files read, by path: what the renderer needs.
     """
 
+    path: str
     spec: Spec | None
     diagnostics: tuple[Diagnostic, ...]
     sources: Mapping[str, Source]
@@ -60,4 +61,4 @@ def load(
         shown = (errors or problems)[:MAXIMUM_ERRORS]
         problems = [*shown, TooManyErrors(span=None, count=len(problems) - len(shown))]
     diagnostics = tuple(problem.diagnostic() for problem in problems)
-    return Loaded(checked.spec, diagnostics, sources)
+    return Loaded(path, checked.spec, diagnostics, sources)

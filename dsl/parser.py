@@ -61,6 +61,7 @@ def _excess(path: str, tokens: Sequence[Token]) -> Limit | None:
             span=Span(path, token.start, token.end),
             what="the file has too many words and signs",
             limit=f"{MAXIMUM_TOKENS:,}",
+            instead="move blocks to a file of their own, and import it",
         )
     depth = 0
     for token in tokens:
@@ -69,6 +70,7 @@ def _excess(path: str, tokens: Sequence[Token]) -> Limit | None:
                 span=Span(path, token.start, token.end),
                 what="the word is too long",
                 limit=f"{MAXIMUM_WORD:,} characters",
+                instead="write a shorter one",
             )
         depth += (token.kind in OPENING) - (token.kind in CLOSING and depth > 0)
         if depth > MAXIMUM_NESTING:
@@ -76,5 +78,6 @@ def _excess(path: str, tokens: Sequence[Token]) -> Limit | None:
                 span=Span(path, token.start, token.end),
                 what="brackets are nested too deep",
                 limit=f"{MAXIMUM_NESTING} inside each other",
+                instead="name an inner part by a `let`",
             )
     return None

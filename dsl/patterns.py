@@ -40,10 +40,12 @@ def pattern(frame: Frame, row: Field, entry: type, setting: Setting) -> object:
         assigned = None if origin is None else origin.assigned
         span = frame.span if assigned is None else assigned.value.span
         what, limit = f"{count:,} layers are too many", f"{MAXIMUM_LAYERS:,}"
+        instead = f"write `{row.name}s = {MAXIMUM_LAYERS}` or fewer"
         if count <= MAXIMUM_LAYERS:
             what = "the layers of this file and their conditions are too many"
             limit = f"{MAXIMUM_WORK:,}, every use of a model counted"
-        frame.context.report(Limit(span=span, what=what, limit=limit))
+            instead = "write shorter conditions, or fewer plans in one file"
+        frame.context.report(Limit(span=span, what=what, limit=limit, instead=instead))
         return BROKEN
     masks = _masks(frame, setting, count)
     if masks is None:

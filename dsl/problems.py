@@ -11,6 +11,11 @@ from dsl.source import Span
 SURE: Final = 4
 
 
+def _write(choices: tuple[str, ...]) -> tuple[str, ...]:
+    """One help, where there is something to type."""
+    return ("write " + " or ".join(f"`{choice}`" for choice in choices),) * bool(choices)
+
+
 def _rename(span: Span | None, found: str, suggestion: str | None) -> tuple[Fix, ...]:
     if span is None or suggestion is None:
         return ()
@@ -168,6 +173,12 @@ class WrongType(Problem):
     field: str
     expected: str
     found: str
+    instead: str | None = None
+
+    def fixes(self) -> tuple[Fix, ...]:
+        if self.span is None or self.instead is None:
+            return ()
+        return (Fix(f"replace by `{self.instead}`", (Edit(self.span, self.instead),), safe=False),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,15 +251,19 @@ class NotWhole(Problem):
 
     field: str
     arithmetic: str
+    choices: tuple[str, ...] = ()
     others: tuple[Label, ...] = ()
 
     def secondary(self) -> tuple[Label, ...]:
         return self.others
 
+    def helps(self) -> tuple[str, ...]:
+        return _write(self.choices)
+
 
 @dataclass(frozen=True, kw_only=True)
 class OutOfRange(Problem):
-    """A number is smaller than its field allows, or beyond what a number can hold."""
+    """A number is smaller or larger than its field allows, or beyond what a number can hold."""
 
     slug: ClassVar[str] = "out-of-range"
     title: ClassVar[str] = "`{field}` must be {bound}, but this is {found}"
@@ -258,10 +273,32 @@ class OutOfRange(Problem):
     bound: str
     found: str
     arithmetic: str = ""
+    choices: tuple[str, ...] = ()
     others: tuple[Label, ...] = ()
 
     def secondary(self) -> tuple[Label, ...]:
         return self.others
+
+    def helps(self) -> tuple[str, ...]:
+        return _write(self.choices)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongLength(Problem):
+    """A list has more or fewer items than its field takes."""
+
+    slug: ClassVar[str] = "wrong-length"
+    title: ClassVar[str] = "`{field}` takes {expected:,} values, and this list has {found:,}"
+    label: ClassVar[str] = "{doc}"
+
+    field: str
+    expected: int
+    found: int
+    doc: str
+    choices: tuple[str, ...] = ()
+
+    def helps(self) -> tuple[str, ...]:
+        return _write(self.choices)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,10 +327,10 @@ class NotBuilt(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class Duplicate(Problem):
-    """One body says the same thing twice.
+    """One body says the same thing twice, or one list names the same thing twice.
 
     A refinement in another body may set a field again; within one body the second would silently
-    win, so it is an error.
+    win, so it is an error. The same holds for a path that `--set` gives twice.
     """
 
     slug: ClassVar[str] = "duplicate"
@@ -303,9 +340,13 @@ class Duplicate(Problem):
     what: str
     verb: str
     first: Span
+    instead: str
 
     def secondary(self) -> tuple[Label, ...]:
         return (Label(self.first, "first here"),)
+
+    def helps(self) -> tuple[str, ...]:
+        return (self.instead,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -349,6 +390,24 @@ class ValueCycle(Problem):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FileMissing(Problem):
+    """The file to read, as the command names it, is not there, or cannot be read.
+
+    Paths are relative to the current directory; `std/...` names a file of the compiler's own.
+    """
+
+    slug: ClassVar[str] = "file-missing"
+    title: ClassVar[str] = "cannot read `{file}`: {reason}"
+
+    file: str
+    reason: str
+    suggestion: str | None = None
+
+    def helps(self) -> tuple[str, ...]:
+        return () if self.suggestion is None else (f"did you mean `{self.suggestion}`?",)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImportMissing(Unknown):
     """An imported file is not there, or cannot be read.
 
@@ -386,6 +445,9 @@ class ImportCycle(Problem):
     label: ClassVar[str] = "{chain}"
 
     chain: str
+
+    def helps(self) -> tuple[str, ...]:
+        return ("remove this import; what several files need, a file that imports none can hold",)
 
 
 @dataclass(frozen=True, kw_only=True)

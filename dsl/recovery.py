@@ -75,7 +75,8 @@ class Recovery:
         if self.depth > MAXIMUM_NESTING:
             span = self.span(lines[0].words[0])
             limit = f"{MAXIMUM_NESTING} inside each other"
-            self.report(Limit(span=span, what="lines are indented too deep", limit=limit))
+            what, instead = "lines are indented too deep", "indent this line less"
+            self.report(Limit(span=span, what=what, limit=limit, instead=instead))
         return [self.gap(lines)]
 
     def unit(self, lines: Sequence[Line], stuck: int | None) -> list[Clause]:
@@ -223,6 +224,7 @@ class Recovery:
                     span=span,
                     what="this is nested too deep",
                     limit="32 operations inside each other",
+                    instead="name an inner part by a `let`",
                 )
             )
         elif token.kind == JUNK:

@@ -18,6 +18,7 @@ from dsl.problems import (
     Duplicate,
     ExtendsCycle,
     ExtendsKind,
+    FileMissing,
     ImportCycle,
     ImportMissing,
     ImportOutside,
@@ -113,29 +114,14 @@ class _Loader:
 
     def read(self, path: str, by: Import | None) -> Source | None:
         found = self.lookup(path)
-        span = None if by is None else by.file.span
         match found:
             case Missing(neighbours):
-                name = posixpath.basename(path)
                 candidates = {posixpath.basename(near): near for near in neighbours}
-                near = closest(name, candidates)
-                suggestion = None
-                if near is not None and by is not None:
-                    suggestion = posixpath.join(posixpath.dirname(by.file.value), near)
-                    suggestion = f'"{suggestion.removesuffix(SUFFIX)}"'
-                wanted = path if by is None else f'"{by.file.value}"'
-                self.problems.append(
-                    ImportMissing(
-                        span=span,
-                        name=wanted,
-                        file=path,
-                        reason="no such file",
-                        suggestion=suggestion,
-                    )
-                )
+                near = closest(posixpath.basename(path), candidates)
+                self.problems.append(_missing(path, "no such file", by, near))
                 return None
             case Unreadable(reason):
-                self.problems.append(ImportMissing(span=span, name=path, file=path, reason=reason))
+                self.problems.append(_missing(path, reason, by))
                 return None
             case _:
                 source, problem = decode(path, found)
@@ -155,11 +141,19 @@ class _Loader:
             names = " -> ".join([*chain[chain.index(path) :], path])
             self.problems.append(ImportCycle(span=span, chain=names))
         elif len(chain) >= MAXIMUM_DEPTH:
-            limit = f"{MAXIMUM_DEPTH} files deep"
-            self.problems.append(Limit(span=span, what="imports are too deep", limit=limit))
+            limit, instead = (
+                f"{MAXIMUM_DEPTH} files deep",
+                "import the file that is needed directly",
+            )
+            self.problems.append(
+                Limit(span=span, what="imports are too deep", limit=limit, instead=instead)
+            )
         elif path not in self.modules and len(self.modules) >= MAXIMUM_FILES:
             limit = f"{MAXIMUM_FILES} files"
-            self.problems.append(Limit(span=span, what="too many imports", limit=limit))
+            instead = "gather definitions in fewer files"
+            self.problems.append(
+                Limit(span=span, what="too many imports", limit=limit, instead=instead)
+            )
         else:
             return self.load(path, clause, chain)
         return None
@@ -185,6 +179,19 @@ class _Loader:
         return path.startswith(self.root.rstrip("/") + "/")
 
 
+def _missing(path: str, reason: str, by: Import | None, near: str | None = None) -> Problem:
+    """What to say of a file that the line `by`, or nobody but the caller, wants; `near` is the
+    name of a file beside it."""
+    if by is None:
+        suggestion = near and posixpath.join(posixpath.dirname(path), near)
+        return FileMissing(span=None, file=path, reason=reason, suggestion=suggestion)
+    if near is not None:
+        near = posixpath.join(posixpath.dirname(by.file.value), near)
+        near = f'"{near.removesuffix(SUFFIX)}"'
+    wanted, span = f'"{by.file.value}"', by.file.span
+    return ImportMissing(span=span, name=wanted, file=path, reason=reason, suggestion=near)
+
+
 def duplicates(clauses: Sequence[Clause]) -> list[Problem]:
     """Names defined, and fields set, twice in one body, in all bodies inside."""
     problems: list[Problem] = []
@@ -207,9 +214,7 @@ def duplicates(clauses: Sequence[Clause]) -> list[Problem]:
             case Goal(_, _, span):
                 first = seen.setdefault(OBJECTIVE, clause)
                 if first is not clause:
-                    problems.append(
-                        Duplicate(span=span, what=OBJECTIVE, verb="given", first=first.span)
-                    )
+                    problems.append(_duplicate(OBJECTIVE, "given", span, first.span))
                 continue
             case Refine(_, _, body, _):
                 problems += duplicates(body)
@@ -219,10 +224,13 @@ def duplicates(clauses: Sequence[Clause]) -> list[Problem]:
         problems += duplicates(body)
         first = seen.setdefault(key, clause)
         if first is not clause:
-            problems.append(
-                Duplicate(span=name.span, what=f"`{key}`", verb=verb, first=_named_span(first))
-            )
+            problems.append(_duplicate(f"`{key}`", verb, name.span, _named_span(first)))
     return problems
+
+
+def _duplicate(what: str, verb: str, span: Span, first: Span) -> Problem:
+    instead = "give one of them another name" if verb == "defined" else "keep one of the two"
+    return Duplicate(span=span, what=what, verb=verb, first=first, instead=instead)
 
 
 def _named_span(clause: Clause) -> Span:
@@ -297,8 +305,9 @@ def lineage(
             report(_extends_cycle([known for known, _ in found], definition))
             return None
         if len(found) >= MAXIMUM_DEPTH:
-            limit = f"{MAXIMUM_DEPTH} blocks deep"
-            report(Limit(span=parent.span, what="`extends` is too deep", limit=limit))
+            limit, instead = f"{MAXIMUM_DEPTH} blocks deep", "extend an earlier block directly"
+            what = "`extends` is too deep"
+            report(Limit(span=parent.span, what=what, limit=limit, instead=instead))
             return None
         found.append((definition, home))
     return tuple(reversed(found))

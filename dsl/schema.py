@@ -95,9 +95,23 @@ class Row:
     words: tuple[str, ...] = ()
     derived: str | None = None
     minimum: float | None = None
+    above: float | None = None
+    below: float | None = None
+    length: int | None = None
+    distinct: bool = False
     positional: bool = False
     pending: bool = False
     form: Form | None = None
+
+    def bound(self, number: float) -> str | None:
+        """What the number must be and is not: `at least 1`."""
+        if self.minimum is not None and number < self.minimum:
+            return f"at least {self.minimum:,g}"
+        if self.above is not None and number <= self.above:
+            return f"above {self.above:,g}"
+        if self.below is not None and number >= self.below:
+            return f"below {self.below:,g}"
+        return None
 
 
 @overload
@@ -109,6 +123,10 @@ def row(
     words: tuple[str, ...] = ...,
     derived: str | None = ...,
     minimum: float | None = ...,
+    above: float | None = ...,
+    below: float | None = ...,
+    length: int | None = ...,
+    distinct: bool = ...,
     positional: bool = ...,
     pending: bool = ...,
     form: Form | None = ...,
@@ -123,6 +141,10 @@ def row(
     words: tuple[str, ...] = ...,
     derived: str | None = ...,
     minimum: float | None = ...,
+    above: float | None = ...,
+    below: float | None = ...,
+    length: int | None = ...,
+    distinct: bool = ...,
     positional: bool = ...,
     pending: bool = ...,
     form: Form | None = ...,
@@ -136,6 +158,10 @@ def row(
     words: tuple[str, ...] = (),
     derived: str | None = None,
     minimum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    length: int | None = None,
+    distinct: bool = False,
     positional: bool = False,
     pending: bool = False,
     form: Form | None = None,
@@ -148,14 +174,31 @@ def row(
     derived     an expression of the language, evaluated late in the block's scope (own fields,
                 then the enclosing blocks'), when the field is left out; where it is written,
                 the written value wins
-    minimum     smallest legal number
+    minimum     smallest legal number; of a list, of each in it
+    above       every legal number is greater
+    below       every legal number is smaller
+    length      how many items the list must have
+    distinct    a list names each at most once
     positional  may be written without its name: `sliding(4Ki)`
     pending     known to the language, not yet built: any value but the default is an error
     form        what a text must look like, where not every text will do
     """
-    made = Row(doc, effect, dimension, words, derived, minimum, positional, pending, form)
-    metadata = {"row": made}
-    return dataclasses.field(default=default, metadata=metadata, kw_only=True)
+    made = Row(
+        doc=doc,
+        effect=effect,
+        dimension=dimension,
+        words=words,
+        derived=derived,
+        minimum=minimum,
+        above=above,
+        below=below,
+        length=length,
+        distinct=distinct,
+        positional=positional,
+        pending=pending,
+        form=form,
+    )
+    return dataclasses.field(default=default, metadata={"row": made}, kw_only=True)
 
 
 ENTRY_NAME: Final = "entry_name"

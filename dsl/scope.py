@@ -49,7 +49,8 @@ class Trail:
         """One value looked up inside the expression of another."""
         if self.depth == MAXIMUM_CHAIN:
             what, limit = "values depend on each other too deep", f"{MAXIMUM_CHAIN} in a row"
-            raise EvaluationFailed(Limit(span=path.span, what=what, limit=limit))
+            instead = f"write a value in place of `{path.text}`"
+            raise EvaluationFailed(Limit(span=path.span, what=what, limit=limit, instead=instead))
         self.depth += 1
         try:
             yield
@@ -63,7 +64,8 @@ class Trail:
             raise EvaluationFailed(_let_cycle(self.lets, let))
         if len(self.lets) == MAXIMUM_LETS:
             what, limit = "`let`s name each other too deep", f"{MAXIMUM_LETS} in a row"
-            raise EvaluationFailed(Limit(span=let.name.span, what=what, limit=limit))
+            span, instead = let.name.span, f"give `{let.name.text}` a value that names no `let`"
+            raise EvaluationFailed(Limit(span=span, what=what, limit=limit, instead=instead))
         self.lets.append(let)
         try:
             yield

@@ -160,10 +160,14 @@ class Limit(Problem):
 
     what: str
     limit: str
+    instead: str
     also: tuple[Label, ...] = ()
 
     def secondary(self) -> tuple[Label, ...]:
         return self.also
+
+    def helps(self) -> tuple[str, ...]:
+        return (self.instead,)
 
 
 @dataclass(frozen=True, kw_only=True)

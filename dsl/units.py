@@ -190,10 +190,13 @@ def literal(number: Number) -> Quantity | Problem:
     part = (match["part"] or "").replace("_", "")
     exponent = match["exponent"] or "0"
     if len(whole) + len(part) > MAXIMUM_DIGITS:
-        return Limit(span=span, what="the number is too long", limit=f"{MAXIMUM_DIGITS} digits")
+        limit, instead = f"{MAXIMUM_DIGITS} digits", "write fewer digits and an exponent: `1.5e20`"
+        return Limit(span=span, what="the number is too long", limit=limit, instead=instead)
     if len(exponent) > 4 or abs(int(exponent)) > MAXIMUM_EXPONENT:
         limit = f"an exponent of {MAXIMUM_EXPONENT}"
-        return Limit(span=span, what="the number is too large or too small", limit=limit)
+        instead = f"write an exponent from -{MAXIMUM_EXPONENT} to {MAXIMUM_EXPONENT}"
+        what = "the number is too large or too small"
+        return Limit(span=span, what=what, limit=limit, instead=instead)
     unit = SPELLED.get(match["unit"])
     if unit is None:
         return _wrong_unit(number, match["unit"])
@@ -201,7 +204,8 @@ def literal(number: Number) -> Quantity | Problem:
     numerator = int(whole + part) * 10 ** max(power, 0) * unit.numerator
     denominator = 10 ** max(-power, 0) * unit.denominator
     if numerator > MAXIMUM_NUMBER * denominator:
-        return Limit(span=span, what="the number is too large", limit="1e60")
+        instead = "write a smaller number, or one with a smaller suffix"
+        return Limit(span=span, what="the number is too large", limit="1e60", instead=instead)
     value = divide(numerator, denominator)
     return Quantity(value, unit.dimensions, None if number.word is None else number.word.text)
 

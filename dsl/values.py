@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from dsl.convert import Given, coerce, expected, warnings, wrong_type
 from dsl.diagnostics import Label, Problem
 from dsl.evaluate import Atom, EvaluationFailed, show_atom
-from dsl.problems import NotAuto, NotBuilt, UnknownComponent, WrongArguments, WrongType, WrongWord
+from dsl.problems import (
+    Duplicate,
+    NotAuto,
+    NotBuilt,
+    UnknownComponent,
+    WrongArguments,
+    WrongLength,
+    WrongType,
+    WrongWord,
+)
 from dsl.resolve import Definition, Module, find, lineage
 from dsl.schema import AUTO, Field, Shape, entry_name, fields_of
 from dsl.scope import BROKEN, atom, holder, look
@@ -81,7 +90,7 @@ def convert(value: Value, at: At) -> object:
                 return at.wrong_type(value, "a list")
             inner = replace(at, shape=at.shape.items, refinements=())
             made = [convert(item, inner) for item in items]
-            return BROKEN if any(item is BROKEN for item in made) else tuple(made)
+            return _listed(tuple(made), value, at)
         case Path() | Component():
             return _named(value, at)
         case Number(text, None, span) if text in ALIASES:
@@ -90,6 +99,41 @@ def convert(value: Value, at: At) -> object:
             if at.refinements:
                 return at.wrong_type(value, "a value without fields")
             return evaluate(value, at.frame, at.row, at.shape, at.module)
+
+
+def _listed(made: tuple[object, ...], value: ListValue, at: At) -> object:
+    """A list against what its row says of lists."""
+    row = at.row.row
+    if any(item is BROKEN for item in made):
+        return BROKEN
+    if row.distinct:
+        for place, item in enumerate(made):
+            first = made.index(item)
+            if first < place:
+                kept = ", ".join(dict.fromkeys(expression_text(one) for one in value.items))
+                span, what = value.items[place].span, f"`{expression_text(value.items[place])}`"
+                instead = f"write `{at.row.name} = [{kept}]`"
+                before = value.items[first].span
+                return at.report(
+                    Duplicate(span=span, what=what, verb="named", first=before, instead=instead)
+                )
+    if row.length not in (None, len(made)):
+        default = ", ".join(map(str, _items(at.row.default)))
+        return at.report(
+            WrongLength(
+                span=value.span,
+                field=at.row.name,
+                expected=row.length,
+                found=len(made),
+                doc=row.doc,
+                choices=(f"{at.row.name} = [{default}]",) if default else (),
+            )
+        )
+    return made
+
+
+def _items(value: object) -> tuple[object, ...]:
+    return cast(tuple[object, ...], value) if isinstance(value, tuple) else ()
 
 
 def _nothing(value: Nothing, at: At) -> object:
@@ -111,6 +155,10 @@ def _named(value: Path | Component, at: At) -> object:
         listed = str in at.shape.scalars and at.shape is not at.row.shape
         if single in at.shape.words or listed:
             return single
+        inner = at.shape.items
+        word = closest(single, at.shape.words)
+        if inner and not word and (single in inner.words or str in inner.scalars):
+            return at.wrong_type(value, "one name")
     own: tuple[Written, ...] = ()
     if isinstance(value, Component):
         own = tuple(Written(clause, at.module, at.assigned.kind) for clause in value.body)

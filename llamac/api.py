@@ -67,9 +67,14 @@ class Planned:
 
 @dataclass(frozen=True)
 class NoSuchPlan:
-    """The file has no plan of that name, or several and none was named."""
+    """The file has no plan of that name, or none at all, or several and none was named.
 
+    `exists` says whether it has any: then another name would do.
+    """
+
+    loaded: Loaded
     diagnostic: Diagnostic
+    exists: bool
 
 
 def load(path: str | Path, overrides: Overrides = ()) -> Loaded:
@@ -99,9 +104,9 @@ def plan_one(
     loaded = load(path, overrides)
     if loaded.spec is None:
         return Planned(loaded, {})
-    chosen = choose_plan(loaded.spec, name)
+    chosen = choose_plan(loaded.spec, loaded.path, name)
     if isinstance(chosen, Diagnostic):
-        return NoSuchPlan(chosen)
+        return NoSuchPlan(loaded, chosen, exists=bool(loaded.spec.all(PlanSpec)))
     return Planned(loaded, {chosen: compile_named(loaded.spec, chosen)})
 
 
@@ -120,11 +125,12 @@ def fix(planned: Planned, *, unsafe: bool = False) -> tuple[str, ...]:
 
 
 def places(compiled: Compiled, target: Path) -> tuple[tuple[Path, Compiled], ...]:
-    """Where each program of a plan goes: into `target`, or a folder of it for each phase."""
+    """Where each program of a plan goes: into `target`, or a folder of it for each, named after
+    its first and last phase."""
     parts = programs(compiled)
     if len(parts) == 1:
         return ((target, parts[0]),)
-    return tuple((target / part.plan.phases[0].name, part) for part in parts)
+    return tuple((target / part.plan.part_name, part) for part in parts)
 
 
 def write(

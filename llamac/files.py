@@ -23,16 +23,21 @@ def lookup_in(root: Path, named: str) -> Lookup:
     root   the folder that no import leaves, links included
     named  the file that the user named, which may lie anywhere
     """
-    boundary = root.resolve()
+    boundary = _real(root)
 
     def lookup(path: str) -> bytes | str | Missing | Unreadable:
         if path.startswith(LIBRARY):
             return _read_library(path)
-        if path != named and not Path(path).resolve().is_relative_to(boundary):
+        if path != named and not _real(Path(path)).is_relative_to(boundary):
             return Unreadable(f"it leads out of {root}")
         return read(Path(path))
 
     return lookup
+
+
+def _real(path: Path) -> Path:
+    """Without links, as far as they lead anywhere. (`Path.resolve` raises where they circle.)"""
+    return Path(os.path.realpath(path))
 
 
 def project_root(path: Path) -> Path:
@@ -89,7 +94,7 @@ def library_paths() -> tuple[str, ...]:
 
 def replace_file(path: Path, text: str) -> None:
     """Give a spec another text, wholly or not at all, and keep its mode. Links are followed."""
-    target = path.resolve()
+    target = _real(path)
     with tempfile.NamedTemporaryFile("wb", dir=target.parent, delete=False) as file:
         staged = Path(file.name)
         try:

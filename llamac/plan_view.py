@@ -75,6 +75,9 @@ def as_text(compiled: Compiled) -> str:
         f"{figures['flops_per_token'].value:,.4g} FLOP a token, "
         f"{figures['tokens'].value:,.0f} tokens in all",
     ]
+    if len(plan.phases) > 1:
+        parts = (", ".join(phase.name for phase in part.phases) for part in plan.parts)
+        lines.append(f"  a program for phases {'; one for '.join(parts)}")
     for index, phase in enumerate(plan.phases):
         lines += ["", *_phase_lines(phase), "", *_memory_lines(compiled, index)]
     return "\n".join(lines) + "\n"

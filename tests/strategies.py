@@ -6,13 +6,14 @@ tp, replicate x shard, several kinds of layer, tied or not), with sizes of a few
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from dataclasses import dataclass
+from functools import cache
 
 from hypothesis import strategies as st
 
+from compiler.plan import Recompute
 from compiler.schema import ClusterSpec, CpuNode, ModelSpec, PlanSpec, TrainSpec
 from compiler.schema.model import (
     EmbeddingSpec,
@@ -34,11 +35,13 @@ from compiler.schema.model import (
     SlidingMask,
     Swiglu,
 )
-from compiler.schema.plan import Axis, Gpipe, Interleaved, OneFOneB, Schedule
+from compiler.schema.plan import Axis, ByStage, Gpipe, Interleaved, OneFOneB, Schedule
 from compiler.schema.train import AdamW, Constant, Cosine, LrSchedule, Wsd
 from dsl.schema import AUTO, Auto, Count, Pattern
 
-LARGEST_WORLD = 24
+LARGEST_WORLD = 64
+USUAL_WORLD = 24
+"""Ranks up to which a mesh is drawn where nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ class Ranks:
     @property
     def atoms(self) -> int:
         """How many atoms have more than one rank."""
-        return sum(n > 1 for n in dataclasses.astuple(self))
+        sizes = (self.replicate, self.shard, self.kv, self.copies, self.cp, self.pp)
+        return sum(n > 1 for n in sizes)
 
 
 EVERY_RANKS = tuple(
@@ -77,9 +81,10 @@ EVERY_RANKS = tuple(
 )
 
 
-def ranks(at_least: int = 0) -> st.SearchStrategy[Ranks]:
-    """Atom sizes up to 16 ranks, with at least so many atoms of more than one rank."""
-    return st.sampled_from([sizes for sizes in EVERY_RANKS if sizes.atoms >= at_least])
+@cache
+def ranks(at_most: int = USUAL_WORLD) -> st.SearchStrategy[Ranks]:
+    """Atom sizes up to so many ranks; most have three atoms or more."""
+    return st.sampled_from([sizes for sizes in EVERY_RANKS if sizes.world <= at_most])
 
 
 def rms_norms() -> st.SearchStrategy[RmsNorm]:
@@ -209,10 +214,10 @@ def plan_specs(
     meshes: st.SearchStrategy[Ranks] | None = None,
     vocab: int = 2,
 ) -> PlanSpec:
-    """A whole valid plan of up to 16 ranks, one to three microbatches."""
+    """A whole valid plan, by itself of up to `USUAL_WORLD` ranks."""
     mesh = draw(ranks() if meshes is None else meshes)
-    pieces = 2 * mesh.cp if mesh.cp > 1 else 1
-    seq_len = mesh.tp * pieces * draw(st.integers(1 if mesh.tp * pieces > 1 else 2, 3))
+    equal_parts = mesh.tp * (2 * mesh.cp if mesh.cp > 1 else 1)
+    seq_len = equal_parts * draw(st.integers(1 if equal_parts > 1 else 2, 3))
     schedule = draw(pipelines()) if mesh.pp > 1 else OneFOneB()
     microbatch = draw(st.integers(1, 2))
     fewest_microbatches = mesh.pp if isinstance(schedule, OneFOneB) else 2
@@ -222,9 +227,9 @@ def plan_specs(
     replicated = mesh.shard == 1 and draw(st.booleans())
     whole = "zero2" if mesh.pp > 1 else "zero3"
     chunks = schedule.chunks if isinstance(schedule, Interleaved) else 1
-    fewest = max(1, mesh.pp * chunks - 2)
+    model = draw(model_specs(mesh, vocab, fewest=max(1, mesh.pp * chunks - 2)))
     return PlanSpec(
-        model=draw(model_specs(mesh, vocab, fewest)),
+        model=model,
         cluster=ClusterSpec(node=CpuNode(devices=mesh.world)),
         train=draw(train_specs(seq_len, mesh.dp * microbatch * microbatches)),
         dp=mesh.dp,
@@ -233,10 +238,11 @@ def plan_specs(
         cp=mesh.cp,
         pp=mesh.pp,
         order=draw(orders(mesh, replicated)),
+        stages=draw(stages(model.layers, mesh.pp * chunks)) if mesh.pp > 1 else AUTO,
         schedule=schedule,
         microbatch=microbatch,
-        recompute=draw(st.sampled_from(["none", "full"])),
-        sharding="none" if replicated else draw(st.sampled_from([whole, "zero2"])),
+        recompute=draw(recomputations(mesh.pp)),
+        sharding="none" if replicated else draw(st.sampled_from([whole, "zero1", "zero2"])),
     )
 
 
@@ -249,5 +255,24 @@ def orders(mesh: Ranks, replicated: bool) -> st.SearchStrategy[tuple[Axis, ...] 
     return st.sampled_from([AUTO, *legal])
 
 
+def recomputations(pp: int) -> st.SearchStrategy[Recompute | ByStage]:
+    """The same on every pipeline rank, or on each its own."""
+    same: list[Recompute] = ["none", "full", ("attention",), ("linear", "add")]
+    if pp == 1:
+        return st.sampled_from(same)
+    lists = st.lists(st.sampled_from(same), min_size=pp, max_size=pp)
+    return st.sampled_from(same) | lists.map(lambda ways: ByStage(stages=tuple(ways)))
+
+
 def pipelines() -> st.SearchStrategy[Schedule]:
     return st.sampled_from([Gpipe(), OneFOneB(), Interleaved(chunks=2)])
+
+
+@st.composite
+def stages(draw: st.DrawFn, layers: int, virtual: int) -> tuple[int, ...] | Auto:
+    """Balanced, or so many layers on each virtual stage, on some none."""
+    if draw(st.booleans()):
+        return AUTO
+    inner = virtual - 1
+    borders = sorted(draw(st.lists(st.integers(0, layers), min_size=inner, max_size=inner)))
+    return tuple(end - start for start, end in itertools.pairwise([0, *borders, layers]))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache, partial
 
 from torch import Tensor
 
 from backends.interpreter.groups import groups_over
 from compiler.mesh import Mesh
-from compiler.placement import Invariant, Placement, Replicate
-from compiler.rank_program import LocalValue, local_size
+from compiler.placement import Invariant, Layout, Placement, Replicate
+from compiler.rank_program import LocalValue
 
 NOISE = 1e-12
 """Largest difference, against the largest element, of what is said to be the same: two ranks may
@@ -26,23 +27,42 @@ def check(mesh: Mesh, sizes: Mapping[str, int], value: LocalValue, tensor: Tenso
 
     tensor [ranks, ...]; sizes are full sizes by dimension.
     """
-    expected = tuple(local_size(sizes[dim], value.layout.cuts(dim), mesh) for dim in value.dims)
+    declared = _declared(mesh, value.layout, value.dims)
+    expected = tuple(sizes[dim] // n for dim, n in zip(value.dims, declared.parts, strict=True))
     if tuple(tensor.shape[1:]) != expected:
         raise PlacementError(
             f"{value.name} ({value.layout}) has local shape {tuple(tensor.shape[1:])}, "
             f"declared {expected}"
         )
-    _same(mesh, _atoms(mesh, value, Replicate, Invariant), value.name, tensor)
-    invariant = _atoms(mesh, value, Invariant)
-    if invariant and tensor.requires_grad:
-        hook = partial(_same, mesh, invariant, f"gradient of {value.name}")
+    _same(mesh, declared.equal, value.name, tensor)
+    if declared.invariant and tensor.requires_grad:
+        hook = partial(_same, mesh, declared.invariant, f"gradient of {value.name}")
         tensor.register_hook(hook)  # pyright: ignore[reportUnknownMemberType]  untyped in torch
 
 
-def _atoms(mesh: Mesh, value: LocalValue, *kinds: type[Placement]) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class _Declared:
+    """What a layout says: into how many parts each dimension is cut, over which atoms values are
+    equal, and over which of them gradients are too."""
+
+    parts: tuple[int, ...]
+    equal: tuple[str, ...]
+    invariant: tuple[str, ...]
+
+
+@lru_cache(maxsize=1024)  # of a block's values, asked again in each layer and microbatch
+def _declared(mesh: Mesh, layout: Layout, dims: tuple[str, ...]) -> _Declared:
+    return _Declared(
+        parts=tuple(mesh.size(layout.cuts(dim)) for dim in dims),
+        equal=_atoms(mesh, layout, Replicate, Invariant),
+        invariant=_atoms(mesh, layout, Invariant),
+    )
+
+
+def _atoms(mesh: Mesh, layout: Layout, *kinds: type[Placement]) -> tuple[str, ...]:
     """Stages do not share tensors, so nothing is said of pp."""
     shared = (atom for axis, atoms in mesh.axes if axis != "pp" for atom in atoms)
-    return tuple(atom for atom in shared if isinstance(value.layout.on(atom), kinds))
+    return tuple(atom for atom in shared if isinstance(layout.on(atom), kinds))
 
 
 def _same(mesh: Mesh, atoms: tuple[str, ...], name: str, tensor: Tensor) -> None:
@@ -51,5 +71,5 @@ def _same(mesh: Mesh, atoms: tuple[str, ...], name: str, tensor: Tensor) -> None
         return
     held = tensor.detach()[groups_over(mesh, atoms).members]
     difference = (held - held[:, :1]).abs().max()
-    if difference > NOISE * held.abs().max():
+    if difference and difference > NOISE * held.abs().max():
         raise PlacementError(f"{name} differs by {float(difference):.3g} over {', '.join(atoms)}")

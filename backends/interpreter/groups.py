@@ -32,13 +32,15 @@ class Groups:
 
 @lru_cache(maxsize=256)
 def groups_over(mesh: Mesh, atoms: tuple[str, ...]) -> Groups:
-    listed = mesh.groups(atoms)
-    position = [mesh.index(rank, atoms) for rank in range(mesh.world)]
-    members = torch.tensor([sorted(ranks, key=position.__getitem__) for ranks in listed])
-    group = torch.empty(mesh.world, dtype=torch.long)
-    for index, ranks in enumerate(listed):
-        group[ranks] = index
-    return Groups(members, group, torch.tensor(position))
+    names = [atom.name for atom in mesh.atoms]
+    others = [name for name in names if name not in atoms]
+    grid = torch.arange(mesh.world).reshape([atom.size for atom in mesh.atoms])
+    members = grid.permute([names.index(name) for name in (*others, *atoms)])
+    members = members.reshape(-1, mesh.size(atoms))
+    group, position = torch.empty(2, mesh.world, dtype=torch.long)
+    group[members] = torch.arange(len(members)).unsqueeze(1)
+    position[members] = torch.arange(members.shape[1])
+    return Groups(members, group, position)
 
 
 def sum_over(mesh: Mesh, atoms: tuple[str, ...], x: Tensor) -> Tensor:

@@ -6,6 +6,6 @@ number and dtype stands in config.py. Imports are computed from the names a text
 operator see `operators/__init__.py`, a constant `config.py`, a torch version `versions.py`.
 """
 
-from backends.pytorch.emit import Program, emit
+from backends.pytorch.emit import MODULES, Program, emit
 
-__all__ = ["Program", "emit"]
+__all__ = ["MODULES", "Program", "emit"]

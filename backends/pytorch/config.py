@@ -13,11 +13,13 @@ from itertools import groupby
 
 from backends.launch.choice import has_preflight
 from backends.pytorch.features import Features
+from backends.pytorch.meaning import meaning_rows
 from backends.pytorch.names import Value
-from compiler.estimates import Estimate
+from compiler.estimates import Estimate, flops_per_token
+from compiler.meaning import Value as MeaningValue
 from compiler.pipeline import Compiled
-from compiler.plan import PhasePlan, Plan
-from compiler.rank_program import Fsdp, RankProgram
+from compiler.plan import PhasePlan, Plan, recompute_text
+from compiler.rank_program import RankProgram
 from compiler.schema.cluster import CpuNode, GpuNode
 from compiler.schema.train import Constant, Cosine, TextData, TokenData, TrainSpec, Wsd
 from dsl.spec import OriginKind, Origins
@@ -60,32 +62,40 @@ class Row:
 
 def config_text(
     compiled: Compiled,
-    phase: PhasePlan,
     program: RankProgram,
     model: Mapping[str, Value],
     features: Features,
     origins: Origins,
 ) -> str:
-    """All sections, in the order a reader asks for them."""
+    """All sections, in the order a reader asks for them. Of several phases, what they differ in
+    stands in one table, and the rest is that of each."""
+    phase = compiled.plan.main
     train = phase.spec.train
     sections = (
         ("The model", _model(model, compiled)),
         ("The mesh: how many ranks each axis has", _mesh(program, features)),
-        ("The batch", _batch(phase)),
+        ("The batch", _batch(compiled, features)),
         ("How it learns", _learning(phase, compiled.plan, features)),
         ("Precision", _precision(train)),
         ("Data", _data(train)),
         ("How it runs", _running(compiled, phase, program)),
         ("The machines, as launch/preflight.py expects them", _machines(compiled)),
     )
+    listed = [(title, list(rows)) for title, rows in sections]
     lines = ['"""Every number and dtype of this program, each with where it comes from."""']
-    for title, found in sections:
-        if not (rows := tuple(found)):
+    for title, rows in listed:
+        if not rows:
             continue
         lines += ["", f"# {title}."]
         for row in rows:
             lines += _assignment(row, _comment(row, compiled.plan.name, phase, origins))
-    return "\n".join([*lines, ""])
+    constants = [(row.name, row.path) for _, rows in listed for row in rows if row.path]
+    lines += ["", "# What a run learns. A checkpoint in which one of these differs is refused."]
+    lines.append("MEANING: dict[str, object] = {")
+    for path, value, held in meaning_rows(compiled.plan.spec, constants, features.phased):
+        shown = value if held else literal(value)
+        lines.append(f'    "{path}": {shown},')
+    return "\n".join([*lines, "}", ""])
 
 
 def _model(model: Mapping[str, Value], compiled: Compiled) -> Iterator[Row]:
@@ -103,16 +113,16 @@ def _model(model: Mapping[str, Value], compiled: Compiled) -> Iterator[Row]:
 def _mesh(program: RankProgram, features: Features) -> Iterator[Row]:
     mesh = program.mesh
     sizes = {atom.name: atom.size for atom in mesh.atoms}
-    fsdp = next(node for node in program.delegated if isinstance(node, Fsdp))
     if not features.plain:
         yield Row("DP", mesh.axis_size("dp"), "dp")
     if features.pp:
         yield Row("PP", mesh.axis_size("pp"), "pp")
     if features.cp:
         yield Row("CP", mesh.axis_size("cp"), "cp")
-    if fsdp.replicate:
-        yield Row("REPLICATE", mesh.size(fsdp.replicate), note="copies of the state")
-    yield Row("FSDP", mesh.size(fsdp.shard), "fsdp")
+    if features.replicate:
+        yield Row("REPLICATE", mesh.size(program.replica_atoms), note="copies of the state")
+    shared = "ranks that share the optimizer's state" if features.zero1 else ""
+    yield Row("FSDP", mesh.size(program.copy_atoms), "fsdp", shared)
     if mesh.axis("tp"):
         yield Row("TP", mesh.axis_size("tp"), "tp")
     if {"kv", "kv_copy"} <= sizes.keys():
@@ -120,29 +130,57 @@ def _mesh(program: RankProgram, features: Features) -> Iterator[Row]:
         yield Row("KV_COPY", sizes["kv_copy"], note="tp ranks with the same ones")
 
 
-def _batch(phase: PhasePlan) -> Iterator[Row]:
-    yield Row("SEQ_LEN", phase.seq_len, "train.seq_len", "tokens")
+def _batch(compiled: Compiled, features: Features) -> Iterator[Row]:
+    phases = compiled.plan.phases
+    phase = phases[0]
+    if not features.ramped:
+        yield Row("SEQ_LEN", phase.seq_len, "train.seq_len", "tokens")
     if phase.mesh.axis("pp"):
         runs = tuple((len(list(run)), layers) for layers, run in groupby(phase.stages))
         yield Row("STAGE_RUNS", runs, "stages", "(stages, layers of each), first to last")
-    yield Row("GLOBAL_BATCH", phase.global_batch, "train.global_batch", "sequences of a step")
-    yield Row("MICROBATCH", phase.microbatch, "microbatch", "sequences of a forward")
-    yield Row("MICROBATCHES", phase.microbatches, "microbatches", "forwards of a rank's step")
-    chunk = phase.seq_len // phase.mesh.axis_size("cp") // phase.loss_chunks
-    yield Row("LOSS_CHUNK", chunk, note=f"loss_chunks = {phase.loss_chunks}")
+    if len(phase.policies) > 1:
+        ways = tuple(recompute_text(policy) for policy in phase.recompute)
+        yield Row("RECOMPUTE", ways, "recompute", "of the stages of each rank of pp")
+    if features.ramped:
+        yield Row("PHASES", tuple(_phase_row(compiled, each) for each in phases), note=PHASE_ROWS)
+    else:
+        yield Row("GLOBAL_BATCH", phase.global_batch, "train.global_batch", "sequences of a step")
+        yield Row("MICROBATCH", phase.microbatch, "microbatch", "sequences of a forward")
+        yield Row("MICROBATCHES", phase.microbatches, "microbatches", "forwards of a rank's step")
+    chunks = ", ".join(dict.fromkeys(str(each.loss_chunks) for each in phases))
+    chunk = max(each.loss_chunk for each in phases)
+    yield Row("LOSS_CHUNK", chunk, note=f"loss_chunks = {chunks}")
+    if features.phased:
+        note = "tokens that the order of the data keeps together: every seq_len divides it"
+        yield Row("BLOCK", compiled.plan.data_block, note=note)
+
+
+PHASE_ROWS = (
+    "name, tokens of the run at its end, tokens of a sequence, sequences of a step,\n"
+    "# sequences of a forward, forwards of a rank's step, FLOPs of a token"
+)
+
+
+def _phase_row(compiled: Compiled, phase: PhasePlan) -> tuple[Value, ...]:
+    return (
+        phase.name,
+        phase.end_token,
+        phase.seq_len,
+        phase.global_batch,
+        phase.microbatch,
+        phase.microbatches,
+        flops_per_token(compiled.graph, phase.seq_len).value,
+    )
 
 
 def _learning(phase: PhasePlan, plan: Plan, features: Features) -> Iterator[Row]:
     train = phase.spec.train
     optimizer = train.optimizer
     if features.phased:
-        before = phase.before
-        yield Row("PHASE", phase.name, note="the part of the run that this program is")
-        yield Row("FIRST_STEP", before.steps, note="steps of the phases before it")
-        yield Row("FIRST_SEQUENCE", before.sequences, note="where it goes on in the data")
-        yield Row(
-            "STEPS", phase.last_step, note=f"of the run when this phase ends: {phase.steps:,} more"
-        )
+        first, last = plan.phases[0].before.steps, plan.phases[-1].last_step
+        yield Row("PHASE", plan.part_name, note="the part of the run that this program is")
+        yield Row("FIRST_STEP", first, note="steps of the phases before it")
+        yield Row("STEPS", last, note=f"of the run when this part ends: {last - first:,} more")
         yield Row("RUN_STEPS", plan.run_steps, note="of all phases: the learning rate's")
     else:
         yield Row("STEPS", phase.steps, "train.steps")
@@ -197,24 +235,33 @@ def _data(train: TrainSpec) -> Iterator[Row]:
 
 def _running(compiled: Compiled, phase: PhasePlan, program: RankProgram) -> Iterator[Row]:
     spec = compiled.plan.spec
-    fsdp = next(node for node in program.delegated if isinstance(node, Fsdp))
+    fsdp = program.fsdp
     yield Row("PLAN", compiled.plan.name, note="the plan's name")
     yield Row("DEVICE", _device(spec.cluster.node), "cluster.node")
     compiles = phase.decision("compile").value is True
     yield Row("COMPILE", compiles, "compile", "torch.compile each layer")
     yield Row("RESHARD_AFTER_FORWARD", fsdp.reshard_after_forward, "sharding")
-    every = fsdp.when == "every microbatch"
-    yield Row("REDUCE_EVERY_MICROBATCH", every, "sharding")
+    if not phase.mesh.axis("pp"):  # a pipeline's schedule says itself when to reduce
+        every = fsdp.when == "every microbatch"
+        yield Row("REDUCE_EVERY_MICROBATCH", every, "sharding")
     yield Row("LOG_EVERY", spec.train.log.every, "train.log.every", "steps")
+    if spec.train.log.wandb is not None:
+        yield Row("WANDB_PROJECT", spec.train.log.wandb, "train.log.wandb")
+    guard = spec.train.guard
+    yield Row("SKIPS_IN_A_ROW", guard.skips, "train.guard.skips", "steps that end the run")
+    yield Row("PATIENCE", guard.patience, "train.guard.patience", "seconds without progress")
     checkpoint = spec.train.checkpoint
     if checkpoint is None:
-        yield Row("CHECKPOINT_EVERY", phase.last_step, note="at the end, and on a signal")
+        end = compiled.plan.phases[-1].last_step
+        yield Row("CHECKPOINT_EVERY", end, note="at the end, and on a signal")
         yield Row("CHECKPOINTS_KEPT", 1, note="only the newest")
     else:
         yield Row("CHECKPOINT_EVERY", checkpoint.every, "train.checkpoint.every", "steps")
         yield Row("CHECKPOINTS_KEPT", checkpoint.keep, "train.checkpoint.keep")
-    flops: Estimate = compiled.estimates["flops_per_token"]
-    yield Row("FLOPS_PER_TOKEN", flops.value, note="forward and backward, by the model's formula")
+    if len(compiled.plan.phases) == 1:
+        flops: Estimate = compiled.estimates["flops_per_token"]
+        note = "forward and backward, by the model's formula"
+        yield Row("FLOPS_PER_TOKEN", flops.value, note=note)
     match spec.cluster.node:
         case GpuNode(accelerator=accelerator):
             yield Row("PEAK_FLOPS", accelerator.bf16, note=f"bf16 peak of {accelerator.name}")
@@ -282,7 +329,7 @@ def _assignment(row: Row, comment: str) -> list[str]:
     return [f"{line}  # {comment}"]
 
 
-def literal(value: Value) -> str:
+def literal(value: MeaningValue, width: int = 60) -> str:
     """A Python literal as ruff writes it; a spec's string is data here, whatever it holds."""
     match value:
         case str():
@@ -290,9 +337,10 @@ def literal(value: Value) -> str:
             plain = text.startswith("'") and '"' not in text
             return f'"{text[1:-1]}"' if plain else text
         case tuple():
-            line = repr(value)
-            if len(line) <= 60:
+            items = [literal(item, LINE_LENGTH) for item in value]
+            line = f"({', '.join(items)}{',' if len(items) == 1 else ''})"
+            if len(line) <= width:
                 return line
-            return "(\n" + "".join(f"    {item},\n" for item in value) + ")"
+            return "(\n" + "".join(f"    {item},\n" for item in items) + ")"
         case _:
             return repr(value)

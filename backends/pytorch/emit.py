@@ -25,7 +25,7 @@ from dsl.spec import Origins
 RUFF = 'line-length = 100\ntarget-version = "py311"\n'
 """So that ruff, run anywhere, judges the program as it was printed."""
 
-MODULES = ("parallel", "data", "model", "checkpoint", "train")
+MODULES = ("parallel", "data", "model", "checkpoint", "metrics", "train")
 """In the order in which they may import each other: each from those before it."""
 
 
@@ -40,18 +40,20 @@ class Program:
 def emit(
     compiled: Compiled, origins: Origins | None = None, torch: TorchVersion = "2.13"
 ) -> Program:
-    """One program: `compiled` is of one phase (see `pipeline.programs`). `origins` are for comments
-    in config.py."""
-    (phase,), (program,) = compiled.plan.phases, compiled.programs
-    features = features_of(program, compiled.plan.spec)
+    """One program: `compiled` is of phases with one mapping (see `pipeline.programs`). `origins`
+    are for comments in config.py."""
+    if len(compiled.plan.parts) != 1:
+        raise ValueError("a plan of several programs: emit each of `pipeline.programs`")
+    program = compiled.programs[0]
+    features = features_of(program, compiled.plan)
     check_conventions(program)
     constants = Constants()
     text = model_text(program, constants)
-    config = config_text(compiled, phase, program, constants.values, features, origins or Origins())
+    config = config_text(compiled, program, constants.values, features, origins or Origins())
     files = {"config.py": config, **_modules(features, text, torch, config)}
     launch = scripts(compiled.plan, [axis.upper() for axis in features.rank_order])
     files |= launch.files
-    context = readme_context(compiled.plan, phase, features, torch, launch.files)
+    context = readme_context(compiled.plan, features, torch, launch.files)
     files["ruff.toml"] = RUFF
     files["README.md"] = _render("README.md.j2", context)
     files["plan.json"] = json.dumps(plan_json(compiled), indent=2, sort_keys=True) + "\n"

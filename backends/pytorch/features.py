@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
+from backends.pytorch.selections import selections
 from backends.pytorch.weights import axis_of
-from compiler.rank_program import Compute, Fsdp, Kept, Pipeline, RankProgram
+from compiler.plan import Plan
+from compiler.rank_program import Pipeline, RankProgram
 from compiler.schedules import ScheduleKind
-from compiler.schema import PlanSpec
 from compiler.schema.train import Constant, Cosine, LrSchedule, TextData, TokenData, Wsd
 
 
@@ -20,29 +21,37 @@ class Features:
     """What the templates print.
 
     replicate, tp, kv_copies   mesh axes beside fsdp, which is always there
+    zero1                      every rank of fsdp holds all of the parameters, and updates some rows
     cp                         sequences are cut over ranks of fsdp (or of replicate)
     pp                         the schedule, where there is a pipeline
     numbered                   dp, pp, cp, tp as far as present: how ranks count, outermost first
     partial_axes               axes over which some gradients are still to be summed
-    recomputed                 operators whose outputs the backward computes again
-    phased                     the program is one phase of a run, or may be
+    kinds                      layers compute different things
+    selections                 what selective checkpoints make again, one entry a policy
+    phased                     the program is a part of a run in phases, or all of it
+    ramped                     it has several phases, with batches of several shapes
     """
 
     replicate: bool
+    zero1: bool
     tp: bool
     kv_copies: bool
     cp: bool
     pp: ScheduleKind | None
     numbered: tuple[str, ...]
     partial_axes: tuple[str, ...]
-    recomputed: tuple[str, ...]
+    kinds: bool
+    selections: tuple[tuple[str, ...], ...]
     tied: bool
     clip: bool
     phased: bool
+    ramped: bool
     schedule: Literal["cosine", "wsd", "constant"]
     data: Literal["text", "tokens"]
     evaluates: bool
     samples: bool
+    tensorboard: bool
+    wandb: bool
 
     @property
     def schedule_class(self) -> str:
@@ -110,33 +119,33 @@ class Features:
         return self.kv_mesh_axes if self.kv_copies else self.mesh_axes
 
 
-def features_of(program: RankProgram, spec: PlanSpec) -> Features:
+def features_of(program: RankProgram, plan: Plan) -> Features:
+    """`program` is that of any phase of the plan, which is one program's."""
     atoms = {atom.name for atom in program.mesh.atoms}
-    train = spec.train
+    train = plan.spec.train
     evaluation = train.eval
     return Features(
-        replicate=bool(next(n for n in program.delegated if isinstance(n, Fsdp)).replicate),
+        replicate=bool(program.replica_atoms),
+        zero1=bool(program.step.row_update.atoms),
         tp=bool(program.mesh.axis("tp")),
         kv_copies={"kv", "kv_copy"} <= atoms,
         cp="cp" in atoms,
         pp=next((n.schedule for n in program.delegated if isinstance(n, Pipeline)), None),
         numbered=tuple(axis for axis, has in program.mesh.axes if has or axis == "dp"),
         partial_axes=tuple(axis_of(program.mesh, s.atoms) for s in program.step.gradient_sums),
-        recomputed=_recomputed(program),
+        kinds=len(program.variants) > 1,
+        selections=selections(program),
         tied=any(parameter.tied_to for parameter in program.head.parameters),
         clip=program.step.clip is not None,
         phased=bool(train.phase.items),
+        ramped=len(plan.phases) > 1,
         schedule=schedule(train.lr_schedule),
         data=_data(train.data),
         evaluates=evaluation is not None,
         samples=evaluation is not None and evaluation.prompt is not None,
+        tensorboard=train.log.tensorboard,
+        wandb=train.log.wandb is not None,
     )
-
-
-def _recomputed(program: RankProgram) -> tuple[str, ...]:
-    computes = (s for kind in program.kinds for s in kind.statements if isinstance(s, Compute))
-    again = {s.operator.name for s in computes if s.output.kept is Kept.RECOMPUTED}
-    return tuple(sorted(again))
 
 
 def schedule(schedule: LrSchedule) -> Literal["cosine", "wsd", "constant"]:

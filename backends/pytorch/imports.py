@@ -37,13 +37,16 @@ STANDARD: Mapping[str, Origin] = {
     **modules(
         "argparse", "hashlib", "json", "logging", "math", "os", "resource", "shutil", "signal"
     ),
-    **modules("sys", "textwrap", "time"),
+    **modules("sys", "textwrap", "time", "traceback"),
+    **modules("threading"),
     **members("bisect", "bisect_right"),
     **members("collections.abc", "Callable", "Mapping"),
+    **members("concurrent.futures", "Future", "ThreadPoolExecutor"),
     **members("dataclasses", "dataclass"),
     **members("functools", "partial"),
+    **members("itertools", "count"),
     **members("pathlib", "Path"),
-    **members("typing", "TYPE_CHECKING", "NamedTuple", "cast"),
+    **members("typing", "TYPE_CHECKING", "NamedTuple", "TypeVar", "cast"),
 }
 TORCH: Mapping[str, Origin] = {
     "torch": Origin("torch"),
@@ -61,6 +64,7 @@ TORCH: Mapping[str, Origin] = {
         "wait_tensor",
     ),
     **members("torch.distributed.checkpoint", "state_dict_loader", "state_dict_saver"),
+    **members("torch.distributed.checkpoint.api", "CheckpointException"),
     **members(
         "torch.distributed.checkpoint.hf_storage",
         "HuggingFaceStorageReader",
@@ -68,6 +72,7 @@ TORCH: Mapping[str, Origin] = {
     ),
     **members("torch.distributed.checkpoint.metadata", "TensorStorageMetadata"),
     **members("torch.distributed.device_mesh", "DeviceMesh"),
+    **members("torch._C", "_distributed_c10d"),
     **members(
         "torch.distributed.fsdp",
         "FSDPModule",
@@ -85,6 +90,8 @@ TORCH: Mapping[str, Origin] = {
     "PipelineSchedule": Origin(
         "torch.distributed.pipelining.schedules", "_PipelineSchedule", "PipelineSchedule"
     ),
+    **members("torch.utils.tensorboard", "SummaryWriter"),
+    "wandb": Origin("wandb"),
     **members("torch.distributed.tensor", "DTensor", "Replicate", "Shard"),
     **members(
         "torch.nn.attention.flex_attention", "BlockMask", "create_block_mask", "flex_attention"
@@ -115,7 +122,7 @@ def free_names(body: str) -> list[str]:
     table = symtable.symtable(body, "<program>", "exec")
     defined = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_namespace()}
     used = {name for scope in walk(table) for name in global_uses(scope)}
-    return sorted(used - defined - set(dir(builtins)) - {"__name__"})
+    return sorted(used - defined - set(dir(builtins)) - {"__name__", "__file__"})
 
 
 def walk(table: symtable.SymbolTable) -> Iterable[symtable.SymbolTable]:

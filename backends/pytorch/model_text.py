@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from backends.pytorch.lines import LINE_LENGTH, Scope, assignment, value_of, wrapped
 from backends.pytorch.names import Constants, Names
 from backends.pytorch.operators.attention import mask
 from backends.pytorch.operators.rope import angles
+from backends.pytorch.selections import made_again, selections
 from backends.pytorch.weights import declaration
 from compiler.operators import Attention, Rope, Softcap
 from compiler.rank_program import (
@@ -46,11 +47,20 @@ class BlockText:
     """One kind of layer."""
 
     name: str
+    says: str  # its docstring
     declarations: Lines
     arguments: str  # of its forward, typed
     call: str  # the same, to pass on
     forward: Lines
     checkpoint: Literal["", "selective", "full"]
+    keeper: str  # the function that keeps for the backward what is selected
+    varies: bool  # classes that compute the same differ in how they recompute
+    base: BlockText | None = None  # the first of them
+
+    @property
+    def inherits(self) -> bool:
+        """Whether its base's lines are its own; marks for the backward may differ."""
+        return self.base is not None and self.base.forward == self.forward
 
 
 @dataclass(frozen=True)
@@ -63,18 +73,19 @@ class ChunkText:
 
 
 def model_text(program: RankProgram, constants: Constants) -> ModelText:
-    several = len(program.kinds) > 1
+    several = len(program.variants) > 1
     names = [
         Names(constants, dict(kind.sizes), f"_{index}" if several else "")
-        for index, kind in enumerate(program.kinds)
+        for index, (kind, *_) in enumerate(program.variants)
     ]
     region = _region(program.head)
     head = next(p for p in program.head.parameters if p.name == region.whole[0])
     finish, scope = _finish(program, constants)
     return ModelText(
         blocks=tuple(
-            _block(program, kind, kind_names)
-            for kind, kind_names in zip(program.kinds, names, strict=True)
+            block
+            for kinds, kind_names in zip(program.variants, names, strict=True)
+            for block in _variants(program, kinds, kind_names)
         ),
         embedding=_embedding_declarations(program, constants),
         layers=_layer_declarations(program, constants),
@@ -111,6 +122,26 @@ def _names(program: RankProgram, block: BlockProgram, constants: Constants) -> N
     return Names(constants, dict(block.sizes))
 
 
+def _variants(
+    program: RankProgram, kinds: tuple[BlockProgram, ...], names: Names
+) -> Iterator[BlockText]:
+    """A class that computes, and for each other way to recompute one that derives from it.
+
+    What a layer is to keep is marked in its lines; where all of it runs again, marks change
+    nothing, and the lines of another way serve.
+    """
+    made = [_block(program, kind, names) for kind in kinds]
+    marked = next((block for block in made if block.checkpoint == "selective"), None)
+    if marked is not None:
+        is_full = (block.checkpoint == "full" for block in made)
+        made = [
+            replace(block, forward=marked.forward) if full else block
+            for block, full in zip(made, is_full, strict=True)
+        ]
+    yield made[0]
+    yield from (replace(block, base=made[0]) for block in made[1:])
+
+
 def _block(program: RankProgram, block: BlockProgram, names: Names) -> BlockText:
     policy = _checkpoint(block, program)
     scope = Scope(program.mesh, names, {}, marks=policy == "selective")
@@ -128,14 +159,27 @@ def _block(program: RankProgram, block: BlockProgram, names: Names) -> BlockText
     lines += wrapped(f"return {value_of(last, scope)}")
     arguments = ["x", *(["cos", "sin"] if rope_of(block) else [])]
     arguments += ["mask"] if attention_of(block) else []
+    index = program.kinds.index(block)
+    says = "One layer" + (" of its kind" if len(program.variants) > 1 else "")
     return BlockText(
-        "Block" + names.suffix.replace("_", ""),
+        f"Block{index}" if len(program.kinds) > 1 else "Block",
+        f"{says}, where recompute is {block.recompute}." if block.recompute else f"{says}.",
         _declarations(block, program, names),
         ", ".join(f"{name}: {'Mask' if name == 'mask' else 'Tensor'}" for name in arguments),
         ", ".join(arguments),
         lines,
         policy,
+        keeper_of(block, program),
+        bool(block.recompute),
     )
+
+
+def keeper_of(block: BlockProgram, program: RankProgram) -> str:
+    """`kept`, and where what it keeps differs, `kept_1` for the second selection and so on."""
+    policies = selections(program)
+    again = made_again(block)
+    number = policies.index(again) if again in policies else 0
+    return f"kept_{number}" if number else "kept"
 
 
 def _checkpoint(block: BlockProgram, program: RankProgram) -> Literal["", "selective", "full"]:
@@ -196,19 +240,40 @@ def _embedding_declarations(program: RankProgram, constants: Constants) -> Lines
 
 def _layer_declarations(program: RankProgram, constants: Constants) -> Lines:
     """All layers; under a pipeline those of the rank's own stages, by their number."""
-    several = len(program.kinds) > 1
+    several = len(program.variants) > 1
+    ways = len(program.variants[0])
     if several:
-        constants.set("LAYER_KINDS", program.layers)
+        constants.set("LAYER_KINDS", tuple(kind // ways for kind in program.layers))
     elif not program.mesh.axis("pp"):
         constants.set("LAYERS", len(program.layers))
     kinds = ", ".join(f"Block{index}" for index in range(len(program.kinds)))
     if program.mesh.axis("pp"):
-        block = f"({kinds})[LAYER_KINDS[i]]()" if several else "Block()"
+        chosen: Lines = []
+        if ways > 1:
+            chosen, classes = _of_the_stage(program), _chosen(program)
+        else:
+            classes = f"({kinds})" if several else "Block"
+        block = f"{classes}[LAYER_KINDS[i]]()" if several else f"{classes}()"
         inner = f"{{str(i): {block} for s in own for i in layers_of(s)}}"
-        return wrapped(f"self.layers = nn.ModuleDict({inner})")
+        return [*chosen, *wrapped(f"self.layers = nn.ModuleDict({inner})")]
     if several:
         return [f"self.layers = nn.ModuleList(({kinds})[kind]() for kind in LAYER_KINDS)"]
     return ["self.layers = nn.ModuleList(Block() for _ in range(LAYERS))"]
+
+
+def _chosen(program: RankProgram) -> str:
+    return "layer" if len(program.variants) == 1 else "kinds"
+
+
+def _of_the_stage(program: RankProgram) -> Lines:
+    """The classes of layers of this rank's stages, by how they recompute."""
+    by_kind = [[f"Block{program.kinds.index(k)}" for k in kinds] for kinds in program.variants]
+    rows: Lines = []
+    for way, classes in zip(program.variants[0], zip(*by_kind, strict=True), strict=True):
+        one = classes[0] if len(classes) == 1 else f"({', '.join(classes)})"
+        rows.append(f'    "{way.recompute}": {one},')
+    name = _chosen(program)
+    return [f"{name} = {{", *rows, '}[RECOMPUTE[coordinate("pp")]]']
 
 
 def _embed(program: RankProgram, constants: Constants) -> Lines:
@@ -244,7 +309,8 @@ def _finish(program: RankProgram, constants: Constants) -> tuple[Lines, Scope]:
 
 def _layer_loop(program: RankProgram, names: list[Names]) -> Lines:
     """The angles and the mask of each kind of layer once, then the layers."""
-    pairs = list(zip(program.kinds, names, strict=True))
+    kinds = (variants[0] for variants in program.variants)
+    pairs = list(zip(kinds, names, strict=True))
     rotations = [
         angles(rope, kind_names, kind.size("head_dim")) if (rope := rope_of(kind)) else "()"
         for kind, kind_names in pairs
@@ -257,7 +323,9 @@ def _layer_loop(program: RankProgram, names: list[Names]) -> Lines:
     lines: Lines = []
     arguments = ["x"]
     if set(rotations) != {"()"}:
-        lines.append("device = x.device")
+        whole = "own_positions(key_documents.shape[1]).to" if cuts else "torch.arange"
+        length = "x.device" if cuts else "documents.shape[1], device=x.device"
+        lines.append(f"positions = {whole}({length})")
         lines += _of_kinds("cos, sin", "rotations", rotations)
         arguments.append("cos, sin" if len(rotations) == 1 else "*rotations[kind]")
     if set(masks) != {"None"}:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
-Value = int | float | str | bool | tuple[int | float | tuple[int, int], ...]
+Value: TypeAlias = "int | float | str | bool | tuple[Value, ...]"
 
 SHARED_DIMS: Mapping[str, str] = {"vocab": "VOCAB", "d_model": "D_MODEL", "seq": "SEQ_LEN"}
 BLOCK_DIMS: Mapping[str, str] = {

@@ -42,25 +42,37 @@ def read_corpus(data: Data, path: Path) -> Tensor:
             return torch.tensor(words, dtype=torch.long)
 
 
-def batch(corpus: Tensor, data: Data, seed: int, seq_len: int, sequences: int, first: int) -> Batch:
-    """Sequences `first` .. `first + sequences - 1` of the endless shuffled reading."""
-    total = (len(corpus) - 1) // seq_len
-    positions = [divmod(position, total) for position in range(first, first + sequences)]
-    chosen = [shuffled(place, total, seed, epoch) for epoch, place in positions]
-    return _read(corpus, data, seq_len, chosen)
+def batch(
+    corpus: Tensor, data: Data, seed: int, seq_len: int, sequences: int, first: int, block: int
+) -> Batch:
+    """Consecutive sequences of the endless shuffled reading, from its token `first` on: blocks of
+    `block` tokens, whose order is new each epoch."""
+    blocks = (len(corpus) - 1) // block
+    starts = [
+        place(position, blocks, block, seed)
+        for position in range(first, first + sequences * seq_len, seq_len)
+    ]
+    return _read(corpus, data, seq_len, starts)
+
+
+def place(position: int, blocks: int, block: int, seed: int) -> int:
+    """Where in the corpus the token at `position` of the endless reading stands."""
+    turn, within = divmod(position, block)
+    epoch, index = divmod(turn, blocks)
+    return shuffled(index, blocks, seed, epoch) * block + within
 
 
 def evaluation_batch(corpus: Tensor, data: Data, seq_len: int, sequences: int) -> Batch:
     """The fixed sequences of every evaluation: spread evenly, all where there are fewer."""
     total = (len(corpus) - 1) // seq_len
     count = min(sequences, total)
-    return _read(corpus, data, seq_len, [i * total // count for i in range(count)])
+    return _read(corpus, data, seq_len, [i * total // count * seq_len for i in range(count)])
 
 
-def _read(corpus: Tensor, data: Data, seq_len: int, chosen: list[int]) -> Batch:
-    """Sequence g is tokens g * seq_len .. (g + 1) * seq_len, the last only as a target."""
+def _read(corpus: Tensor, data: Data, seq_len: int, starts: list[int]) -> Batch:
+    """A sequence is seq_len tokens from its start, and one more that is only a target."""
     separator = data.separator if isinstance(data, TokenData) else TEXT_SEPARATOR
-    window = torch.stack([corpus[g * seq_len : (g + 1) * seq_len + 1] for g in chosen])
+    window = torch.stack([corpus[start : start + seq_len + 1] for start in starts])
     ends = (window == separator).long()  # a separator is the last token of its document
     document = ends.cumsum(1) - ends
     return Batch(

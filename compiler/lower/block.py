@@ -17,7 +17,7 @@ from compiler.operators import (
     SumExp,
 )
 from compiler.placement import Layout, Partial, Placement, Replicate, Shard, layout
-from compiler.plan import PhasePlan
+from compiler.plan import PhasePlan, Recompute
 from compiler.rank_program import (
     BlockProgram,
     Compute,
@@ -27,7 +27,7 @@ from compiler.rank_program import (
 )
 
 
-def lower_block(block: Block, phase: PhasePlan) -> BlockProgram:
+def lower_block(block: Block, phase: PhasePlan, recompute: Recompute = "none") -> BlockProgram:
     """The block on one rank; its output lies as the residual stream, or is the loss."""
     walk = Walk(phase, block)
     inputs = tuple(_input(walk, value) for value in block.inputs)
@@ -47,9 +47,7 @@ def lower_block(block: Block, phase: PhasePlan) -> BlockProgram:
     output = block.outputs[0]
     if not block.losses:
         output = walk.bring(output, _cut(phase, walk.dims[output]))
-    statements, inputs = keep(
-        tuple(walk.statements), inputs, "none" if _is_end(block) else phase.recompute
-    )
+    statements, inputs = keep(tuple(walk.statements), inputs, recompute)
     return BlockProgram(
         block.name,
         inputs,
@@ -77,11 +75,6 @@ def _input(walk: Walk, value: Value) -> LocalValue:
         data = {atom for axis in axes for atom in walk.mesh.axis(axis)}
         where = Layout(tuple(entry for entry in where.entries if entry[0] in data))
     return walk.define(value.name, value.dims, where)
-
-
-def _is_end(block: Block) -> bool:
-    """Embedding and head are not recomputed: their values are small, or chunked already."""
-    return bool(block.losses) or all("d_model" not in value.dims for value in block.inputs)
 
 
 def _expanded(walk: Walk, node: Node) -> tuple[Node, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 from compiler.graph import ModelGraph
 from compiler.lower.block import lower_block
 from compiler.mesh import Mesh
-from compiler.plan import PhasePlan
+from compiler.plan import PhasePlan, Recompute, recompute_text
 from compiler.rank_program import (
     BlockProgram,
     Checkpoint,
@@ -20,26 +22,53 @@ from compiler.rank_program import (
     Pipeline,
     RankProgram,
     Region,
+    RowUpdate,
     StepProgram,
     TiedSum,
 )
 
 
 def lower(phase: PhasePlan, graph: ModelGraph, clip: float | None) -> RankProgram:
-    """Pure and total on a legal plan; sizes that do not divide were refused by the planner."""
+    """Pure and total on a legal plan; sizes that do not divide were refused by the planner.
+
+    Embedding and head are not recomputed: their values are small, or chunked already.
+    """
     embedding = lower_block(graph.embedding, phase)
-    kinds = tuple(lower_block(kind, phase) for kind in graph.kinds)
+    kinds = tuple(
+        _named(lower_block(kind, phase, policy), phase, policy)
+        for kind in graph.kinds
+        for policy in phase.policies
+    )
     head = lower_block(graph.head, phase)
     blocks = (embedding, *kinds, head)
     return RankProgram(
         phase.mesh,
         embedding,
         kinds,
-        graph.layers,
+        _layers(phase, graph),
         head,
         _step(phase, blocks, clip),
         _delegated(phase, blocks),
     )
+
+
+def _named(block: BlockProgram, phase: PhasePlan, policy: Recompute) -> BlockProgram:
+    """A kind that pipeline ranks recompute in different ways is a kind for each way."""
+    if len(phase.policies) == 1:
+        return block
+    way = "+".join(policy) if isinstance(policy, tuple) else policy
+    return replace(block, name=f"{block.name}.{way}", recompute=recompute_text(policy))
+
+
+def _layers(phase: PhasePlan, graph: ModelGraph) -> tuple[int, ...]:
+    """The kind of each layer, by what it is made of and how its rank recomputes."""
+    policies, pp = phase.policies, phase.mesh.axis_size("pp")
+    ways = [
+        policies.index(phase.recompute[stage % pp])
+        for stage, count in enumerate(phase.stages)
+        for _ in range(count)
+    ]
+    return tuple(kind * len(policies) + way for kind, way in zip(graph.layers, ways, strict=True))
 
 
 def owned(blocks: tuple[BlockProgram, ...]) -> Iterator[tuple[str, LocalParameter]]:
@@ -52,6 +81,7 @@ def owned(blocks: tuple[BlockProgram, ...]) -> Iterator[tuple[str, LocalParamete
 
 def _step(phase: PhasePlan, blocks: tuple[BlockProgram, ...], clip: float | None) -> StepProgram:
     mesh = phase.mesh
+    update = optimizer_atoms(phase) if phase.sharding == "zero1" else ()
     return StepProgram(
         (*mesh.axis("dp"), *mesh.axis("cp")),
         phase.microbatches,
@@ -59,6 +89,7 @@ def _step(phase: PhasePlan, blocks: tuple[BlockProgram, ...], clip: float | None
         _tied_sums(phase, blocks),
         _norm(phase, blocks),
         clip,
+        RowUpdate(update, tuple(name for name, _ in owned(blocks)) if update else ()),
     )
 
 
@@ -99,7 +130,12 @@ def _norm(phase: PhasePlan, blocks: tuple[BlockProgram, ...]) -> tuple[NormGroup
 
 
 def shard_atoms(phase: PhasePlan) -> tuple[str, ...]:
-    """Atoms over which FSDP cuts the state."""
+    """Atoms over which FSDP cuts parameters and, at the latest when they are reduced, gradients."""
+    return () if phase.sharding == "zero1" else optimizer_atoms(phase)
+
+
+def optimizer_atoms(phase: PhasePlan) -> tuple[str, ...]:
+    """Atoms over which the optimizer's state is cut."""
     if phase.sharding == "none":
         return ()
     cp = phase.mesh.axis("cp")
@@ -119,7 +155,8 @@ def _delegated(phase: PhasePlan, blocks: tuple[BlockProgram, ...]) -> tuple[Dele
         when="every microbatch" if phase.sharding == "zero3" else "last microbatch",
     )
     pipeline = (Pipeline(phase.schedule, phase.stages, phase.microbatches),)
-    layers = blocks[1:-1] if phase.recompute == "full" else ()
+    every = itertools.cycle(phase.policies)  # kinds stand once for each
+    layers = [block for block, way in zip(blocks[1:-1], every, strict=False) if way == "full"]
     checkpoints = (
         *(Checkpoint(block.name, "full") for block in layers),
         *(Checkpoint(b.name, "selective") for b in blocks if b not in layers and _runs_again(b)),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compiler.mesh import Mesh
+from compiler.plan import Decision, PhasePlan
 from compiler.planner.context import Context, Refused
 from compiler.planner.numbers import divisors
 from compiler.problems import (
@@ -230,3 +231,34 @@ def _loss_chunks(context: Context, mesh: Mesh, microbatch: int, seq_len: int) ->
         f"fp32 logits of {microbatch} x {seq_len // chunks} x {vocab:,} stay below 64 MiB",
     )
     return chunks
+
+
+def one_loss_chunk(phases: tuple[PhasePlan, ...]) -> tuple[PhasePlan, ...]:
+    """The phases of one program with chunks of one size, a constant of its text: the largest that
+    no phase has less room for, and that cuts the sequences of each evenly or holds them whole."""
+    lengths = {phase: phase.loss_chunk * phase.loss_chunks for phase in phases}
+    chunk = next(
+        size
+        for size in range(max(phase.loss_chunk for phase in phases), 0, -1)
+        if all(
+            min(size, length) <= phase.loss_chunk and length % min(size, length) == 0
+            for phase, length in lengths.items()
+        )
+    )
+    return tuple(
+        _in_chunks(phase, length // min(chunk, length)) for phase, length in lengths.items()
+    )
+
+
+def _in_chunks(phase: PhasePlan, chunks: int) -> PhasePlan:
+    if chunks == phase.loss_chunks:
+        return phase
+
+    def changed(decision: Decision) -> Decision:
+        if decision.path != "loss_chunks":
+            return decision
+        reason = f"{decision.reason}; more, so that all phases of the program have equal ones"
+        return replace(decision, value=chunks, reason=reason)
+
+    decisions = tuple(map(changed, phase.decisions))
+    return replace(phase, loss_chunks=chunks, decisions=decisions)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from compiler.plan import Decision, Origin, Value
 from compiler.schema import PlanSpec
@@ -19,6 +20,10 @@ _ORIGIN: dict[OriginKind, Origin] = {
 }
 
 
+Errors = frozenset[tuple[str, str]]
+"""Slug and title of each: what tells one error of a phase from another."""
+
+
 class Refused(Exception):
     """A later step needs a value that could not be resolved; the problems say why."""
 
@@ -26,12 +31,14 @@ class Refused(Exception):
 @dataclass
 class Context:
     """Mutable while one phase is resolved; `plan` freezes what it gathered. `spec` is the phase's
-    own, and `phase` its name where the run has several."""
+    own, and `phase` its name where the run has several. `attempt` says what is wrong with the phase
+    were its spec another; None within such an attempt."""
 
     name: str
     spec: PlanSpec
     origins: Origins
     phase: str = ""
+    attempt: Callable[[PlanSpec], Errors] | None = None
     decisions: list[Decision] = field(default_factory=list[Decision])
     diagnostics: list[Diagnostic] = field(default_factory=list[Diagnostic])
 
@@ -60,6 +67,12 @@ class Context:
 
     def problem(self, problem: Problem) -> None:
         self.diagnostics.append(problem.diagnostic())
+
+    def mends(self, **rows: object) -> bool:
+        """Whether the phase with these rows has fewer errors than now and none besides."""
+        if self.attempt is None:  # only the errors count
+            return False
+        return self.attempt(replace(self.spec, **rows)) < self.attempt(self.spec)
 
     def has(self, problem: type[Problem]) -> bool:
         return any(diagnostic.slug == problem.slug for diagnostic in self.diagnostics)

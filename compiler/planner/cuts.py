@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from compiler.graph import ModelGraph
 from compiler.mesh import Mesh
+from compiler.planner.choices import axis_choices
 from compiler.planner.context import Context
 from compiler.planner.numbers import divisors, nearest
 from compiler.problems import DoesNotDivide
@@ -85,14 +88,20 @@ def check_heads(context: Context) -> None:
 
 
 def _uneven(
-    context: Context, path: str, size: int, axis: str, parts: int, legal: list[int]
+    context: Context,
+    path: str,
+    size: int,
+    axis: Literal["tp", "cp"],
+    parts: int,
+    legal: list[int],
 ) -> None:
     field = path.rpartition(".")[2]
     spec = context.spec
     written = spec.tp if axis == "tp" else spec.cp
+    choices = axis_choices(context, axis, written, legal)
     world = spec.cluster.nodes * spec.cluster.node.devices
     rest = spec.tp * spec.cp * spec.pp // written
-    choices = nearest(written, [n for n in legal if world % (n * rest) == 0] or legal)
+    tiling = [n for n in legal if world % (n * rest) == 0]  # where other lines are wrong as well
     context.problem(
         DoesNotDivide(
             span=context.span(axis),
@@ -100,7 +109,7 @@ def _uneven(
             of="2 cp" if axis == "cp" else "tp",
             size=size,
             parts=parts,
-            choices=tuple(f"{axis} = {n}" for n in choices),
+            choices=choices or tuple(f"{axis} = {n}" for n in nearest(written, tiling or legal)),
             other_span=context.span(path),
             other=f"{size:,} a rank" if path == "train.seq_len" and axis == "tp" else f"{size:,}",
         )

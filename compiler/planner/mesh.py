@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compiler.mesh import Atom, Mesh
+from compiler.planner.choices import TRIES, axis_choices
 from compiler.planner.context import Context, Refused
 from compiler.planner.numbers import divisors, nearest
 from compiler.planner.sharding import Copies, resolve_sharding
 from compiler.problems import Contradiction, KvHeadsAgainstTp, MeshMismatch, NotYet, TpAcrossNodes
 from compiler.rank_program import Sharding
 from compiler.schema.cluster import CpuNode, GpuNode
+from compiler.schema.model import ModelSpec
 from compiler.schema.plan import Axis
 from dsl.schema import Auto
 
@@ -107,7 +109,10 @@ def _mismatch(context: Context, world: int, ranks: int) -> None:
     legal: tuple[tuple[int, int], ...] = ()
     if curable:
         if isinstance(spec.dp, Auto):
-            choices = nearest(sizes[written], divisors(world // rest))
+            every = divisors(world // rest)
+            tried = nearest(sizes[written], every, TRIES)
+            whole = [n for n in tried if context.mends(**{written: n})]
+            choices = nearest(sizes[written], whole or every)
             legal = tuple((n, world // (rest * n)) for n in choices)
         else:  # all the others are written, so one value is left
             legal = ((world // rest, world // rest if written == "dp" else spec.dp),)
@@ -138,14 +143,13 @@ def _order(context: Context, sizes: _Sizes) -> tuple[Axis, ...]:
     else:
         order = written
         missing = [axis for axis in INNERMOST_FIRST if axis not in order and sizes.of(axis) > 1]
-        twice = [axis for axis in order if order.count(axis) > 1]
-        if missing or twice:
-            what = f"lacks `{missing[0]}`" if missing else f"names `{twice[0]}` twice"
+        if missing:
             context.problem(
                 Contradiction(
                     span=context.span("order"),
-                    what=f"`order` {what}",
+                    what=f"`order` lacks `{missing[0]}`",
                     why="every axis of more than one rank stands once, innermost first",
+                    choices=(f"order = [{', '.join([*order, *missing])}]", "order = auto"),
                 )
             )
             return INNERMOST_FIRST
@@ -188,13 +192,14 @@ def _kv_atoms(context: Context) -> tuple[int, int]:
     counts = {kind.attention.kv_heads for kind in context.spec.model.layer.kinds}
     for kv_heads in sorted(counts):
         if tp % kv_heads and kv_heads % tp:
-            legal = [*divisors(kv_heads), kv_heads * (tp // kv_heads + 1)]
+            legal = [*divisors(kv_heads), *(kv_heads * n for n in range(1, tp // kv_heads + 2))]
             context.problem(
                 KvHeadsAgainstTp(
                     span=context.span("tp"),
                     tp=tp,
                     kv_heads=kv_heads,
-                    choices=nearest(tp, legal),
+                    choices=axis_choices(context, "tp", tp, legal)
+                    or _kv_heads_choices(context, kv_heads),
                     model_span=context.span("model.layer.attention.kv_heads"),
                 )
             )
@@ -210,6 +215,26 @@ def _kv_atoms(context: Context) -> tuple[int, int]:
         )
     kv = min(parts)
     return kv, tp // kv
+
+
+def _kv_heads_choices(context: Context, kv_heads: int) -> tuple[str, ...]:
+    """Other numbers of key/value heads, where no other tp will do."""
+    model = context.spec.model
+    kinds = model.layer.kinds
+    found = [
+        n
+        for n in nearest(kv_heads, divisors(kinds[0].attention.heads), TRIES)
+        if context.mends(model=_with_kv_heads(model, n))
+    ]
+    return tuple(f"kv_heads = {n}" for n in nearest(kv_heads, found))
+
+
+def _with_kv_heads(model: ModelSpec, kv_heads: int) -> ModelSpec:
+    kinds = tuple(
+        replace(kind, attention=replace(kind.attention, kv_heads=kv_heads))
+        for kind in model.layer.kinds
+    )
+    return replace(model, layer=replace(model.layer, kinds=kinds))
 
 
 def device_kind(node: GpuNode | CpuNode) -> str:

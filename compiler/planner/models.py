@@ -1,11 +1,13 @@
-"""What of a model the language has and this version cannot lower."""
+"""What of a model its formulas or this version cannot take."""
 
 from __future__ import annotations
 
-from compiler.problems import NotYet
+from collections.abc import Iterator
+
+from compiler.problems import Contradiction, NotYet
 from compiler.schema import ModelSpec
 from compiler.schema.model import ChunkedMask
-from dsl.diagnostics import Diagnostic
+from dsl.diagnostics import Diagnostic, Problem
 from dsl.spec import Origins
 
 
@@ -13,11 +15,37 @@ def check_model(
     block: str, prefix: str, model: ModelSpec, origins: Origins
 ) -> tuple[Diagnostic, ...]:
     """`prefix` leads from the block to the model: `model.` from a plan, nothing from itself."""
-    if not any(isinstance(kind.attention.mask, ChunkedMask) for kind in model.layer.kinds):
-        return ()
-    problem = NotYet(
-        span=origins.span(block, f"{prefix}layer.attention.mask"),
-        what="`mask = chunked`",
-        instead="`full` or `sliding` in every layer",
+    attention = f"{prefix}layer.attention"
+    found = (
+        *_masks(block, attention, model, origins),
+        *_scalings(block, attention, model, origins),
     )
-    return (problem.diagnostic(),)
+    return tuple(dict.fromkeys(problem.diagnostic() for problem in found))
+
+
+def _masks(block: str, attention: str, model: ModelSpec, origins: Origins) -> Iterator[Problem]:
+    if any(isinstance(kind.attention.mask, ChunkedMask) for kind in model.layer.kinds):
+        yield NotYet(
+            span=origins.span(block, f"{attention}.mask"),
+            what="`mask = chunked`",
+            instead="`full` or `sliding` in every layer",
+        )
+
+
+def _scalings(block: str, attention: str, model: ModelSpec, origins: Origins) -> Iterator[Problem]:
+    """Between the two wavelengths of Llama 3's scaling lies a ramp, which divides by high - low."""
+    path = f"{attention}.rope.scaling"
+    for kind in model.layer.kinds:
+        rope = kind.attention.rope
+        scaling = None if rope is None else rope.scaling
+        if scaling is not None and scaling.high <= scaling.low:
+            high, low = origins.span(block, f"{path}.high"), origins.span(block, f"{path}.low")
+            yield Contradiction(
+                span=high,
+                what="`high` of the RoPE scaling must be above its `low`",
+                why=f"high - low = {scaling.high:g} - {scaling.low:g} "
+                f"= {scaling.high - scaling.low:g}, which the ramp between them divides by",
+                other_span=None if low == high else low,
+                other=f"low = {scaling.low:g}",
+                choices=(f"high = {4 * scaling.low:g}",),
+            )

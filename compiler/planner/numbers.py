@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+LARGEST_TRIED = 2**20
+
 
 def divisors(number: int) -> list[int]:
-    """All divisors, ascending."""
-    small = [n for n in range(1, math.isqrt(number) + 1) if number % n == 0]
+    """All divisors, ascending; of a number beyond 2**40 those with a factor up to 2**20, which
+    bounds the time that a hostile number takes."""
+    last = min(math.isqrt(number), LARGEST_TRIED)
+    small = [n for n in range(1, last + 1) if number % n == 0]
     return sorted({*small, *(number // n for n in small)})
 
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 from compiler.graph import ModelGraph
 from compiler.plan import Before, PhasePlan, Plan
-from compiler.planner.batch import check_schedule, resolve_microbatches, resolve_run
-from compiler.planner.context import Context, Refused
+from compiler.planner.batch import (
+    check_schedule,
+    one_loss_chunk,
+    resolve_microbatches,
+    resolve_run,
+)
+from compiler.planner.context import Context, Errors, Refused
 from compiler.planner.cuts import check_cuts, check_heads, resolve_cuts
 from compiler.planner.launch import check_launch
 from compiler.planner.mesh import device_kind, resolve_mesh
@@ -36,7 +45,9 @@ def plan(
     resolved: list[PhasePlan] = []
     named = bool(spec.train.phase.items)
     for phase in phases_of(spec):
-        context = Context(name, phase.spec, origins, phase.name if named else "")
+        label = phase.name if named else ""
+        attempt = partial(_errors, name, graph, phase.name, label, tuple(resolved))
+        context = Context(name, phase.spec, origins, label, attempt)
         with suppress(Refused):
             resolved.append(_phase(context, graph, phase.name, resolved))
         found += context.diagnostics
@@ -46,8 +57,12 @@ def plan(
     context = Context(name, spec, origins)
     check_schedule(context, steps)
     found += context.diagnostics
-    done = None if context.diagnostics else Plan(name, spec, tuple(resolved), steps)
-    return done, tuple(dict.fromkeys(found))
+    if context.diagnostics:
+        return None, tuple(dict.fromkeys(found))
+    block = math.lcm(*(phase.seq_len for phase in resolved))
+    done = Plan(name, spec, tuple(resolved), steps, block)
+    phases = chain(*(one_loss_chunk(part.phases) for part in done.parts))
+    return replace(done, phases=tuple(phases)), tuple(dict.fromkeys(found))
 
 
 def _phase(
@@ -87,9 +102,25 @@ def _phase(
     )
 
 
+def _errors(
+    name: str,
+    graph: ModelGraph,
+    phase: str,
+    label: str,
+    before: Sequence[PhasePlan],
+    spec: PlanSpec,
+) -> Errors:
+    """What is wrong with the phase if this is its spec: how a help is tried before it is given."""
+    context = Context(name, spec, Origins(), label)
+    with suppress(Refused):
+        _phase(context, graph, phase, before)
+    return frozenset((one.slug, one.title) for one in context.diagnostics if one.is_error)
+
+
 def _before(phases: Sequence[PhasePlan], seq_len: int) -> Before:
-    tokens = sum(phase.steps * phase.tokens_per_step for phase in phases)
-    return Before(sum(phase.steps for phase in phases), -(-tokens // seq_len))
+    if not phases:
+        return Before()
+    return Before(phases[-1].last_step, -(-phases[-1].end_token // seq_len))
 
 
 def _attempt(resolve: Callable[[Context], T], context: Context) -> T | None:

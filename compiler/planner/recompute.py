@@ -2,29 +2,91 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from compiler.graph import ModelGraph
-from compiler.plan import Recompute
+from compiler.plan import Recompute, recompute_text
 from compiler.planner.context import Context
-from compiler.problems import UnknownOperator
+from compiler.problems import Contradiction, UnknownOperator
+from compiler.schema.plan import ByStage
 from dsl.schema import Auto
 
-_REASONS = {"none": "gathers run again", "full": "layers keep their input only"}
+REASONS = {"none": "gathers run again", "full": "layers keep their input only"}
+MOST_POLICIES = 4
+"""Different entries of a list: each is a class of layers in the program, and a rank of its twin."""
 
 
-def resolve_recompute(context: Context, graph: ModelGraph) -> Recompute:
-    """`none`, `full`, or operators that the layers have, each once."""
+def resolve_recompute(context: Context, graph: ModelGraph) -> tuple[Recompute, ...]:
+    """One entry a pipeline rank: `none`, `full`, or operators that the layers have, each once."""
+    pp = context.spec.pp
     match context.spec.recompute:
         case Auto():
-            context.decide("recompute", "none", "default", _REASONS["none"])
-            return "none"
+            context.decide("recompute", "none", "default", REASONS["none"])
+            return ("none",) * pp
         case "none" | "full" as written:
-            context.decide("recompute", written, context.origin("recompute"), _REASONS[written])
-            return written
+            context.decide("recompute", written, context.origin("recompute"), REASONS[written])
+            return (written,) * pp
         case tuple() as names:
-            return _operators(context, graph, tuple(dict.fromkeys(names)))
+            policy = _operators(context, graph, names)
+            reason = "what these make, and gathers"
+            context.decide("recompute", recompute_text(policy), context.origin("recompute"), reason)
+            return (policy,) * pp
+        case ByStage(stages=written):
+            return _by_stage(context, graph, written)
+
+
+def _by_stage(
+    context: Context, graph: ModelGraph, written: tuple[Recompute, ...]
+) -> tuple[Recompute, ...]:
+    pp = context.spec.pp
+    policies: tuple[Recompute, ...] = tuple(
+        _operators(context, graph, policy) if isinstance(policy, tuple) else policy
+        for policy in written
+    )
+    if pp == 1 or len(policies) != pp:
+        _wrong_length(context, policies)
+        return ("none",) * pp
+    different = len(set(policies))
+    if different > MOST_POLICIES:
+        context.problem(
+            Contradiction(
+                span=context.span("recompute"),
+                what="too many different ways to recompute",
+                why=f"{different} different entries, and a program has {MOST_POLICIES} at most",
+                choices=("recompute = full",),
+            )
+        )
+    runs = [(recompute_text(policy), len(list(run))) for policy, run in groupby(policies)]
+    text = ", ".join(f"{n} x {policy}" if n > 1 else policy for policy, n in runs)
+    context.decide(
+        "recompute", text, context.origin("recompute"), "by stage: of the ranks of pp in turn"
+    )
+    return policies
+
+
+def _wrong_length(context: Context, policies: tuple[Recompute, ...]) -> None:
+    pp, found = context.spec.pp, len(policies)
+    if pp == 1:
+        why, choice = "pp is 1", policies[0] if policies else "none"
+        text = f"recompute = {recompute_text(choice)}"
+    else:
+        why = f"{found} listed, and pp is {pp}"
+        fitted = (*policies, *(policies[-1:] or ("none",)) * pp)[:pp]
+        text = f"recompute = by_stage([{', '.join(recompute_text(policy) for policy in fitted)}])"
+    context.problem(
+        Contradiction(
+            span=context.span("recompute"),
+            what="`by_stage` lists one entry a pipeline rank",
+            why=why,
+            other_span=context.span("pp"),
+            other=f"{pp} stages" if pp > 1 else "no pipeline",
+            choices=(text,),
+        )
+    )
 
 
 def _operators(context: Context, graph: ModelGraph, names: tuple[str, ...]) -> Recompute:
+    """The operators named, each once; naming none of them is `none`."""
     known = {node.operator.name for kind in graph.kinds for node in kind.nodes}
     for name in names:
         if name not in known:
@@ -33,6 +95,4 @@ def _operators(context: Context, graph: ModelGraph, names: tuple[str, ...]) -> R
                     span=context.span("recompute"), operator=name, known=tuple(sorted(known))
                 )
             )
-    text, reason = ", ".join(names) or "none", "what these make, and gathers"
-    context.decide("recompute", text, context.origin("recompute"), reason)
-    return names or "none"
+    return tuple(dict.fromkeys(names)) or "none"

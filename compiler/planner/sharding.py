@@ -8,13 +8,13 @@ from typing import assert_never
 from compiler.plan import Origin
 from compiler.planner.context import Context
 from compiler.planner.numbers import divisors, nearest
-from compiler.problems import Contradiction, FsdpAgainstDp, NotYet
+from compiler.problems import Contradiction, FsdpAgainstDp
 from compiler.rank_program import Sharding
 from dsl.schema import Auto
 
 REASONS: dict[Sharding, str] = {
     "none": "every rank has a whole copy",
-    "zero1": "optimizer cut",
+    "zero1": "optimizer cut; parameters and gradients whole on every rank",
     "zero2": "optimizer and gradients cut; parameters gathered once a step",
     "zero3": "parameters, gradients and optimizer cut",
 }
@@ -56,16 +56,6 @@ def _kind(context: Context) -> tuple[Sharding, Origin]:
         return ("zero2" if has_pipeline else "zero3"), "default"
     origin = context.origin("sharding")
     match spec.sharding:
-        case "zero1":
-            context.problem(
-                NotYet(
-                    span=context.span("sharding"),
-                    what="`sharding = zero1`",
-                    instead="write `zero2`: it gathers and reduces once a step as `zero1` would, "
-                    "and keeps less",
-                )
-            )
-            return "zero2", origin
         case "zero3" if has_pipeline:
             context.problem(
                 Contradiction(
@@ -78,7 +68,7 @@ def _kind(context: Context) -> tuple[Sharding, Origin]:
                 )
             )
             return "zero2", origin
-        case "none" | "zero2" | "zero3":
+        case "none" | "zero1" | "zero2" | "zero3":
             return spec.sharding, origin
         case _:
             assert_never(spec.sharding)

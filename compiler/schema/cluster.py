@@ -11,15 +11,15 @@ MAPPING = Effect.MAPPING
 @entry("accelerator")
 class Accelerator:
     name: str = row("product name", effect=OPERATION)
-    memory: float = row("device memory", effect=MAPPING, dimension=Dimension.BYTES)
+    memory: float = row("device memory", effect=MAPPING, dimension=Dimension.BYTES, above=0)
     memory_bandwidth: float = row(
-        "device memory bandwidth", effect=MAPPING, dimension=Dimension.BYTES_PER_SECOND
+        "device memory bandwidth", effect=MAPPING, dimension=Dimension.BYTES_PER_SECOND, above=0
     )
-    bf16: float = row("dense bf16 peak", effect=MAPPING, dimension=Dimension.FLOPS)
+    bf16: float = row("dense bf16 peak", effect=MAPPING, dimension=Dimension.FLOPS, above=0)
     fp8: float | None = row(
-        "dense fp8 peak", effect=MAPPING, dimension=Dimension.FLOPS, default=None
+        "dense fp8 peak", effect=MAPPING, dimension=Dimension.FLOPS, default=None, above=0
     )
-    power: float = row("board power", effect=OPERATION, dimension=Dimension.WATTS)
+    power: float = row("board power", effect=OPERATION, dimension=Dimension.WATTS, above=0)
     source: str = row("where the figures stand", effect=OPERATION)
 
 
@@ -31,6 +31,7 @@ class GpuNode:
         "bandwidth between accelerators of a node, one direction",
         effect=MAPPING,
         dimension=Dimension.BYTES_PER_SECOND,
+        above=0,
     )
 
 
@@ -47,10 +48,13 @@ Node = GpuNode | CpuNode
 @entry("roce")
 class Roce:
     bandwidth: float = row(
-        "rate of one accelerator's NIC", effect=MAPPING, dimension=Dimension.BYTES_PER_SECOND
+        "rate of one accelerator's NIC",
+        effect=MAPPING,
+        dimension=Dimension.BYTES_PER_SECOND,
+        above=0,
     )
     pod: int | None = row(
-        "accelerators with full bisection", effect=MAPPING, words=("gpus",), default=None
+        "accelerators with full bisection", effect=MAPPING, words=("gpus",), default=None, minimum=1
     )
     oversubscription: float = row("1:n between pods", effect=MAPPING, default=1.0, minimum=1)
 
@@ -102,6 +106,7 @@ class SlurmLaunch:
         dimension=Dimension.SECONDS,
         default=300.0,
         minimum=1,
+        below=65_536,  # sbatch --signal counts in 16 bits
     )
     container: str | None = row(
         "image to run in, for Slurm with pyxis", effect=OPERATION, default=None, form=IMAGE

@@ -11,7 +11,7 @@ MEANING = Effect.MEANING
 
 @entry("rms")
 class RmsNorm:
-    eps: float = row("added to the mean square", effect=MEANING, default=1e-5)
+    eps: float = row("added to the mean square", effect=MEANING, default=1e-5, minimum=0)
     unit_offset: bool = row(
         "multiplies by 1 + weight, and weights start at 0 (Gemma)", effect=MEANING, default=False
     )
@@ -21,7 +21,7 @@ class RmsNorm:
 class LayerNorm:
     """Subtracts the mean, divides by the standard deviation; weight and bias."""
 
-    eps: float = row("added to the variance", effect=MEANING, default=1e-5)
+    eps: float = row("added to the variance", effect=MEANING, default=1e-5, minimum=0)
 
 
 Norm = RmsNorm | LayerNorm
@@ -31,15 +31,19 @@ Norm = RmsNorm | LayerNorm
 class Llama3Scaling:
     """Frequency-dependent RoPE scaling of Llama 3.1 (factor, low, high, original context)."""
 
-    factor: float = row("how far low frequencies are stretched", effect=MEANING)
-    low: float = row("wavelengths above original/low are scaled", effect=MEANING, default=1.0)
-    high: float = row("wavelengths below original/high are kept", effect=MEANING, default=4.0)
-    original: int = row("context length before scaling", effect=MEANING, default=8192)
+    factor: float = row("how far low frequencies are stretched", effect=MEANING, above=0)
+    low: float = row(
+        "wavelengths above original/low are scaled", effect=MEANING, default=1.0, above=0
+    )
+    high: float = row(
+        "wavelengths below original/high are kept; above low", effect=MEANING, default=4.0, above=0
+    )
+    original: int = row("context length before scaling", effect=MEANING, default=8192, minimum=1)
 
 
 @entry("rope")
 class Rope:
-    theta: float = row("base of the rotary frequencies", effect=MEANING)
+    theta: float = row("base of the rotary frequencies", effect=MEANING, above=0)
     pairs: Literal["half", "interleaved"] = row(
         "which elements rotate together: i with i + head_dim/2 (half), or 2i with 2i + 1",
         effect=MEANING,
@@ -55,14 +59,16 @@ class FullMask:
 
 @entry("sliding")
 class SlidingMask:
-    window: int = row("positions seen, the own one included", effect=MEANING, positional=True)
+    window: int = row(
+        "positions seen, the own one included", effect=MEANING, minimum=1, positional=True
+    )
 
 
 @entry("chunked")
 class ChunkedMask:
     """Not lowered yet."""
 
-    chunk: int = row("positions of one chunk", effect=MEANING, positional=True)
+    chunk: int = row("positions of one chunk", effect=MEANING, minimum=1, positional=True)
 
 
 Mask = FullMask | SlidingMask | ChunkedMask
@@ -83,7 +89,7 @@ class Gqa:
     )
     rope: Rope | None = row("rotary positions", effect=MEANING, default=None)
     mask: Mask = row("what a position sees", effect=MEANING, default=FullMask())
-    softcap: float | None = row("cap * tanh(score / cap)", effect=MEANING, default=None)
+    softcap: float | None = row("cap * tanh(score / cap)", effect=MEANING, default=None, above=0)
     scale: float = row("factor on scores", effect=MEANING, derived="1 / head_dim ** 0.5")
 
 
@@ -143,7 +149,7 @@ class LayerSpec:
 @entry("head")
 class HeadSpec:
     tied: bool = row("the head reuses the embedding matrix", effect=MEANING, default=False)
-    softcap: float | None = row("cap * tanh(logit / cap)", effect=MEANING, default=None)
+    softcap: float | None = row("cap * tanh(logit / cap)", effect=MEANING, default=None, above=0)
 
 
 @entry("embedding")
@@ -153,7 +159,9 @@ class EmbeddingSpec:
 
 @entry("init")
 class InitSpec:
-    std: float = row("standard deviation of initial weights", effect=MEANING, default=0.02)
+    std: float = row(
+        "standard deviation of initial weights", effect=MEANING, default=0.02, minimum=0
+    )
 
 
 @entry("model")

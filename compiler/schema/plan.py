@@ -31,6 +31,15 @@ class Interleaved:
 Schedule = Gpipe | OneFOneB | Interleaved
 
 
+@entry("by_stage")
+class ByStage:
+    """Each pipeline rank recomputes in its own way, in all of its virtual stages."""
+
+    stages: tuple[Literal["none", "full"] | tuple[str, ...], ...] = row(
+        "one entry a pipeline rank, the first stage's first", effect=MAPPING, positional=True
+    )
+
+
 @entry("phase")
 class PlanPhase:
     """How the plan spreads one phase; rows left out are the plan's own."""
@@ -40,13 +49,15 @@ class PlanPhase:
     tp: int | None = row("tensor-parallel ranks", effect=MAPPING, default=None, minimum=1)
     cp: int | None = row("context-parallel ranks", effect=MAPPING, default=None, minimum=1)
     pp: int | None = row("pipeline ranks", effect=MAPPING, default=None, minimum=1)
-    stages: tuple[int, ...] | None = row("layers of each stage", effect=MAPPING, default=None)
+    stages: tuple[int, ...] | None = row(
+        "layers of each stage", effect=MAPPING, default=None, minimum=0
+    )
     schedule: Schedule | None = row("pipeline schedule", effect=MAPPING, default=None)
     microbatch: int | None = row(
         "sequences of one forward", effect=MAPPING, words=("sequences",), default=None, minimum=1
     )
-    recompute: Literal["none", "full"] | tuple[str, ...] | None = row(
-        "what the backward computes again", effect=MAPPING, default=None
+    recompute: Literal["none", "full"] | tuple[str, ...] | ByStage | None = row(
+        "what the backward computes again", effect=MAPPING, default=None, distinct=True
     )
 
 
@@ -69,16 +80,18 @@ class PlanSpec:
     etp: int | Auto = row(
         "tensor-parallel ranks of experts", effect=MAPPING, default=AUTO, pending=True
     )
-    order: tuple[Axis, ...] | Auto = row("axes, innermost first", effect=MAPPING, default=AUTO)
+    order: tuple[Axis, ...] | Auto = row(
+        "axes, innermost first", effect=MAPPING, default=AUTO, distinct=True
+    )
     stages: tuple[int, ...] | Auto = row(
-        "layers of each virtual stage", effect=MAPPING, default=AUTO
+        "layers of each virtual stage", effect=MAPPING, default=AUTO, minimum=0
     )
     schedule: Schedule = row("pipeline schedule", effect=MAPPING, default=OneFOneB())
     microbatch: int | Auto = row(
         "sequences of one forward", effect=MAPPING, words=("sequences",), default=AUTO, minimum=1
     )
-    recompute: Literal["none", "full"] | tuple[str, ...] | Auto = row(
-        "what the backward computes again", effect=MAPPING, default="none"
+    recompute: Literal["none", "full"] | tuple[str, ...] | ByStage | Auto = row(
+        "what the backward computes again", effect=MAPPING, default="none", distinct=True
     )
     sharding: Literal["none", "zero1", "zero2", "zero3"] | Auto = row(
         "what fsdp cuts", effect=MAPPING, default=AUTO

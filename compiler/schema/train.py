@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dsl.schema import Count, Effect, Named, entry, row
+from dsl.schema import Count, Dimension, Effect, Named, entry, row
 
 MEANING = Effect.MEANING
 OPERATION = Effect.OPERATION
@@ -12,9 +12,18 @@ OPERATION = Effect.OPERATION
 
 @entry("adamw")
 class AdamW:
-    lr: float = row("peak learning rate", effect=MEANING)
-    betas: tuple[float, ...] = row("decay of both moments", effect=MEANING, default=(0.9, 0.95))
-    eps: float = row("added to the root of the second moment", effect=MEANING, default=1e-8)
+    lr: float = row("peak learning rate", effect=MEANING, minimum=0)
+    betas: tuple[float, ...] = row(
+        "decay of both moments",
+        effect=MEANING,
+        default=(0.9, 0.95),
+        minimum=0,
+        below=1,
+        length=2,
+    )
+    eps: float = row(
+        "added to the root of the second moment", effect=MEANING, default=1e-8, above=0
+    )
     weight_decay: float = row(
         "decoupled decay, on matrices only", effect=MEANING, default=0.1, minimum=0
     )
@@ -72,7 +81,11 @@ Data = TextData | TokenData
 class EvalSpec:
     every: int = row("steps between evaluations", effect=OPERATION, words=("steps",), minimum=1)
     sequences: int = row(
-        "validation sequences read each time", effect=OPERATION, words=("sequences",), default=64
+        "validation sequences read each time",
+        effect=OPERATION,
+        words=("sequences",),
+        default=64,
+        minimum=1,
     )
     prompt: str | None = row("print a sample that continues this", effect=OPERATION, default=None)
 
@@ -83,10 +96,34 @@ class CheckpointSpec:
     keep: int = row("checkpoints kept", effect=OPERATION, default=2, minimum=1)
 
 
+@entry("guard")
+class GuardSpec:
+    """When a run ends by itself, so that it does not burn hours in vain."""
+
+    skips: int = row(
+        "steps in a row that are skipped, their gradients not being finite",
+        effect=OPERATION,
+        words=("steps",),
+        default=10,
+        minimum=1,
+    )
+    patience: float = row(
+        "time without progress; every process then says where it waits",
+        effect=OPERATION,
+        dimension=Dimension.SECONDS,
+        default=480.0,
+        minimum=1,
+    )
+
+
 @entry("log")
 class LogSpec:
     every: int = row(
         "steps between lines", effect=OPERATION, words=("steps",), default=10, minimum=1
+    )
+    tensorboard: bool = row("write TensorBoard events too", effect=OPERATION, default=False)
+    wandb: str | None = row(
+        "project on Weights & Biases to report to", effect=OPERATION, default=None
     )
 
 
@@ -120,7 +157,7 @@ class TrainSpec:
     )
     optimizer: AdamW = row("optimizer", effect=MEANING)
     lr_schedule: LrSchedule = row("learning rate", effect=MEANING, default=Constant())
-    clip: float | None = row("largest global gradient norm", effect=MEANING, default=1.0)
+    clip: float | None = row("largest global gradient norm", effect=MEANING, default=1.0, above=0)
     precision: Literal["bf16", "fp32"] = row(
         "dtype of compute; parameters and reductions stay fp32", effect=MEANING, default="bf16"
     )
@@ -128,6 +165,7 @@ class TrainSpec:
     data: Data = row("what is read", effect=MEANING, default=TokenData())
     eval: EvalSpec | None = row("validation", effect=OPERATION, default=None)
     checkpoint: CheckpointSpec | None = row("saving", effect=OPERATION, default=None)
+    guard: GuardSpec = row("when a run ends by itself", effect=OPERATION, default=GuardSpec())
     log: LogSpec = row("console and metrics", effect=OPERATION, default=LogSpec())
     init_from: str | None = row("weights to start from", effect=MEANING, default=None, pending=True)
     phase: Named[PhaseSpec] = row("named phases, in order", effect=MEANING, default=Named())

@@ -26,9 +26,13 @@ def compile_(
 ) -> None:
     """Write the program of a plan: Python files, launch scripts, and a manifest of them.
 
-    Phases that one program cannot run have a program each, in a folder of the phase's name.
+    Phases in a row that are spread alike are one program. Where there are several programs, each
+    has a folder of its phases' name, `start`, or `start-main` from first to last.
 
     A file that was edited since is never written over: this shows the difference and exits with 1.
+
+    Other files of DIR stay as they are. The directory is replaced as a whole, so that it never
+    holds half a program; a shell that stands in it must enter it again.
     """
     from llamac import api
     from llamac.cli.report import compiled_plan, write_program

@@ -63,9 +63,11 @@ def _subject(spec: Spec, name: str | None) -> Subject | tuple[Diagnostic, ...] |
     """What NAME is, or the diagnostics that stand against it, or why there is no such thing."""
     plans, models = tuple(spec.all(PlanSpec)), spec.all(ModelSpec)
     names = plans or tuple(models)
+    if not names:
+        return f"has no plan and no model to explain; it holds: {_contents(spec)}"
     if name is None:
         if len(names) != 1:
-            return f"holds several; write FILE:NAME with one of: {', '.join(names) or 'none'}"
+            return f"holds several; write FILE:NAME with one of: {', '.join(names)}"
         name = names[0]
     if name in plans:
         result = compile_named(spec, name)
@@ -82,6 +84,12 @@ def _subject(spec: Spec, name: str | None) -> Subject | tuple[Diagnostic, ...] |
         graph = build_graph(models[name])
         return Subject(name, graph, estimates(graph, None), None)
     return f"has no `{name}`; it holds: {', '.join([*plans, *models])}"
+
+
+def _contents(spec: Spec) -> str:
+    """`cluster four, train short`."""
+    every = [f"{kind} {name}" for kind, blocks in spec.blocks.items() for name in blocks]
+    return ", ".join(every) or "no block at all"
 
 
 def _explain(subject: Subject, path: str, loaded: Loaded, as_json: bool) -> int:

@@ -27,7 +27,9 @@ def plan(file: str, plan: str | None, overrides: options.Overrides, as_json: boo
     from llamac.cli.report import one_plan, show
     from llamac.plan_view import as_text
 
-    planned = api.plan(file, overrides) if plan is None else one_plan(file, plan, overrides)
+    planned = api.plan(file, overrides)
+    if plan is not None or (planned.ok and not planned.results):
+        planned = one_plan(file, plan, overrides, as_json=as_json)
     if as_json:
         found = _objects(planned)
         click.echo(json.dumps(found[0] if len(found) == 1 else found, indent=2))

@@ -86,12 +86,19 @@ def show(diagnostics: Sequence[Diagnostic], sources: Mapping[str, Source]) -> No
     sys.stderr.write(text)
 
 
-def one_plan(file: str, name: str | None, overrides: api.Overrides) -> api.Planned:
-    """The plan called `name`, or the only one; where there is no such plan, exit."""
+def one_plan(
+    file: str, name: str | None, overrides: api.Overrides, *, as_json: bool = False
+) -> api.Planned:
+    """The plan called `name`, or the only one; where there is no such plan, say so and exit."""
     planned = api.plan_one(file, name, overrides)
     if isinstance(planned, api.NoSuchPlan):
-        show((planned.diagnostic,), {})
-        sys.exit(FAULT)
+        found, sources = planned.loaded.diagnostics, planned.loaded.sources
+        if as_json:
+            sys.stdout.write(rendered((*found, planned.diagnostic), sources, "json"))
+        else:
+            show((*found, planned.diagnostic), sources)
+        # Where there are plans it is the call that is wrong, else the file.
+        sys.exit(FAULT if planned.exists else FOUND)
     return planned
 
 

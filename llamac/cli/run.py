@@ -17,7 +17,11 @@ from llamac.cli.exits import FINE, FOUND
 @click.option("--steps", type=click.IntRange(min=1), help="Stop after this many steps.")
 @click.option("--run", "folder", metavar="DIR", help="Folder of the run; default runs/PLAN.")
 @click.option("--resume", metavar="auto|never|DIR", help="Where to go on from; default auto.")
-@click.option("--data", metavar="PATH", help="File or folder to train on instead of the spec's.")
+@click.option(
+    "--data",
+    metavar="PATH",
+    help="File or folder to train on instead of the spec's; validation data stays the spec's.",
+)
 def run(
     file: str,
     plan: str | None,
@@ -45,12 +49,11 @@ def run(
     target = output or Path("out", compiled.plan.name)
     world = compiled.plan.main.mesh.world
     for place, part in api.places(compiled, target):
-        (phase,) = part.plan.phases
-        if steps is not None and steps <= phase.before.steps:
+        if steps is not None and steps <= part.plan.phases[0].before.steps:
             break
         write_program(planned, part, place)
         click.echo(f"{place}: compiled; starting {world} processes", err=True)
-        last = None if steps is None else min(steps, phase.last_step)
+        last = None if steps is None else min(steps, part.plan.phases[-1].last_step)
         given = {"--steps": last, "--run": folder, "--resume": resume, "--data": data}
         words = [
             word
@@ -61,5 +64,5 @@ def run(
         code = start(place, words)
         if code != FINE:
             sys.exit(code)
-        resume = None  # the next phase goes on where this one stopped
+        resume = None  # the next program goes on where this one stopped
     sys.exit(FINE)

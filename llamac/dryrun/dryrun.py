@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -40,33 +40,43 @@ class Class:
 
 
 def dryrun(compiled: Compiled, files: Mapping[str, str] | None = None) -> DryRun:
-    """One step of one rank of each class, in every phase.
+    """A step of one rank of each class in every phase.
 
     files  text of the program by path, where it is not what `emit` prints
     """
-    found = [_phase(part, files) for part in programs(compiled)]
+    found = [_program(part, files) for part in programs(compiled)]
     return DryRun(compiled.plan.name, compiled.plan.main.mesh.world, tuple(chain(*found)))
 
 
-def _phase(compiled: Compiled, files: Mapping[str, str] | None) -> list[RankClass | Crashed]:
-    (phase,), (program,) = compiled.plan.phases, compiled.programs
-    compiles = phase.decision("compile").value is True
+def _program(compiled: Compiled, files: Mapping[str, str] | None) -> list[RankClass | Crashed]:
+    """Phase by phase; a process goes through all of them."""
+    phases = compiled.plan.phases
+    compiles = phases[0].decision("compile").value is True
     width = compute_bytes(compiled.plan.spec.train)
-    predicted = memory(phase, program, width)
     with tempfile.TemporaryDirectory(prefix="llamac-dryrun-") as folder:
         for name, text in (files or emit(compiled).files).items():
             path = Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
 
-        def run(one: Class) -> RankClass | Crashed:
-            record = _run(Path(folder), one.rank, phase.mesh.world, compiles)
-            if isinstance(record, str):
-                return Crashed(phase.name, one.name, one.rank, one.stage.rank, record)
-            return _compare(one, record, phase, program, predicted, width)
+        pairs = tuple(zip(phases, compiled.programs, strict=True))
+        # one rank class through all phases; a stage's blocks have the sizes of its phase
+        through = zip(*(classes(phase, program) for phase, program in pairs), strict=True)
+
+        def run(same: tuple[Class, ...]) -> list[RankClass | Crashed]:
+            records = _run(Path(folder), same[0].rank, compiles, phases)
+            if isinstance(records, str):
+                place = same[0].name, same[0].rank, same[0].stage.rank
+                return [Crashed(compiled.plan.part_name, *place, records)]
+            return [
+                _compare(one, record, phase, program, memory(phase, program, width), width)
+                for one, record, (phase, program) in zip(same, records, pairs, strict=True)
+            ]
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(run, classes(phase, program)))
+            ranks = list(chain(*pool.map(run, through)))
+    order = [phase.name for phase in phases]
+    return sorted(ranks, key=lambda rank: order.index(rank.phase) if rank.phase in order else -1)
 
 
 def classes(phase: PhasePlan, program: RankProgram) -> tuple[Class, ...]:
@@ -85,12 +95,24 @@ def _first_rank(mesh: Mesh, stage: int) -> int:
     return mesh.rank(at | dict.fromkeys(mesh.axis("pp"), stage))
 
 
-def _run(program: Path, rank: int, world: int, compiles: bool) -> Record | str:
-    """The record, or the process's last words."""
-    output = program / f"rank-{rank}.json"
+def _run(
+    program: Path, rank: int, compiles: bool, phases: Sequence[PhasePlan]
+) -> list[Record] | str:
+    """A record for each phase, or the process's last words."""
+    output, world = program / f"rank-{rank}.json", phases[0].mesh.world
     arguments = [str(program), str(rank), str(world), "compiled" if compiles else "eager"]
+    positions = [str(phase.first_token) for phase in phases]
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "llamac.dryrun.probe", *arguments, str(output)],
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "llamac.dryrun.probe",
+            *arguments,
+            str(output),
+            *positions,
+        ],
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -98,7 +120,7 @@ def _run(program: Path, rank: int, world: int, compiles: bool) -> Record | str:
     )
     if done.returncode or not output.exists():
         return _last_words(done.stderr, program)
-    return cast("Record", json.loads(output.read_text(encoding="utf-8")))
+    return cast("list[Record]", json.loads(output.read_text(encoding="utf-8")))
 
 
 def _last_words(stderr: str, program: Path) -> str:

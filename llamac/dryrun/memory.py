@@ -36,6 +36,13 @@ class Watch:
         self._next = 0.0
         self.peak = self.saved = NOTHING
 
+    def start(self) -> None:
+        """Watch what comes: forget the moments and collectives of a step before."""
+        self.watching, self._next = True, 0.0
+        self.peak = self.saved = NOTHING
+        self.recorder.counts.clear()
+        self.recorder.bytes.clear()
+
     def before_backward(self) -> None:
         if self.watching:
             now = self._now()

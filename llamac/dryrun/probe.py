@@ -1,6 +1,7 @@
 """One rank of an emitted program, built and stepped under fake tensors and a fake process group.
 
-Run as a process of its own: `python -m llamac.dryrun.probe PROGRAM RANK WORLD MODE OUTPUT`.
+Run as a process of its own: `python -m llamac.dryrun.probe PROGRAM RANK WORLD MODE OUTPUT
+POSITION...`, the positions being tokens of the run at which steps begin: one in each phase.
 The program's text is as emitted; what differs is said here: no weights are drawn (numbers do
 not exist), layers are compiled for counting instead of speed, and attention is a kernel that
 keeps what CUDA's keeps (queries, keys, values, output, log-sum-exp), without a dense mask.
@@ -34,8 +35,9 @@ from llamac.dryrun.recorder import local
 Mode = Literal["compiled", "eager"]
 
 
-def probe(folder: Path, rank: int, world: int, mode: Mode) -> Record:
-    """Two steps in one: the optimizer's state is made first, as a first step would."""
+def probe(folder: Path, rank: int, world: int, mode: Mode, positions: list[int]) -> list[Record]:
+    """A step at each position, in one process as the program does it. The optimizer's state is made
+    first, as a first step would."""
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     adapt_torch(fake)
     parallel, data, train = import_program(folder, rank, world)
@@ -51,11 +53,22 @@ def probe(folder: Path, rank: int, world: int, mode: Mode) -> Record:
         for p in fsdp_parameters(wrapped):
             watch.recorder.track(p.sharded_param)
         fill_state(optimizer)
-        batches = data.step_batches(Zeros(), 0, device)
-        watch.watching = True
-        started = time.monotonic()
-        train.train_step(model, optimizer, batches, 0)
-        seconds = time.monotonic() - started
+        return [step(watch, data, train, (model, optimizer), position) for position in positions]
+
+
+def step(
+    watch: Watch,
+    data: ModuleType,
+    train: ModuleType,
+    built: tuple[nn.Module, torch.optim.Optimizer],
+    position: int,
+) -> Record:
+    """One step, watched from its start."""
+    batches = data.step_batches(Zeros(), position, torch.device("cpu"))
+    watch.start()
+    started = time.monotonic()
+    train.train_step(*built, batches, 0)
+    seconds = time.monotonic() - started
     recorder = watch.recorder
     return Record(
         collectives=[
@@ -64,7 +77,7 @@ def probe(folder: Path, rank: int, world: int, mode: Mode) -> Record:
         ],
         peak=watch.peak,
         saved=watch.saved,
-        parameters=sum(local(p.sharded_param).numel() for p in fsdp_parameters(wrapped)),
+        parameters=sum(local(p.sharded_param).numel() for p in fsdp_parameters(watch.models)),
         seconds=seconds,
         process_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,  # KiB on Linux
     )
@@ -158,16 +171,17 @@ def fill_state(optimizer: torch.optim.Optimizer) -> None:
 class Zeros:
     """In place of the program's Corpus: as many tokens as are asked for."""
 
-    sequences = 2**40
+    sequences = blocks = 2**40
 
     def read(self, first: int, last: int) -> Tensor:
         return torch.zeros(last - first, dtype=torch.int64)
 
 
 def main() -> None:
-    folder, rank, world, mode, output = sys.argv[1:]
-    record = probe(Path(folder), int(rank), int(world), cast("Mode", mode))
-    Path(output).write_text(json.dumps(record), encoding="utf-8")
+    folder, rank, world, mode, output, *positions = sys.argv[1:]
+    at = [int(position) for position in positions]
+    records = probe(Path(folder), int(rank), int(world), cast("Mode", mode), at)
+    Path(output).write_text(json.dumps(records), encoding="utf-8")
     sys.stdout.flush()
     os._exit(0)  # without the interpreter's exit: fake groups have nobody to say farewell to
 

@@ -65,7 +65,7 @@ def write(
     """
     manifest.check_names(files)
     # Links above the target are the user's own way of naming it; the target itself may be none.
-    target = target.absolute().parent.resolve() / target.absolute().name
+    target = Path(os.path.realpath(target.absolute().parent), target.absolute().name)
     reason = _why_not(target, files)
     if reason is not None:
         return Refused(target, reason)
@@ -88,6 +88,11 @@ def _why_not(target: Path, files: Mapping[str, str]) -> str | None:
     """Why `target` is nothing to write into, or None."""
     if target.name in ("", ".."):
         return "it has no name of its own"
+    for above in target.parents:
+        if above.exists():
+            if not above.is_dir():
+                return f"{above} is not a directory"
+            break
     if target.is_symlink():
         return "it is a symbolic link; name the directory itself"
     if target.exists() and not target.is_dir():

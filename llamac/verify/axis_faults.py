@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from llamac.verify.fault import Fault
 
-PLACE = "own_positions()[0] // (SEQ_LEN // CP // 2)"
-"""This rank's place on cp, by names that every model.py has: it begins with piece r of 2 CP."""
+
+def place(own: str) -> str:
+    """This rank's place on cp, by names that every model.py has: of a sequence of which it holds
+    `own` positions it begins with piece r of 2 CP."""
+    return f"own_positions({own} * CP)[0] // ({own} // 2)"
+
 
 GATHERED_K = '        k_rotated_gathered = all_gather(k_rotated, "cp", 1)'
 GATHERED_V = '        v_gathered = all_gather(v, "cp", 1)'
-OWN_AND_KEYS = (
-    "    own, keys = own_positions().to(documents.device), head_and_tail().to(documents.device)\n"
-)
-PARTS = (
-    "    parts = tokens[:, own], targets[:, own], "
-    "documents[:, own], documents[:, head_and_tail()]\n"
-)
+KEYS = "    keys = head_and_tail(seq_len).to(documents.device)\n"
+POSITIONS = "        positions = own_positions(key_documents.shape[1]).to(x.device)\n"
+PARTS = "    parts = tokens[:, own], targets[:, own], documents[:, own], documents[:, order]\n"
 LOSS = "        loss = model(*batch) / valid.clamp(min=1)\n"
 VALID = "    valid = parallel.all_reduce_data(targets)\n"
 WHOLE = "    whole = Batch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))\n"
@@ -30,7 +30,7 @@ def without_others(gathered: str, value: str) -> str:
         gathered.replace(f"all_gather({value},", f"all_gather({value}.detach(),")
         + "\n"
         + f"        parts = list({value}_gathered.chunk(CP, 1))\n"
-        + f"        parts[{PLACE}] = {value}\n"
+        + f"        parts[{place(f'{value}.shape[1]')}] = {value}\n"
         + f"        {value}_gathered = torch.cat(parts, 1)"
     )
 
@@ -93,16 +93,17 @@ CONTEXT = (
         "rotary positions count on from the rank's place, though it holds a head and a tail",
         ("cp",),
         "model.py",
-        "    positions = own_positions().to(radians)\n",
-        f"    positions = torch.arange(SEQ_LEN).view(CP, -1)[{PLACE}].to(radians)\n",
+        POSITIONS,
+        "        positions = torch.arange(key_documents.shape[1], device=x.device)\n"
+        f"        positions = positions.view(CP, -1)[{place('documents.shape[1]')}]\n",
     ),
     Fault(
         "positions-of-each-part",
         "rotary positions start from zero on every rank",
         ("cp",),
         "model.py",
-        "    positions = own_positions().to(radians)\n",
-        "    positions = torch.arange(SEQ_LEN // CP).to(radians)\n",
+        POSITIONS,
+        "        positions = torch.arange(documents.shape[1], device=x.device)\n",
     ),
     Fault(
         "mask-local",
@@ -117,8 +118,8 @@ CONTEXT = (
         "the mask takes gathered keys to lie in the order of the sequence",
         ("cp",),
         "model.py",
-        OWN_AND_KEYS,
-        OWN_AND_KEYS.replace("head_and_tail()", "torch.arange(SEQ_LEN)"),
+        KEYS,
+        KEYS.replace("head_and_tail(seq_len)", "torch.arange(seq_len)"),
     ),
     Fault(
         "key-documents-in-another-order",
@@ -126,7 +127,7 @@ CONTEXT = (
         ("cp",),
         "data.py",
         PARTS,
-        PARTS.replace("documents[:, head_and_tail()]", "documents"),
+        PARTS.replace("documents[:, order]", "documents"),
     ),
     Fault(
         "labels-shifted-after-cutting",

@@ -22,9 +22,11 @@ from llamac.verify.worker import Record
 BOUND = 1e-10
 """max|a - b| / max|b| of a tensor; the noise of a correct program is about 1e-13."""
 
-ROUNDING = 1e-14
+ROUNDING = 1e-15
 """Of an observable's largest element over all tensors: a difference below it is rounding. Some
-gradients are zero by algebra (a key's bias without RoPE shifts all scores of a query alike)."""
+gradients are zero by algebra (a key's bias without RoPE shifts all scores of a query alike), and
+what is left of them was 1.1e-16 of the largest gradient at most, in random plans and named layouts.
+A gradient of a millionth of the largest that has the wrong sign is 1e9 times above this bound."""
 
 EXACT = 0.0
 """For what is drawn or counted rather than computed."""
@@ -161,7 +163,7 @@ def _tensors(
         own = _of_its_stages(records, name)
         held = [records[rank] for rank in own]
         parts = [got[rank].get(name) for rank in own]
-        wanted = [_part(expected.get(name), record, name) for record in held]
+        wanted = [_part(expected.get(name), record, observable, name) for record in held]
         found = _compared(held, observable, name, step, (bound, rounding), parts, wanted)
         errors = dict(zip(own, found.errors, strict=True))
         yield replace(found, errors=tuple(errors.get(rank, 0.0) for rank in range(len(records))))
@@ -177,12 +179,18 @@ def _of_its_stages(records: list[Record], name: str) -> list[int]:
     return [rank for rank, place in enumerate(places) if place in (stages or set(places))]
 
 
-def _part(full: Tensor | None, record: Record, name: str) -> Tensor | None:
+def _place(record: Record, observable: str, name: str) -> list[list[int]]:
+    """Where the rank's part lies in the whole tensor."""
+    is_moment = observable.startswith("exp_avg")
+    return record["moment_slices" if is_moment else "slices"][name]
+
+
+def _part(full: Tensor | None, record: Record, observable: str, name: str) -> Tensor | None:
     """The rank's share of the full tensor; None where the program's layout has no such tensor."""
     shape = record["shapes"].get(name)
     if full is None or shape is None or math.prod(shape) != full.numel():
         return None
-    return full.reshape(shape)[tuple(slice(*bounds) for bounds in record["slices"][name])]
+    return full.reshape(shape)[tuple(slice(*bounds) for bounds in _place(record, observable, name))]
 
 
 def _compared(
@@ -214,7 +222,7 @@ def _compared(
         parts = Parts(
             got=[part for part, _ in both],
             right=[want for _, want in both],
-            place=[record["slices"][name] for record in records],
+            place=[_place(record, observable, name) for record in records],
         )
         found = cause(records, parts, bound * scale)
     return Comparison(observable, name, step, bound, errors, found)

@@ -35,12 +35,11 @@ def verify_plan(compiled: Compiled, fault: str | None = None) -> Verification:
 
 
 def _different(compiled: Compiled) -> Iterator[Compiled]:
-    """The programs of a plan; of phases whose text and twins are the same, the first."""
+    """The programs of a plan; of those whose text and twins are the same, the first."""
     seen: list[object] = []
     for part in programs(compiled):
-        (phase,) = part.plan.phases
         text = {name: body for name, body in modules(program_of(part)).items() if name != CONFIG}
-        told_apart = text, twins_of(part.plan.spec, phase)
+        told_apart = text, twins_of(part.plan.spec, *part.plan.phases)
         if told_apart not in seen:
             seen.append(told_apart)
             yield part

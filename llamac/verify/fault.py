@@ -6,7 +6,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 Need = Literal[
-    "dp", "replicate", "unsharded", "tp", "kv_copy", "cp", "pp", "accumulation", "tied", "clip"
+    "dp",
+    "replicate",
+    "unsharded",
+    "zero1",
+    "zero2",
+    "tp",
+    "kv_copy",
+    "cp",
+    "pp",
+    "accumulation",
+    "recompute",
+    "window",
+    "tied",
+    "clip",
+    "ramp",
 ]
 
 

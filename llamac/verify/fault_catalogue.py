@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from llamac.verify.axis_faults import CONTEXT, PIPELINE
 from llamac.verify.fault import Fault
+from llamac.verify.layer_faults import GATHERED, RECOMPUTE, WINDOW
+from llamac.verify.phase_faults import PHASES
+from llamac.verify.zero1_faults import ZERO1
 
 REDUCE = "    parallel.reduce_gradients(model, model.layout)\n"
 GATHER = "    return waited(all_gather_single_autograd(x, dim, GROUPS[axis]))\n"
@@ -246,7 +249,7 @@ POSITIONS_MASKS_LOSS = (
         (),
         "model.py",
         "(causal & (documents[:, :, None] == documents[:, None, :]))[:, None]",
-        "causal.expand(len(documents), 1, SEQ_LEN, SEQ_LEN)",
+        "causal.expand(len(documents), 1, seq_len, seq_len)",
     ),
     Fault(
         "vocab-target-off-by-one",
@@ -261,8 +264,8 @@ POSITIONS_MASKS_LOSS = (
         "every data rank reads the first one's rows",
         ("dp",),
         "data.py",
-        "    first = position + data_rank() * MICROBATCH\n",
-        "    first = position + 0 * MICROBATCH\n",
+        "    first = row + data_rank() * MICROBATCH\n",
+        "    first = row + 0 * MICROBATCH\n",
     ),
     Fault(
         "replica-perturbed",
@@ -282,4 +285,9 @@ FAULTS = (
     *POSITIONS_MASKS_LOSS,
     *CONTEXT,
     *PIPELINE,
+    *ZERO1,
+    *WINDOW,
+    *RECOMPUTE,
+    *GATHERED,
+    *PHASES,
 )

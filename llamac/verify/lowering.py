@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -14,17 +14,20 @@ from compiler.pipeline import Compiled
 from llamac.verify.result import Layer
 
 
-def lowering(twin: Compiled, weights: Mapping[str, Tensor], read: ReadBatch) -> Layer:
-    """One step before clipping: loss, norm and every gradient of both."""
+def lowering(twin: Compiled, weights: Mapping[str, Tensor], reads: Sequence[ReadBatch]) -> Layer:
+    """One step of each phase before clipping: loss, norm and every gradient of both."""
+    pairs = zip(twin.programs, reads, strict=True)
+    steps = [errors(twin.graph, program, weights, _batch(read)) for program, read in pairs]
+    worst, name = max((error, name) for found in steps for name, error in found.items())
+    detail = f"rank program against graph: worst {worst:.1e} ({name}), bound {TOLERANCE:.0e}"
+    return Layer("lowering", "verified" if worst <= TOLERANCE else "different", detail)
+
+
+def _batch(read: ReadBatch) -> Batch:
     rows, seq = read.tokens.shape
-    batch = Batch(
+    return Batch(
         tokens=read.tokens,
         targets=torch.where(read.counted, read.targets, -1),
         documents=read.documents,
         positions=torch.arange(seq).expand(rows, seq),
     )
-    (program,) = twin.programs
-    found = errors(twin.graph, program, weights, batch)
-    name = max(found, key=lambda name: found[name])
-    detail = f"rank program against graph: worst {found[name]:.1e} ({name}), bound {TOLERANCE:.0e}"
-    return Layer("lowering", "verified" if found[name] <= TOLERANCE else "different", detail)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from backends.reference.data import Batch, batch, evaluation_batch, read_corpus
 from backends.reference.parameters import parameters_of
 from backends.reference.training import Step, train
 from backends.reference.weights import initial_weights
+from compiler.planner.phases import phases_of
 from compiler.schema.plan import PlanSpec
-from compiler.twin import STEPS
+from compiler.twin import UNREACHED
 from dsl.schema import Auto
 from llamac.verify.compare import BOUNDS, Bounds, compare
-from llamac.verify.corpus import Reading, write_corpus
+from llamac.verify.corpus import Reading, block_of, steps_of, write_corpus
 from llamac.verify.execute import execute, import_ahead, store_for
 from llamac.verify.result import TwinResult
 from llamac.verify.worker import Task
@@ -25,11 +28,21 @@ PATIENCE = 45.0
 """Seconds without progress after which a twin counts as hanging."""
 
 
-def reading_of(twin: PlanSpec) -> Reading:
-    """The batch of a twin; everything in it is written, nothing is auto."""
+def readings_of(twin: PlanSpec) -> tuple[Reading, ...]:
+    """The batches of a twin, phase by phase; the last steps of the last one are not reached."""
+    readings = [_reading(phase.spec) for phase in phases_of(twin)]
+    last = readings.pop()
+    return (*readings, replace(last, steps=last.steps - UNREACHED))
+
+
+def _reading(twin: PlanSpec) -> Reading:
+    """Of one phase; everything in it is written, nothing is auto."""
     dp, microbatch = twin.dp, twin.microbatch
     batch_size, seq_len = twin.train.global_batch, twin.train.seq_len
-    if isinstance(dp, Auto) or isinstance(microbatch, Auto) or batch_size is None or not seq_len:
+    steps = twin.train.steps
+    if isinstance(dp, Auto) or isinstance(microbatch, Auto):
+        raise ValueError("a twin leaves nothing to choose")
+    if batch_size is None or seq_len is None or steps is None:
         raise ValueError("a twin leaves nothing to choose")
     sequences = batch_size.value // seq_len if batch_size.word == "tokens" else batch_size.value
     return Reading(
@@ -39,40 +52,38 @@ def reading_of(twin: PlanSpec) -> Reading:
         dp=dp,
         microbatch=microbatch,
         microbatches=sequences // (dp * microbatch),
-        steps=STEPS,
+        steps=steps,
     )
 
 
 def expected(twin: PlanSpec, folder: Path) -> tuple[Step, ...]:
     """What the reference does with the same weights and data."""
-    total = twin.train.steps
-    if total is None:
-        raise ValueError("a twin counts its steps")
-    batches = tuple(_batch(twin, folder, step) for step in range(STEPS))
+    readings = readings_of(twin)
+    total = sum(reading.steps for reading in readings) + UNREACHED
+    corpus = read_corpus(twin.train.data, corpus_folder(folder))
+    block = block_of(readings)
+    batches = tuple(
+        _batch(twin, corpus, reading, position, block) for reading, position in steps_of(readings)
+    )
     evaluation = None
     if twin.train.eval is not None:
-        corpus, seq_len = (
-            read_corpus(twin.train.data, corpus_folder(folder)),
-            reading_of(twin).seq_len,
-        )
-        evaluation = evaluation_batch(corpus, twin.train.data, seq_len, twin.train.eval.sequences)
+        seq_len, sequences = readings[-1].seq_len, twin.train.eval.sequences
+        evaluation = evaluation_batch(corpus, twin.train.data, seq_len, sequences)
     return train(twin.model, twin.train, total, start_weights(twin), batches, evaluation)
 
 
-def first_batch(twin: PlanSpec, folder: Path) -> Batch:
-    return _batch(twin, folder, 0)
+def first_batches(twin: PlanSpec, folder: Path) -> tuple[Batch, ...]:
+    """Of the first step of every phase."""
+    corpus = read_corpus(twin.train.data, corpus_folder(folder))
+    readings = readings_of(twin)
+    starts = dict(reversed(list(steps_of(readings))))
+    block = block_of(readings)
+    return tuple(_batch(twin, corpus, reading, starts[reading], block) for reading in readings)
 
 
-def _batch(twin: PlanSpec, folder: Path, step: int) -> Batch:
-    reading = reading_of(twin)
-    return batch(
-        read_corpus(twin.train.data, corpus_folder(folder)),
-        twin.train.data,
-        reading.seed,
-        reading.seq_len,
-        reading.global_batch,
-        step * reading.global_batch,
-    )
+def _batch(twin: PlanSpec, corpus: Tensor, reading: Reading, position: int, block: int) -> Batch:
+    sequences = reading.global_batch
+    return batch(corpus, twin.train.data, reading.seed, reading.seq_len, sequences, position, block)
 
 
 def start_weights(twin: PlanSpec) -> dict[str, torch.Tensor]:
@@ -107,7 +118,7 @@ def run_twin(
         path.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (program / name).write_text(text, encoding="utf-8")
-    write_corpus(twin.train.data, reading_of(twin), corpus)
+    write_corpus(twin.train.data, readings_of(twin), corpus)
 
     import_ahead({name: text for name, text in files.items() if name.endswith(".py")})
     world = twin.cluster.nodes * twin.cluster.node.devices
@@ -117,7 +128,7 @@ def run_twin(
         output=output,
         world=world,
         port=store.port,
-        steps=STEPS,
+        steps=sum(reading.steps for reading in readings_of(twin)),
         device="cpu",
         vectors=vectors_of(twin),
         evaluates=twin.train.eval is not None,
@@ -154,8 +165,10 @@ def corpus_folder(folder: Path) -> Path:
 
 def sizes_of(twin: PlanSpec) -> tuple[tuple[str, int], ...]:
     """The numbers that were chosen to differ."""
-    reading = reading_of(twin)
-    data = reading.dp * twin.cp
+    readings = readings_of(twin)
+    data = readings[0].dp * twin.cp
+    names = [phase.name for phase in phases_of(twin)] if len(readings) > 1 else [""]
+    named = dict(zip(names, readings, strict=True))
     shard = twin.fsdp if not isinstance(twin.fsdp, Auto) else data
     layer = twin.model.layer.kinds[0]
     return (
@@ -164,9 +177,7 @@ def sizes_of(twin: PlanSpec) -> tuple[tuple[str, int], ...]:
         ("tp", twin.tp),
         ("cp", twin.cp),
         ("pp", twin.pp),
-        ("microbatch", reading.microbatch),
-        ("microbatches", reading.microbatches),
-        ("seq", reading.seq_len),
+        *(size for name, reading in named.items() for size in _batch_sizes(name, reading)),
         ("layers", twin.model.layers),
         ("d_model", twin.model.d_model),
         ("heads", layer.attention.heads),
@@ -175,3 +186,11 @@ def sizes_of(twin: PlanSpec) -> tuple[tuple[str, int], ...]:
         ("d_ff", layer.ffn.d_ff),
         ("vocab", twin.model.vocab),
     )
+
+
+def _batch_sizes(phase: str, reading: Reading) -> Iterator[tuple[str, int]]:
+    """`seq`, or of one of several phases `long.seq`."""
+    prefix = f"{phase}." if phase else ""
+    yield f"{prefix}microbatch", reading.microbatch
+    yield f"{prefix}microbatches", reading.microbatches
+    yield f"{prefix}seq", reading.seq_len

@@ -15,7 +15,7 @@ from llamac.verify.faults import Fault, seeded
 from llamac.verify.lowering import lowering
 from llamac.verify.result import Layer, TwinResult, Verification
 from llamac.verify.settings import DTYPES, edits, settings, with_settings
-from llamac.verify.twin import PATIENCE, corpus_folder, first_batch, run_twin, start_weights
+from llamac.verify.twin import PATIENCE, corpus_folder, first_batches, run_twin, start_weights
 
 Files = Mapping[str, str]
 Emit = Callable[[Compiled], Files]
@@ -50,7 +50,7 @@ def verify(plan: Compiled, emit: Emit, asked: Asked | None = None) -> Verificati
     layers: list[Layer] = []
     results: list[TwinResult] = []
     name, spec = plan.plan.name, plan.plan.spec
-    for twin in twins_of(spec, plan.plan.main):
+    for twin in twins_of(spec, *plan.plan.phases):
         twin = replace(twin, compile=asked.compiled)
         small = compile_twin(name, twin)
         with tempfile.TemporaryDirectory(prefix="llamac-verify-") as scratch:
@@ -59,7 +59,7 @@ def verify(plan: Compiled, emit: Emit, asked: Asked | None = None) -> Verificati
             layers.append(_same_text(emitted, text))
             files = {**run, CONFIG: twin_config(text[CONFIG], corpus_folder(folder))}
             result = run_twin(files, twin, folder, asked.patience)
-            layers.append(lowering(small, start_weights(twin), first_batch(twin, folder)))
+            layers.append(lowering(small, start_weights(twin), first_batches(twin, folder)))
             results.append(result)
     return Verification(
         layers=(

@@ -9,7 +9,7 @@ import faulthandler
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -19,9 +19,8 @@ from typing import TypedDict, cast
 import torch
 from torch import Tensor
 
+from backends.pytorch import MODULES
 from llamac.verify.stuck import RECORDED, REQUEST, answer_requests
-
-MODULES = ("config", "model", "parallel", "data", "train", "checkpoint")
 
 
 @dataclass(frozen=True)
@@ -56,11 +55,13 @@ class StepRecord(TypedDict):
 
 
 class Record(TypedDict):
-    """What a rank leaves, and where in the full tensors its parts lie."""
+    """What a rank leaves, and where in the full tensors its parts lie: moments may be cut where
+    parameters are whole."""
 
     coordinates: dict[str, int]
     shapes: dict[str, list[int]]
     slices: dict[str, list[list[int]]]
+    moment_slices: dict[str, list[list[int]]]
     initial: dict[str, Tensor]
     steps: list[StepRecord]
 
@@ -109,6 +110,7 @@ def _observe(rank: int, task: Task) -> Record:
     model, optimizer = train.build(device)
     _alive("built")
     named: dict[str, Tensor] = dict(model.named_parameters())
+    updated: dict[str, Tensor] = getattr(model, "rows", named)  # what the optimizer knows
     layout = model.layout
     slices = {name: parallel.local_slices(layout[name]) for name in named}
 
@@ -129,10 +131,12 @@ def _observe(rank: int, task: Task) -> Record:
     corpus = data.Corpus(config.TRAIN_DATA)
     validation = data.Corpus(config.VALIDATION_DATA) if task.evaluates else None
     steps: list[StepRecord] = []
+    position = 0
     for step in range(task.steps):
-        batches = data.step_batches(corpus, step * config.GLOBAL_BATCH, device)
+        batches = data.step_batches(corpus, position, device)
+        position = data.next_position(position)
         result = train.train_step(model, optimizer, batches, step)
-        moments = {name: optimizer.state[p] for name, p in named.items()}
+        moments = {name: optimizer.state[p] for name, p in updated.items()}
         steps.append(
             StepRecord(
                 loss=float(result.loss),
@@ -147,13 +151,13 @@ def _observe(rank: int, task: Task) -> Record:
             )
         )
         _alive(f"step {step}")
+    bounds = {n: _bounded(slices[n], layout[n].shape) for n in named}
+    cut = getattr(parallel, "own_rows", None)
     return Record(
         coordinates={axis: int(parallel.coordinate(axis)) for axis in parallel.AXES},
         shapes={name: [int(size) for size in layout[name].shape] for name in named},
-        slices={
-            name: [[s.start, s.stop] for s in _bounded(slices[name], layout[name].shape)]
-            for name in named
-        },
+        slices=bounds,
+        moment_slices={n: _rows_of(bounds[n], cut) for n in named} if cut else bounds,
         initial=initial,
         steps=steps,
     )
@@ -176,14 +180,24 @@ def _import_program(rank: int, task: Task) -> dict[str, ModuleType]:
     }
     torch.set_num_threads(1)
     sys.dont_write_bytecode = True
-    for name in MODULES:
+    names = ("config", *MODULES)
+    for name in names:
         sys.modules.pop(name, None)
     sys.path.insert(0, str(task.program))
-    return {name: importlib.import_module(name) for name in MODULES}
+    return {name: importlib.import_module(name) for name in names}
 
 
-def _bounded(slices: tuple[slice, ...], shape: tuple[int, ...]) -> list[slice]:
-    return [slice(*s.indices(size)[:2]) for s, size in zip(slices, shape, strict=True)]
+def _bounded(slices: tuple[slice, ...], shape: tuple[int, ...]) -> list[list[int]]:
+    """First and end of every dimension."""
+    return [list(s.indices(size)[:2]) for s, size in zip(slices, shape, strict=True)]
+
+
+def _rows_of(bounds: list[list[int]], cut: Callable[[Tensor], Tensor]) -> list[list[int]]:
+    """The part of a part that `cut` takes of its rows."""
+    (first, end), *rest = bounds
+    rows = cut(torch.arange(first, end))
+    first = int(rows[0]) if len(rows) else end
+    return [[first, first + len(rows)], *rest]
 
 
 def _own_part(tensor: Tensor) -> Tensor:

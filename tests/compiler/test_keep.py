@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from compiler.problems import UnknownOperator
-from compiler.rank_program import BlockProgram, Checkpoint, Kept, Region
+from compiler.rank_program import BlockProgram, Checkpoint, Kept, RankProgram, Region
 from tests.compiler.specs import planned
 
 NOTHING: set[str] = set()
@@ -32,7 +32,6 @@ def found(block: BlockProgram, how: Kept) -> set[str]:
         ("none", NOTHING, SAVED),
         ("[]", NOTHING, SAVED),
         ("[swiglu]", {"inner"}, SAVED - {"inner"}),
-        ("[swiglu, swiglu]", {"inner"}, SAVED - {"inner"}),
         ("[rms_norm]", {"attention_in", "ffn_in"}, SAVED - {"attention_in", "ffn_in"}),
         (
             "[rope]",
@@ -75,6 +74,25 @@ def test_a_layer_is_checkpointed_where_something_runs_again(
     program = planned(("tp = 2", f"{axes}, recompute = {recompute}")).program()
     nodes = [node for node in program.delegated if isinstance(node, Checkpoint)]
     assert [(node.block, node.policy) for node in nodes] == ([("layer", policy)] if policy else [])
+
+
+def test_every_stage_has_the_kinds_of_its_own_way_to_recompute() -> None:
+    """Six layers on stages of 1, 2, 2 and 1; two stages recompute alike."""
+    ways = "by_stage([full, none, [swiglu], none])"
+    changes = ("tp = 2", f"tp = 2, pp = 4, dp = 1, recompute = {ways}")
+    program = planned(changes, ("layers = 2", "layers = 6")).program()
+    names = ["layer.full", "layer.none", "layer.swiglu"]
+    assert [kind.name for kind in program.kinds] == names
+    assert program.layers == (0, 1, 1, 2, 2, 1)
+    nodes = {node.block: node.policy for node in program.delegated if isinstance(node, Checkpoint)}
+    assert [nodes[name] for name in names] == ["full", "selective", "selective"]
+
+
+def test_equal_entries_of_a_list_are_one_way() -> None:
+    def program(recompute: str) -> RankProgram:
+        return planned(("tp = 2", f"tp = 2, pp = 2, dp = 2, recompute = {recompute}")).program()
+
+    assert program("by_stage([full, full])") == program("full")
 
 
 def test_an_operator_that_the_layers_lack_is_refused_with_the_closest() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from compiler.build_graph import build_graph
 from compiler.estimates import Estimate
-from compiler.memory import in_flight, memory, saved_bytes, stages
+from compiler.memory import in_flight, memory, saved_bytes, stage_parameters, stages
 from compiler.plan import PhasePlan
 from compiler.rank_program import RankProgram
 from tests.compiler.specs import planned, standard_models
@@ -62,6 +62,28 @@ def test_a_layer_that_is_computed_again_keeps_its_input() -> None:
     phase, program = program_of(("tp = 2", "tp = 2, recompute = full"))
     unit = phase.seq_len * phase.microbatch * program.kinds[0].size("d_model") / 2
     assert saved_bytes(program.kinds[0], phase, 2) == 2 * unit
+
+
+def test_zero1_cuts_the_optimizer_only() -> None:
+    """4 + 4 bytes a parameter whole, 8 over the four ranks that share an optimizer."""
+    phase, program = program_of(("tp = 2", "tp = 1, fsdp = 4, sharding = zero1"))
+    (stage,) = stages(phase, program)
+    found, held = parts(memory(phase, program, 2)), stage_parameters(stage, program)
+    assert found["parameters"] == found["gradients"] == 4 * held
+    assert found["optimizer"] == 8 * held / 4
+
+
+def test_a_stage_keeps_what_it_would_if_all_recomputed_as_it_does() -> None:
+    def memory_of(recompute: str) -> Estimate:
+        changes = f"tp = 2, pp = 4, dp = 1, recompute = {recompute}"
+        phase, program = program_of(("tp = 2", changes), ("layers = 2", "layers = 6"))
+        return memory(phase, program, 2)
+
+    ways = ("full", "none", "[linear, swiglu]", "none")
+    mixed = memory_of(f"by_stage([{', '.join(ways)}])")
+    for stage, way in enumerate(ways):
+        assert mixed.children[stage] == memory_of(way).children[stage]
+    assert mixed.value < memory_of("none").value
 
 
 @pytest.mark.parametrize("microbatches", [4, 8, 16])

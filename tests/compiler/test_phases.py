@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from compiler.pipeline import Result, compile_named, programs, read
+from compiler.pipeline import Result, compile_named, compile_plan, programs, read
 from compiler.schema import PlanSpec
 from compiler.twin import twins_of
 
@@ -73,22 +73,90 @@ def test_a_phase_goes_on_where_the_one_before_stopped() -> None:
     assert compiled.estimates["tokens"].value == 10 * 8 * 16 + 2 * 8 * 64
 
 
-def test_a_program_a_phase() -> None:
-    compiled = made().result.compiled
+MIDDLE = (
+    "  phase long  {",
+    "  phase middle { steps = 3, seq_len = 48, global_batch = 16 sequences }\n  phase long  {",
+)
+
+
+def test_phases_in_a_row_that_are_spread_alike_are_one_program() -> None:
+    compiled = made(MIDDLE).result.compiled
     assert compiled is not None
     parts = programs(compiled)
-    assert [[phase.name for phase in part.plan.phases] for part in parts] == [["start"], ["long"]]
-    assert [part.plan.run_steps for part in parts] == [12, 12]
-    assert [part.programs for part in parts] == [(program,) for program in compiled.programs]
+    names = [[phase.name for phase in part.plan.phases] for part in parts]
+    assert names == [["start", "middle"], ["long"]]
+    assert [part.plan.part_name for part in parts] == ["start-middle", "long"]
+    assert [part.plan.run_steps for part in parts] == [15, 15]
+    assert [len(part.programs) for part in parts] == [2, 1]
+    assert (*parts[0].programs, *parts[1].programs) == compiled.programs
 
 
-def test_the_twin_of_a_phase_is_a_phase() -> None:
-    compiled = made().result.compiled
+@pytest.mark.parametrize(
+    ("change", "count"),
+    [
+        ("microbatch = 2 sequences", 1),
+        ("cp = 2", 2),
+        ("fsdp = 2", 2),
+        ("recompute = full", 2),
+    ],
+)
+def test_what_a_plan_may_change_of_a_phase(change: str, count: int) -> None:
+    """Sizes of batches are numbers of a program; how it is spread is its text."""
+    compiled = made(("phase long { cp = 2 }", f"phase long {{ {change} }}")).result.compiled
     assert compiled is not None
-    for phase in compiled.plan.phases:
-        for twin in twins_of(compiled.plan.spec, phase):
-            assert len(twin.train.phase.items) == 1
-            assert (twin.cp > 1) == (phase.name == "long")
+    assert len(programs(compiled)) == count
+
+
+def test_the_order_of_the_data_is_one_over_all_programs() -> None:
+    """Blocks of 192 tokens are whole sequences of 16, 48 and 64."""
+    compiled = made(MIDDLE).result.compiled
+    assert compiled is not None
+    assert [part.plan.data_block for part in programs(compiled)] == [192, 192]
+
+
+def test_a_phase_begins_with_a_whole_sequence() -> None:
+    """10 steps of 8 x 16 tokens are 1,280: 26.7 sequences of 48, so it begins at 27 x 48 = 1,296;
+    with 3 x 16 x 48 more the next begins at 3,600 / 64 = 56.25 sequences of 64, so at 57."""
+    compiled = made(MIDDLE).result.compiled
+    assert compiled is not None
+    assert [phase.before.sequences for phase in compiled.plan.phases] == [0, 27, 57]
+    assert [phase.first_token for phase in compiled.plan.phases] == [0, 1296, 3648]
+
+
+def test_one_size_of_chunks_in_a_program() -> None:
+    """fp32 logits of 64 MiB are 2^15 positions of a vocabulary of 512: of 2^16 positions half, and
+    with two sequences a forward a quarter. In one program all take the smaller."""
+    long = ("seq_len = 64 }", "seq_len = 64Ki, global_batch = 8 sequences }")
+    both = made(
+        (MIDDLE[0], MIDDLE[1].replace("seq_len = 48", "seq_len = 64Ki")),
+        long,
+        ("  tp = 2\n", "  tp = 1\n"),
+        (
+            "phase long { cp = 2 }",
+            "phase long { microbatch = 1 }\n  phase middle { microbatch = 2 }",
+        ),
+    ).result.compiled
+    assert both is not None
+    assert len(programs(both)) == 1
+    assert [phase.loss_chunks for phase in both.plan.phases] == [1, 4, 4]
+    decisions = [phase.decision("loss_chunks") for phase in both.plan.phases]
+    assert [decision.value for decision in decisions] == [1, 4, 4]
+    assert "all phases of the program" in decisions[2].reason
+
+
+def test_the_twin_of_a_program_has_its_phases() -> None:
+    compiled = made(MIDDLE).result.compiled
+    assert compiled is not None
+    for part in programs(compiled):
+        phases = part.plan.phases
+        for twin in twins_of(part.plan.spec, *phases):
+            small = compile_plan("twin", twin).compiled
+            assert small is not None
+            assert len(twin.train.phase.items) == len(phases)
+            assert len(programs(small)) == 1
+            assert (twin.cp > 1) == (phases[0].name == "long")
+            lengths = [phase.seq_len for phase in small.plan.phases]
+            assert lengths == sorted(set(lengths))
 
 
 def test_an_assert_is_held_against_every_phase() -> None:

@@ -117,11 +117,10 @@ REFUSALS = (
         "100 tokens",
         "`global_batch = 112 tokens`",
     ),
-    Refusal("kv-heads-against-tp", THREE_HEADS, "2", "`tp = 3`"),
+    Refusal("kv-heads-against-tp", THREE_HEADS, "2", "`tp = 1`"),
     Refusal("fsdp-against-dp", plan_line("fsdp = 3"), "3", "`fsdp = 2`"),
     Refusal("contradiction", plan_line("fsdp = 2, sharding = none"), "2"),
     Refusal("contradiction", (("steps = 10", "steps = 10, tokens = 100"),), "100"),
-    Refusal("not-lowered", plan_line("sharding = zero1"), "zero1"),
     Refusal("undetermined", (("steps = 10,", ""),), "short", "`tokens = 100G`"),
     Refusal(
         "undetermined",
@@ -148,6 +147,30 @@ def test_refused_with_place_and_choices(refusal: Refusal) -> None:
     assert diagnostic.primary is not None
     assert found.at(diagnostic.primary.span) == refusal.points_at
     assert refusal.helps in " ".join(diagnostic.helps)
+
+
+@pytest.mark.parametrize(
+    ("changes", "typed"),
+    [
+        # 3 heads fit on 1 or 3 ranks, and 3 does not divide the 8 ranks there are.
+        (THREE_HEADS, [{"tp = 2": "tp = 1"}]),
+        # With dp written, tp = 1 alone tiles no 8 ranks.
+        ((*THREE_HEADS, *plan_line("dp = 4")), [{"tp = 2": "tp = 1", "dp = 4": "dp = auto"}]),
+        # Of the divisors of 100 only 1, 2 and 4 tile 8 ranks, and 2 sequences reach two dp ranks.
+        (
+            (("swiglu(96)", "swiglu(100)"), ("8 seq", "2 seq"), ("tp = 2", "tp = 8")),
+            [{"tp = 8": "tp = 4"}],
+        ),
+    ],
+)
+def test_what_a_help_says_makes_a_plan(
+    changes: tuple[tuple[str, str], ...], typed: list[dict[str, str]]
+) -> None:
+    (wrong,) = (d for d in planned(*changes).diagnostics if d.is_error)
+    said = [", ".join(change.values()) for change in typed]
+    assert wrong.helps[0] == "write " + " or ".join(f"`{text}`" for text in said)
+    for change in typed:
+        assert planned(*changes, *change.items()).plan is not None, change
 
 
 def test_tp_that_tiles_nothing_is_told_once() -> None:

@@ -20,7 +20,7 @@ from torch.distributed.pipelining.stage import _PipelineStageBase  # pyright: ig
 
 from compiler.schedules import ScheduleKind, actions, gathers
 
-MICROBATCHES = (1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 16, 24)
+MICROBATCHES = (1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 16, 24, 32, 48)
 SINGLE: dict[str, type[PipelineScheduleSingle]] = {
     "gpipe": ScheduleGPipe,
     "one_f_one_b": Schedule1F1B,
@@ -91,7 +91,7 @@ def executed(
     return stage.order
 
 
-@pytest.mark.parametrize("ranks", [2, 3, 4, 5, 8])
+@pytest.mark.parametrize("ranks", [2, 3, 4, 5, 6, 7, 8, 12, 16])
 @pytest.mark.parametrize("kind", ["gpipe", "one_f_one_b"])
 def test_one_stage_a_rank(kind: ScheduleKind, ranks: int, monkeypatch: pytest.MonkeyPatch) -> None:
     legal = [m for m in MICROBATCHES if kind == "gpipe" or m >= ranks]
@@ -107,8 +107,8 @@ def test_torch_refuses_1f1b_with_fewer_microbatches_than_stages() -> None:
         Schedule1F1B(as_stage(Stage(0, 4, 4)), 3, loss_fn=loss)
 
 
-@pytest.mark.parametrize("ranks", [2, 3, 4, 8, 16])
-@pytest.mark.parametrize("chunks", [2, 3, 4, 8])
+@pytest.mark.parametrize("ranks", [2, 3, 4, 5, 6, 8, 12, 16])
+@pytest.mark.parametrize("chunks", [2, 3, 4, 5, 6, 8])
 def test_interleaved(ranks: int, chunks: int) -> None:
     for microbatches in MICROBATCHES:
         if microbatches % max(1, microbatches // ranks):
@@ -125,11 +125,11 @@ def test_interleaved(ranks: int, chunks: int) -> None:
             assert [str(action) for action in table[rank]] == wanted
 
 
-@pytest.mark.parametrize("ranks", [2, 3, 4])
-@pytest.mark.parametrize("chunks", [2, 4, 8])
+@pytest.mark.parametrize("ranks", [2, 3, 4, 8])
+@pytest.mark.parametrize("chunks", [2, 3, 4, 8])
 def test_gathers_are_those_of_torchs_runtime(ranks: int, chunks: int) -> None:
     """Torch adds UNSHARD and RESHARD to a rank's order when the schedule is made."""
-    for microbatches in (1, 4, 8, 12):
+    for microbatches in (1, 3, 4, 8, 12, 16):
         if microbatches % max(1, microbatches // ranks):
             continue
         stages = [as_stage(Stage(c * ranks, ranks * chunks, ranks)) for c in range(chunks)]

@@ -57,6 +57,17 @@ def test_zero3_layer() -> None:
     }
 
 
+def test_zero1_layer() -> None:
+    """4 N bytes summed over all copies, once a step for two microbatches; 4 N of updated weights
+    gathered by the ranks that share one optimizer, a gather a parameter."""
+    batch = ("8 sequences", "16 sequences")
+    found = of_a_layer(("tp = 2", "tp = 1, fsdp = 4, sharding = zero1"), batch)
+    assert found == {
+        ("sharding", "all_reduce", "replicate shard"): (1, 4 * LAYER),
+        ("step", "all_gather", "shard"): (9, 4 * LAYER),
+    }
+
+
 def test_zero2_layer() -> None:
     """Once a step, whatever the microbatches."""
     more = ("global_batch = 8 sequences", "global_batch = 32 sequences")
@@ -84,6 +95,18 @@ def test_recomputed_layer_scatters_once_more_only() -> None:
     stream = 16 * 64 * 2
     assert found["recomputation", "all_gather", "tp"] == (2 * 2, 2 * 2 * stream)
     assert found["recomputation", "reduce_scatter", "tp"] == (2 * 1, 2 * 1 * stream)
+
+
+BY_STAGE = ["full", "none", "[linear, swiglu]", "none"]
+
+
+def test_a_stage_moves_what_it_would_if_all_recomputed_as_it_does() -> None:
+    layers = ("layers = 2", "layers = 6")
+    pipeline = "tp = 2, pp = 4, dp = 1, recompute = "
+    for stage, way in enumerate(BY_STAGE):
+        mixed = ("tp = 2", f"{pipeline}by_stage([{', '.join(BY_STAGE)}])")
+        alike = ("tp = 2", f"{pipeline}{way}")
+        assert transfers(mixed, layers, stage=stage) == transfers(alike, layers, stage=stage)
 
 
 def test_pipeline_hops() -> None:

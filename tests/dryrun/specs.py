@@ -26,10 +26,10 @@ plan main { model = small, cluster = two, train = short }
 """
 
 
-def compiled(fields: Mapping[str, str]) -> Compiled:
+def compiled(fields: Mapping[str, str], text: str = TEXT) -> Compiled:
     """The plan with some fields set."""
     overrides = list(fields.items())
-    loaded = read("small.llama", lambda path: TEXT, overrides)
+    loaded = read("small.llama", lambda path: text, overrides)
     assert loaded.spec is not None, loaded.diagnostics
     result = compile_named(loaded.spec, "main")
     assert result.compiled is not None, result.diagnostics
@@ -43,6 +43,8 @@ def stepped(result: DryRun) -> tuple[RankClass, ...]:
     return tuple(rank for rank in result.ranks if isinstance(rank, RankClass))
 
 
-def dry(fields: Mapping[str, str], files: Mapping[str, str] | None = None) -> DryRun:
+def dry(
+    fields: Mapping[str, str], files: Mapping[str, str] | None = None, text: str = TEXT
+) -> DryRun:
     """The dry run of the plan, or of another text for it."""
-    return dryrun(compiled(fields), files)
+    return dryrun(compiled(fields, text), files)

@@ -49,3 +49,15 @@ def test_a_compiled_layer_keeps_what_the_closed_form_says(recompute: str) -> Non
 @pytest.mark.parametrize("recompute", MORE)
 def test_more_lists(recompute: str) -> None:
     assert kept_by_a_layer(recompute) == MORE[recompute]
+
+
+@pytest.mark.long
+def test_a_stage_keeps_what_it_would_if_all_recomputed_as_it_does() -> None:
+    ways = ("full", "[swiglu]")
+    fields = {"tp": str(TP), "pp": "2", "compile": "true", "model.layers": "4"}
+    mixed = stepped(dry({**fields, "recompute": f"by_stage([{', '.join(ways)}])"}))
+    alike = [stepped(dry({**fields, "recompute": way})) for way in ways]
+    for stage, ranks in enumerate(alike):
+        assert mixed[stage].saved == ranks[stage].saved
+        assert mixed[stage].peak == ranks[stage].peak
+    assert alike[0][0].saved["activations"] < alike[1][0].saved["activations"]

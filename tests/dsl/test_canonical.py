@@ -29,11 +29,17 @@ from tests.dsl.examples import SMALL
 def values(field: Field, shape: Shape) -> st.SearchStrategy[Any]:
     """Every value of a row's type, whatever it means."""
     low = int(field.row.minimum or 0)
+    bounds = {
+        "min_value": field.row.minimum if field.row.above is None else field.row.above,
+        "max_value": 1e30 if field.row.below is None else field.row.below,
+        "exclude_min": field.row.above is not None,
+        "exclude_max": field.row.below is not None,
+    }
     options: list[st.SearchStrategy[Any]] = []
     if int in shape.scalars:
-        options.append(st.integers(low, 2**40))
+        options.append(st.integers(low, 2**40).filter(lambda n: field.row.bound(n) is None))
     if float in shape.scalars:
-        options.append(st.floats(low, 1e30))
+        options.append(st.floats(allow_nan=False, allow_infinity=False, **bounds))
     if bool in shape.scalars:
         options.append(st.booleans())
     if str in shape.scalars:
@@ -48,12 +54,15 @@ def values(field: Field, shape: Shape) -> st.SearchStrategy[Any]:
         words = st.sampled_from(field.row.words)
         options.append(st.builds(Count, st.integers(low, 2**40), words))
     if shape.items is not None:
-        options.append(st.lists(values(field, shape.items), max_size=3).map(tuple))
+        least, most = (0, 3) if field.row.length is None else (field.row.length,) * 2
+        items = values(field, shape.items)
+        lists = st.lists(items, min_size=least, max_size=most, unique=field.row.distinct)
+        options.append(lists.map(tuple))
     if shape.pattern is not None:
         options.append(patterns(shape.pattern))
     if shape.named is not None:
-        items = st.lists(st.tuples(st.text(max_size=3), instances(shape.named)), max_size=2)
-        options.append(items.map(lambda made: Named(tuple(made))))
+        pairs = st.lists(st.tuples(st.text(max_size=3), instances(shape.named)), max_size=2)
+        options.append(pairs.map(lambda made: Named(tuple(made))))
     return st.one_of(options)
 
 

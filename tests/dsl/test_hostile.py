@@ -147,4 +147,9 @@ def test_a_root_that_cannot_be_read() -> None:
     assert [d.title for d in missing.diagnostics] == ["cannot read `a.llama`: no such file"]
     refused = load("a.llama", lambda path: Unreadable("permission denied"), BLOCKS)
     assert [d.title for d in refused.diagnostics] == ["cannot read `a.llama`: permission denied"]
-    assert render(refused.diagnostics, refused.sources).startswith("error[import-missing]: cannot")
+    assert render(refused.diagnostics, refused.sources).startswith("error[file-missing]: cannot")
+    near = load("specs/rum.llama", in_memory({"specs/run.llama": ""}), BLOCKS)
+    assert render(near.diagnostics, near.sources) == (
+        "error[file-missing]: cannot read `specs/rum.llama`: no such file\n"
+        " = help: did you mean `specs/run.llama`?\n"
+    )

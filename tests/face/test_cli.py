@@ -85,6 +85,55 @@ def test_a_missing_file(llamac: Invoke, verb: str) -> None:
     assert "cannot read `nowhere.llama`: no such file" in done.output
 
 
+def test_a_missing_file_has_neighbours(llamac: Invoke, tmp_path: Path) -> None:
+    spec(tmp_path, GOOD, "small.llama")
+    done = llamac("check", "smal.llama")
+    assert (done.exit_code, done.stdout) == (
+        1,
+        "error[file-missing]: cannot read `smal.llama`: no such file\n"
+        " = help: did you mean `small.llama`?\n",
+    )
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# no block at all\n", 'import "std/llama3" as l\n'])
+def test_a_file_without_a_plan(llamac: Invoke, tmp_path: Path, text: str) -> None:
+    """It may be there to be imported, so it is no error until a plan is asked for."""
+    file = spec(tmp_path, text)
+    assert llamac("check", file).exit_code == 0
+    for verb in ("plan", "compile", "run", "verify", "dryrun"):
+        done = llamac(verb, file)
+        assert (done.exit_code, done.stdout) == (1, ""), verb
+        assert done.stderr.startswith(
+            "error[unknown-plan]: the file has no plan\n --> a.llama:1:1\n"
+        )
+        assert "help: write `plan NAME {" in done.stderr
+    (found,) = json.loads(llamac("plan", file, "--json").stdout)["diagnostics"]
+    assert (found["slug"], found["file"], found["line"]) == ("unknown-plan", "a.llama", 1)
+    done = llamac("explain", file, "tp")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.endswith("it holds: no block at all\n")
+    spec(tmp_path, text + 'import "std/hardware" as hw\ncluster four { node = hw.cpu }\n')
+    assert llamac("explain", file, "tp").stderr.endswith("it holds: cluster four\n")
+
+
+def test_a_wrong_name_of_a_plan_is_shown_the_right_ones(llamac: Invoke, tmp_path: Path) -> None:
+    second = GOOD[GOOD.index("plan laptop") :].replace("plan laptop", "plan other")
+    file = spec(tmp_path, GOOD + second)
+    for verb in ("plan", "compile", "run", "verify", "dryrun"):
+        done = llamac(verb, file, "latpop")
+        assert (done.exit_code, done.stdout) == (2, ""), verb
+        assert done.stderr == (
+            "error[unknown-plan]: the file has no plan `latpop`\n"
+            "  --> a.llama:49:1\n"
+            "   |\n"
+            "49 | plan laptop {\n"
+            "   | ^^^^^^^^^^^ did you mean `laptop`?\n"
+            "57 | plan other {\n"
+            "   | ---------- plan `other`\n"
+            "   = help: name one of: laptop, other\n"
+        )
+
+
 @pytest.mark.parametrize("junk", [b"\x00\x01\xff\xfe" * 100, b"\xff", b"model\x00", b"\x7fELF\x02"])
 def test_binary_junk_is_located(llamac: Invoke, tmp_path: Path, junk: bytes) -> None:
     (tmp_path / "a.llama").write_bytes(junk)
@@ -310,6 +359,11 @@ def test_a_world_that_does_not_fit_is_not_started(
 def test_system_errors_are_one_line_and_not_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = process("compile", str(QUICKSTART), "-o", "file/out", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == f"error: file/out: {tmp_path / 'file'} is not a directory\n"
+    (tmp_path / "file").unlink()
+    (tmp_path / "loop").symlink_to("loop")
+    done = process("compile", str(QUICKSTART), "-o", "loop/out", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert "Traceback" not in done.stderr

@@ -114,5 +114,5 @@ def test_python_api(tmp_path: Path) -> None:
 def test_data_that_is_not_there_is_the_programs_78(tmp_path: Path) -> None:
     done = process("run", str(QUICKSTART), "--steps", "1", "--data", "nowhere", cwd=tmp_path)
     assert done.returncode == 78
-    assert "nowhere" in done.stderr
+    assert "--data: cannot read 'nowhere'" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout

@@ -1,4 +1,4 @@
-"""A run in phases: a program each, one after the other over one run folder."""
+"""A run in phases: programs one after the other over one run folder, each through its phases."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ train ramp {
   optimizer   = adamw { lr = 1e-2 }
   lr_schedule = cosine { warmup = 2 steps, min_lr = 1e-3 }
   data        = tokens { train = "data.bin" }
-  phase short { steps = 3, seq_len = 8,  global_batch = 4 sequences }
+  phase short { steps = 2, seq_len = 8,  global_batch = 4 sequences }
+  phase wide  { steps = 1, seq_len = 16, global_batch = 2 sequences }
   phase long  { steps = 3, seq_len = 16, global_batch = 6 sequences }
 }
 plan main {
@@ -47,23 +48,31 @@ def spec(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_program_a_phase(llamac: Invoke, spec: Path) -> None:
+def test_a_program_for_phases_that_are_spread_alike(llamac: Invoke, spec: Path) -> None:
     done = llamac("compile", "ramp.llama", "-o", "out")
     assert (done.exit_code, done.stdout) == (0, "")
-    assert done.stderr == "out/short: written\nout/long: written\n"
+    assert done.stderr == "out/short-wide: written\nout/long: written\n"
     assert llamac("compile", "ramp.llama", "-o", "out").stderr.count("unchanged") == 2
     readme = (spec.parent / "out" / "long" / "README.md").read_text()
     assert "phase `long` of a run: steps 4 to 6 of 6" in readme
-    assert "`short`, `long`" in readme
-    for name in ("short", "long"):
-        found = read_plan(spec.parent / "out" / name)
-        assert [phase.name for phase in found.plan.phases] == [name]
+    assert "`short`, `wide`, `long`" in readme
+    readme = (spec.parent / "out" / "short-wide" / "README.md").read_text()
+    assert "phases `short`, `wide` of a run: steps 1 to 3 of 6" in readme
+    for folder, names in (("short-wide", ["short", "wide"]), ("long", ["long"])):
+        found = read_plan(spec.parent / "out" / folder)
+        assert [phase.name for phase in found.plan.phases] == names
 
 
 def test_the_plan_shows_every_phase(llamac: Invoke, spec: Path) -> None:
     shown = json.loads(llamac("plan", "ramp.llama", "--json").stdout)
-    assert [phase["name"] for phase in shown["phases"]] == ["short", "long"]
-    assert [phase["layout"]["cp"] for phase in shown["phases"]] == [1, 2]
+    assert [phase["name"] for phase in shown["phases"]] == ["short", "wide", "long"]
+    assert [phase["layout"]["cp"] for phase in shown["phases"]] == [1, 1, 2]
+    assert shown["programs"] == [
+        {"name": "short-wide", "phases": ["short", "wide"]},
+        {"name": "long", "phases": ["long"]},
+    ]
+    text = llamac("plan", "ramp.llama").stdout
+    assert "a program for phases short, wide; one for long\n" in text
     assert shown["layout"]["cp"] == 2  # of the phase with most tokens
     assert shown["run_steps"] == 6
 

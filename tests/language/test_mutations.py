@@ -27,6 +27,7 @@ PLAN_LINES = (
     "stages = []", "stages = [0, 0]", "order = [dp, cp, pp, tp]", "order = [tp]", "order = []",
     "microbatch = 3", "microbatch = auto", "recompute = full", "recompute = [swiglu]",
     "recompute = []", "compile = true", "phase nowhere { tp = 2 }", "phase long { dp = 2 }",
+    "recompute = by_stage([full, [swiglu]])",
     "phase long { recompute = [attention] }", "phase main { schedule = gpipe }",
     "assert dp == 3", "assert nothing < 3", "minimize step_time",
     "model { layer { attention { mask = chunked(8Ki) } } }",

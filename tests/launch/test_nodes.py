@@ -111,7 +111,7 @@ def test_a_node_with_another_program(tmp_path: Path) -> None:
     mine, other = written(program(), tmp_path), written(program(), tmp_path / "other")
     (other / "config.py").write_text((mine / "config.py").read_text() + "# edited\n")
     codes, said = check_nodes(tmp_path, [mine, mine, other, other])
-    assert codes == [69] * 4
+    assert codes == [71] * 4
     assert said[-1] == "preflight: leave out 1 of 2 nodes: --exclude=right"
     assert [line.split(":")[2] for line in said[1:3]] == [" right, process 2", " right, process 3"]
     assert "process 0 has python" in said[1]
@@ -119,7 +119,7 @@ def test_a_node_with_another_program(tmp_path: Path) -> None:
 
 def test_a_node_that_does_not_come(tmp_path: Path) -> None:
     codes, said = check_nodes(tmp_path, [written(program(), tmp_path)] * 2, wait="60")
-    assert codes == [69, 69]
+    assert codes == [71, 71]
     assert said == [
         "preflight: start: right, process 2: no answer",
         "preflight: start: right, process 3: no answer",
@@ -143,7 +143,7 @@ def test_a_process_that_hangs_in_a_collective(tmp_path: Path) -> None:
     hangs = f"{head}    while RANK == 3:\n        time.sleep(1)\n"
     folder = edited(written(program(), tmp_path), head, hangs)
     codes, said = check_nodes(tmp_path, [folder] * 4, wait="60")
-    assert codes == [69] * 4
+    assert codes == [71] * 4
     assert said[-4:] == [
         "preflight: all-reduce between nodes: left, process 1: no answer",
         "preflight: all-reduce between nodes: right, process 3: no answer",
@@ -157,7 +157,7 @@ def test_a_clock_that_is_off(tmp_path: Path) -> None:
         written(program(), tmp_path), "off := time.time()", "off := time.time() + 9 * (RANK > 1)"
     )
     codes, said = check_nodes(tmp_path, [folder] * 4)
-    assert codes == [69] * 4
+    assert codes == [71] * 4
     assert [line for line in said if "clock" in line] == [
         "preflight: node: right, process 2: its clock is +9.0 s off that of process 0",
         "preflight: node: right, process 3: its clock is +9.0 s off that of process 0",
@@ -176,7 +176,7 @@ def test_gpus_that_are_not_there_or_have_errors(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     folder = written(replaced(program(), DEVICE="cuda"), tmp_path)
     codes, said = check_nodes(tmp_path, [folder] * 4)
-    assert codes == [69] * 4
+    assert codes == [71] * 4
     assert [line.split("process ")[1] for line in said[1:5]] == [
         "0: 0 GPUs, not 2; 3 uncorrected memory errors",
         "1: 0 GPUs, not 2",
@@ -189,7 +189,7 @@ def test_rates_below_what_the_spec_promises(tmp_path: Path) -> None:
     made = replaced(program(), FABRIC_BANDWIDTH=1e30)
     folder = edited(written(made, tmp_path), "ENOUGH if CUDA else 0.0", "ENOUGH")
     codes, said = check_nodes(tmp_path, [folder] * 4)
-    assert codes == [69] * 4
+    assert codes == [71] * 4
     assert said[-6].startswith("preflight: all-reduce between nodes: left, process 0: ")
     assert said[-6].endswith(", less than 5e+29")
     assert said[-1] == "preflight: leave out 2 of 2 nodes: --exclude=left,right"
@@ -198,12 +198,12 @@ def test_rates_below_what_the_spec_promises(tmp_path: Path) -> None:
 def test_no_room_for_checkpoints(tmp_path: Path) -> None:
     folder = written(replaced(program(), CHECKPOINTS_BYTES=10**18), tmp_path)
     codes, said = check_nodes(tmp_path, [folder] * 4)
-    assert codes == [69] * 4
+    assert codes == [71] * 4
     assert "and checkpoints take 1,000,000,000,000,000,000" in said[1]
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
     codes, said = check_nodes(tmp_path, [written(program(), tmp_path)] * 4)
-    assert codes == [69] * 4
+    assert codes == [71] * 4
     assert "Not a directory" in said[0]

@@ -175,8 +175,8 @@ def test_a_checkpoint_counts_though_processes_had_to_be_killed(desk: Desk) -> No
 
 
 def test_a_node_that_is_not_fit_stops_the_job(desk: Desk) -> None:
-    desk.does('touch "$WORLD/trained"', preflight="exit 69")
-    assert desk.submit().returncode == 69
+    desk.does('touch "$WORLD/trained"', preflight="exit 71")
+    assert desk.submit().returncode == 71
     assert desk.lines("requeued") == []
     assert not (desk.folder / "trained").exists()
 

@@ -126,7 +126,7 @@ def test_token_files_are_little_endian_words(tmp_path: Path) -> None:
 def test_targets_of_the_next_document_do_not_count(separator: int) -> None:
     s = separator
     corpus = torch.tensor([4, 5, s, s, 6, 7, 8])
-    read = batch(corpus, TokenData(separator=s), seed=0, seq_len=6, sequences=1, first=0)
+    read = batch(corpus, TokenData(separator=s), seed=0, seq_len=6, sequences=1, first=0, block=6)
     assert read.tokens.tolist() == [[4, 5, s, s, 6, 7]]
     assert read.targets.tolist() == [[5, s, s, 6, 7, 8]]
     assert read.documents.tolist() == [[0, 0, 0, 1, 2, 2]]

@@ -40,15 +40,16 @@ def test_every_stage(example: str, update_golden: bool) -> None:
 
 
 def stages(compiled: Compiled, origins: Origins) -> Iterator[tuple[str, str]]:
-    """File name -> text: spec, graph, plan, rank programs, the program of the phase with most
+    """File name -> text: spec, graph, plan, rank programs, the program that has the phase with most
     tokens."""
     yield "spec.json", json.dumps(to_json(compiled.plan.spec), indent=2) + "\n"
     yield "graph.txt", dump_graph(compiled.graph)
     yield "plan.txt", dump_plan(compiled.plan)
     for phase, program in zip(compiled.plan.phases, compiled.programs, strict=True):
         yield f"rank_program.{phase.name}.txt", dump_rank_program(program)
-    largest = compiled.plan.phases.index(compiled.plan.main)
-    for name, text in emit(programs(compiled)[largest], origins).files.items():
+    main = compiled.plan.main
+    largest = next(part for part in programs(compiled) if main in part.plan.phases)
+    for name, text in emit(largest, origins).files.items():
         yield f"program/{name}", text
 
 

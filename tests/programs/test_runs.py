@@ -87,13 +87,29 @@ def test_another_layout_goes_on_where_this_one_stopped(
             assert found[key] == (wanted if wanted is None else pytest.approx(wanted, rel=1e-10))
 
 
+def test_to_stages_that_cut_the_optimizer_only_and_back(trained: Path, tmp_path: Path) -> None:
+    run = tmp_path / "parts"
+    shutil.copytree(trained / "parts", run)
+    settings = (("tp", "1"), ("pp", "2"), ("sharding", "zero1"))
+    staged = write(exact(program(*settings)), tmp_path / "staged")
+    first = write(exact(program()), tmp_path / "first")
+    for there, steps, source in ((staged, "5", "step-3"), (first, "6", "step-5")):
+        done = launch(there, "--run", str(run), "--steps", steps, cwd=trained)
+        assert done.returncode == 0, done.stderr
+        assert f"resumed from {run}/checkpoints/{source}" in done.stdout
+    for expected, found in zip(metrics(trained / "runs" / "main"), metrics(run), strict=True):
+        for key in ("loss", "grad_norm", "lr", "tokens"):
+            assert found[key] == pytest.approx(expected[key], rel=1e-10)
+
+
 def test_a_checkpoint_of_another_model_is_refused(trained: Path, tmp_path: Path) -> None:
     other = write(program(("model.layer.ffn.d_ff", "28"), *TWO), tmp_path / "other")
     done = launch(
         other, "--run", str(tmp_path / "run"), "--resume", str(trained / "parts"), cwd=trained
     )
     assert done.returncode == 78
-    assert "tensors differ, the first is embedding.weight: " in done.stderr
+    assert f"{trained}/parts/checkpoints/step-3 learns something else:" in done.stderr
+    assert "  model.layer.ffn.d_ff: 24 there, 28 here" in done.stderr
 
 
 def test_a_signal_saves_and_the_next_start_goes_on(tmp_path: Path) -> None:
@@ -126,14 +142,28 @@ def test_what_is_wrong_for_good_says_so_and_ends_with_78(tmp_path: Path) -> None
     folder = write(program(*ONE), tmp_path / "out")
     (tmp_path / "tiny").write_text("x")
     for arguments, said in (
-        (("--data", "absent"), "error: cannot read 'absent': No such file or directory"),
-        (("--data", "tiny"), "error: 'tiny' holds 2 tokens, and one sequence takes 17"),
+        (("--data", "absent"), "error: --data: cannot read 'absent': No such file or directory"),
+        (("--data", "tiny"), "error: --data: 'tiny' holds 2 tokens, and one sequence takes 17"),
         (("--steps", "7"), "error: --steps 7: the learning rate is laid out for 6 steps"),
         (("--resume", "nowhere"), "error: --resume nowhere: no checkpoint is there"),
         (("--run", "tiny"), "error: cannot write into 'tiny': "),
     ):
         done = launch(folder, *arguments, cwd=tmp_path)
         assert (done.returncode, done.stderr[: len(said)]) == (78, said)
+
+
+@pytest.mark.parametrize("wrong", ["train", "validation"])
+def test_wrong_data_is_told_by_its_name_in_the_spec(tmp_path: Path, wrong: str) -> None:
+    """`--data` stands in for the training data only."""
+    write_text(tmp_path)
+    folder = write(program(*ONE), tmp_path / "out")
+    shutil.rmtree(tmp_path / wrong)
+    done = launch(folder, cwd=tmp_path)
+    said = f"error: train.data.{wrong}: cannot read '"
+    assert (done.returncode, done.stderr[: len(said)]) == (78, said)
+    (tmp_path / "other").write_text("some text that is long enough for a sequence " * 20)
+    done = launch(folder, "--data", "other", "--steps", "1", cwd=tmp_path)
+    assert done.returncode == (0 if wrong == "train" else 78)
 
 
 def test_a_world_of_another_size_is_refused(tmp_path: Path) -> None:
@@ -163,5 +193,5 @@ def test_starting_anew_keeps_what_was_there(tmp_path: Path) -> None:
     for _ in range(2):
         done = launch(folder, "--run", "run", "--steps", "1", "--resume", "never", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    assert (tmp_path / "run" / "checkpoints-1" / "step-1" / "state.json").is_file()
+    assert (tmp_path / "run" / "earlier-1" / "checkpoints" / "step-1" / "state.json").is_file()
     assert len(metrics(tmp_path / "run")) == 1

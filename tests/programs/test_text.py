@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -21,7 +22,8 @@ from tests.programs.support import compiled, write
 from tests.programs.variants import modules, variants
 
 VARIANTS = variants()
-OWN = {"config", "model", "parallel", "data", "train", "checkpoint", "verdict"}
+STUBS = Path(__file__).parent / "stubs"
+OWN = {"config", "model", "parallel", "data", "train", "checkpoint", "metrics", "verdict"}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,8 @@ def test_compiles_without_a_warning(folder: Path) -> None:
 
 def test_types(folder: Path) -> None:
     """pyright in its basic mode."""
+    settings = {"typeCheckingMode": "basic", "extraPaths": [str(STUBS)]}
+    (folder / "pyrightconfig.json").write_text(json.dumps(settings))
     assert tool(folder, "-m", "pyright", "--pythonpath", sys.executable, ".") == ""
 
 
@@ -66,13 +70,14 @@ def test_launch_script_parses(folder: Path) -> None:
 
 @pytest.mark.parametrize("plan", VARIANTS.values(), ids=VARIANTS)
 def test_imports_only_torch_and_the_standard_library(plan: Compiled) -> None:
+    asked = {"wandb"} if plan.plan.spec.train.log.wandb is not None else set[str]()
     for text in modules(plan).values():
         for node in ast.walk(ast.parse(text)):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             for name in names:
                 root = name.split(".")[0]
-                assert root in {"torch", *OWN} or root in sys.stdlib_module_names
+                assert root in {"torch", *asked, *OWN} or root in sys.stdlib_module_names
 
 
 @pytest.mark.parametrize("plan", VARIANTS.values(), ids=VARIANTS)
@@ -83,6 +88,9 @@ def test_config_holds_literals_with_their_origin_and_all_are_used(plan: Compiled
     assert isinstance(docstring, ast.Expr)
     others = "\n".join(text for name, text in files.items() if name != "config.py")
     lines = files["config.py"].splitlines()
+    meaning = assignments.pop()
+    assert isinstance(meaning, ast.AnnAssign)
+    assert ast.unparse(meaning.target) == "MEANING"
     for node in assignments:
         assert isinstance(node, ast.Assign)
         ast.literal_eval(node.value)

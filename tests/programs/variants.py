@@ -13,6 +13,17 @@ Settings = tuple[tuple[str, str], ...]
 SETTINGS: Mapping[str, Settings] = {
     "sharded and tensor-parallel": (),
     "hybrid": (("tp", "1"), ("dp", "4"), ("fsdp", "2")),
+    "hybrid, optimizer cut only": (
+        ("tp", "1"),
+        ("dp", "4"),
+        ("fsdp", "2"),
+        ("sharding", "zero1"),
+    ),
+    "recomputed by stage": (
+        ("dp", "1"),
+        ("pp", "2"),
+        ("recompute", "by_stage([full, [linear]])"),
+    ),
     "copies of key/value heads": (("tp", "4"), ("dp", "1")),
     "one key/value head, tied": (
         ("model.layer.attention.kv_heads", "1"),
@@ -32,6 +43,7 @@ SETTINGS: Mapping[str, Settings] = {
     "scaled positions": (
         ("model.layer.attention.rope.scaling", "llama3 { factor = 8, original = 16 }"),
     ),
+    "reported": (("train.log", 'log { every = 1 steps, tensorboard = true, wandb = "llamas" }'),),
     "bf16, compiled": (("train.precision", "bf16"), ("compile", "true")),
     "two nodes": (("cluster.nodes", "2"), ("cluster.node.devices", "2")),
 }

@@ -180,7 +180,7 @@ def test_a_node_that_is_not_fit_is_named(slurm: Cluster, desk: Path) -> None:
     path.write_text(path.read_text().replace("passed = all_pass(", own))
     job = slurm.submit(desk, script(made))
     facts = slurm.wait(job)
-    assert (facts["JobState"], facts["ExitCode"], facts["Restarts"]) == ("FAILED", "69:0", "0")
+    assert (facts["JobState"], facts["ExitCode"], facts["Restarts"]) == ("FAILED", "71:0", "0")
     assert "leave out 1 of 2 nodes: --exclude=0x7f000002\n" in said(desk, job)
 
 

@@ -18,9 +18,18 @@ from compiler.schema.model import (
     SlidingMask,
     Swiglu,
 )
-from compiler.schema.plan import Axis, Gpipe, Interleaved, OneFOneB, Schedule
-from compiler.schema.train import AdamW, Constant, Cosine, EvalSpec, TextData, TokenData, Wsd
-from dsl.schema import AUTO, Auto, Count, Pattern
+from compiler.schema.plan import Axis, ByStage, Gpipe, Interleaved, OneFOneB, PlanPhase, Schedule
+from compiler.schema.train import (
+    AdamW,
+    Constant,
+    Cosine,
+    EvalSpec,
+    PhaseSpec,
+    TextData,
+    TokenData,
+    Wsd,
+)
+from dsl.schema import AUTO, Auto, Count, Named, Pattern
 
 MICROBATCH = 4
 ONE_F_ONE_B = OneFOneB()
@@ -106,8 +115,8 @@ class Spread:
     pp: int = 1
     microbatches: int = 1
     schedule: Schedule = ONE_F_ONE_B
-    sharding: Literal["none", "zero2"] | Auto = AUTO
-    recompute: Literal["none", "full"] = "none"
+    sharding: Literal["none", "zero1", "zero2", "zero3"] | Auto = AUTO
+    recompute: Literal["none", "full"] | tuple[str, ...] | ByStage = "none"
     order: tuple[Axis, ...] | Auto = AUTO
 
 
@@ -176,6 +185,15 @@ PIPELINES: dict[str, PlanSpec] = {
         two_kinds(), Spread(pp=3, microbatches=4, schedule=Interleaved(chunks=2))
     ),
     "tied ends, pp3 x tp2": plan(llama(12, tied=True), Spread(pp=3, tp=2, microbatches=4)),
+    "recomputed by stage, pp3 x tp2": plan(
+        llama(12),
+        Spread(
+            pp=3,
+            tp=2,
+            microbatches=4,
+            recompute=ByStage(stages=("full", ("swiglu", "linear"), "none")),
+        ),
+    ),
     "tp2 x fsdp3 x pp4, accumulation, recomputed": plan(
         llama(12), Spread(dp=3, fsdp=3, tp=2, pp=4, microbatches=8, recompute="full")
     ),
@@ -197,9 +215,52 @@ CONTEXTS: dict[str, PlanSpec] = {
 
 SHARDINGS: dict[str, PlanSpec] = {
     "zero2": plan(llama(12), Spread(dp=3, fsdp=3, microbatches=2, sharding="zero2")),
+    "zero1 x tp2, accumulation": plan(
+        llama(12), Spread(dp=3, fsdp=3, tp=2, microbatches=2, sharding="zero1")
+    ),
+    "zero1, tied ends, accumulation, pp3": plan(
+        llama(12, tied=True), Spread(dp=2, fsdp=2, pp=3, microbatches=4, sharding="zero1")
+    ),
     "no sharding, cp3": plan(
         llama(12), Spread(dp=2, cp=3, microbatches=2, sharding="none", order=("dp", "cp"))
     ),
+}
+
+
+def ramp(spec: PlanSpec) -> PlanSpec:
+    """The plan in four phases of one program: longer sequences, smaller and more microbatches."""
+    dp = 1 if isinstance(spec.dp, Auto) else spec.dp
+
+    def sequences(microbatch: int, microbatches: int) -> Count:
+        return Count(dp * microbatch * microbatches, "sequences")
+
+    phases = (
+        ("short", PhaseSpec(steps=9, seq_len=192, global_batch=sequences(4, 4))),
+        ("more", PhaseSpec(steps=9, seq_len=192, global_batch=sequences(4, 8))),
+        ("longer", PhaseSpec(steps=9, seq_len=384, global_batch=sequences(2, 8))),
+        ("longest", PhaseSpec(steps=9, seq_len=768, global_batch=sequences(2, 4))),
+    )
+    smaller = PlanPhase(microbatch=2)
+    return replace(
+        spec,
+        train=replace(spec.train, phase=Named(phases)),
+        phase=Named((("longer", smaller), ("longest", smaller))),
+    )
+
+
+RAMPS: dict[str, PlanSpec] = {
+    "ramp, dp2 x tp3": ramp(
+        plan(
+            llama(12),
+            Spread(dp=2, fsdp=2, tp=3, microbatches=4),
+            data=VALIDATED,
+            eval=EvalSpec(every=10, prompt="once"),
+        )
+    ),
+    "ramp, interleaved, pp3": ramp(
+        plan(llama(12), Spread(pp=3, microbatches=4, schedule=Interleaved(chunks=2)), data=PACKED)
+    ),
+    "ramp, cp3": ramp(plan(llama(12), Spread(cp=3, fsdp=3, microbatches=4))),
 }
 
 MORE: dict[str, PlanSpec] = {
@@ -220,6 +281,38 @@ MORE: dict[str, PlanSpec] = {
         Spread(dp=2, fsdp=4, tp=2, cp=2, pp=4, microbatches=8, schedule=Interleaved(chunks=2)),
         data=VALIDATED,
         eval=EvalSpec(every=10),
+    ),
+    "hybrid zero1, kv copies with cp3": plan(
+        llama(1),
+        Spread(dp=2, fsdp=3, cp=3, tp=2, sharding="zero1"),
+        data=VALIDATED,
+        eval=EvalSpec(every=10, prompt="once"),
+    ),
+    "zero1, dp inside cp3": plan(
+        llama(12), Spread(dp=2, fsdp=6, cp=3, sharding="zero1", order=("dp", "cp"))
+    ),
+    "two kinds, interleaved, recomputed by stage": plan(
+        two_kinds(),
+        Spread(
+            pp=3,
+            microbatches=4,
+            schedule=Interleaved(chunks=2),
+            recompute=ByStage(stages=(("attention",), "none", "full")),
+        ),
+    ),
+    "zero1, interleaved": plan(
+        two_kinds(),
+        Spread(
+            dp=2, fsdp=2, pp=3, microbatches=4, schedule=Interleaved(chunks=2), sharding="zero1"
+        ),
+    ),
+    "ramp, pp3 x cp2 x tp2": ramp(
+        plan(
+            llama(12),
+            Spread(pp=3, cp=2, fsdp=2, tp=2, microbatches=4),
+            data=VALIDATED,
+            eval=EvalSpec(every=10, prompt="once"),
+        )
     ),
     "pp innermost": plan(
         qwen3(12), Spread(dp=2, fsdp=2, pp=3, microbatches=4, order=("pp", "tp", "cp", "dp"))

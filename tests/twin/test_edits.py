@@ -52,8 +52,8 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "a helper inlined": (
         "data.py",
-        "first = position + data_rank() * MICROBATCH",
-        'first = position + coordinate("fsdp") * MICROBATCH',
+        "first = row + data_rank() * MICROBATCH",
+        'first = row + coordinate("fsdp") * MICROBATCH',
     ),
 }
 TENSOR_EDITS: dict[str, tuple[str, str, str]] = {

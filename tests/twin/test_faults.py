@@ -10,7 +10,7 @@ from compiler.schema import PlanSpec
 from llamac.verify.fault import Fault, Need
 from llamac.verify.fault_catalogue import FAULTS
 from llamac.verify.verify import Asked, verify
-from tests.twin.layouts import Spread, llama, plan
+from tests.twin.layouts import PACKED, Spread, gemma, llama, plan, ramp
 from tests.twin.programs import compiled, emitted
 
 # what a plan has -> the plan; a fault is seeded into the first that has what it needs
@@ -25,9 +25,18 @@ PLANS: tuple[tuple[set[Need], PlanSpec], ...] = (
     ({"dp", "replicate"}, plan(llama(12), Spread(dp=6, fsdp=3))),
     ({"cp"}, plan(llama(12), Spread(cp=3, fsdp=3))),
     ({"cp", "unsharded"}, plan(llama(12), Spread(dp=2, cp=3, sharding="none"))),
+    ({"zero1"}, plan(llama(12), Spread(dp=3, fsdp=3, sharding="zero1"))),
     ({"pp"}, plan(llama(12), Spread(pp=3, microbatches=4))),
     ({"pp", "tied"}, plan(llama(12, tied=True), Spread(pp=3, microbatches=4))),
     ({"pp", "tp"}, plan(llama(12), Spread(pp=3, tp=2, microbatches=4))),
+    ({"zero2"}, plan(llama(12), Spread(dp=3, fsdp=3, microbatches=2, sharding="zero2"))),
+    ({"recompute"}, plan(llama(12), Spread(dp=2, fsdp=2, microbatches=3, recompute="full"))),
+    (
+        {"recompute", "pp"},
+        plan(llama(12), Spread(pp=3, microbatches=4, recompute="full"), data=PACKED),
+    ),
+    ({"window", "cp"}, plan(gemma(), Spread(cp=3, fsdp=3), data=PACKED)),
+    ({"ramp", "accumulation"}, ramp(plan(llama(12), Spread(dp=2, fsdp=2, microbatches=4)))),
 )
 
 # fault -> (observable, tensor) of the first difference, and the axis that it must point to
@@ -88,12 +97,42 @@ FIRST: dict[str, tuple[str, str, str]] = {
     "ends-unsummed": ("gradient", "embedding.weight", "pp"),
     "ends-summed-twice": ("gradient", "embedding.weight", ""),
     "ends-counted-twice": ("grad_norm", "grad_norm", ""),
+    "rows-not-exchanged": ("parameter", "embedding.weight", "fsdp"),
+    "gradients-reduced-twice": ("gradient", "embedding.weight", "fsdp"),
+    "gradients-of-other-rows": ("exp_avg", "embedding.weight", ""),
+    "norm-counts-whole-gradients": ("grad_norm", "grad_norm", ""),
     "decay-of-one-end": ("parameter", "embedding.weight", "pp"),
+    "window-off-by-one": ("loss", "loss", ""),
+    "window-ignored": ("loss", "loss", ""),
+    "window-on-the-other-layers": ("loss", "loss", ""),
+    "window-across-documents": ("loss", "loss", ""),
+    "window-local": ("loss", "loss", ""),
+    "recomputed-with-fresh-randomness": ("gradient", "embedding.weight", ""),
+    "input-overwritten-before-recomputing": ("gradient", "embedding.weight", ""),
+    "recomputed-for-another-microbatch": ("gradient", "embedding.weight", ""),
+    "parameters-gathered-before-the-update": ("loss", "loss", ""),
+    "averaged-over-replicas": ("gradient", "embedding.weight", "replicate"),
+    "phase-ends-a-step-late": ("loss", "loss", ""),
+    "microbatches-of-the-first-phase": ("loss", "loss", ""),
+    "data-read-again": ("loss", "loss", ""),
+    "order-of-its-own": ("loss", "loss", ""),
+    "state-left-at-a-border": ("exp_avg", "embedding.weight", ""),
 }
+
+
+OF_TENSORS = {"initial", "gradient", "parameter", "exp_avg", "exp_avg_sq", "adam_step"}
+"""Where the loss is wrong first, named tensors are too."""
 
 
 def test_every_fault_has_an_expectation() -> None:
     assert set(FIRST) == {fault.name for fault in FAULTS}
+
+
+@pytest.mark.parametrize(
+    "need", ["tp", "replicate", "cp", "pp", "tied", "recompute", "window", "accumulation"]
+)
+def test_every_axis_has_faults_of_its_own(need: Need) -> None:
+    assert sum(need in fault.needs for fault in FAULTS) >= 3
 
 
 def plan_for(fault: Fault) -> PlanSpec:
@@ -109,6 +148,7 @@ def test_fault(fault: Fault) -> None:
     assert twin.stopped == (), "a fault must show as a number, not as a crash"
     first = twin.differences[0]
     assert (first.observable, first.tensor, first.axis) == FIRST[fault.name]
+    assert any(found.observable in OF_TENSORS for found in twin.differences)
     assert first.line, "a difference points to a line of the program"
     assert first.error > 1e3 * first.bound
     assert math.isfinite(first.error)

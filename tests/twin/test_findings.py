@@ -10,9 +10,11 @@ import pytest
 from llamac.verify.directory import read_plan, read_program, write_evidence
 from llamac.verify.entry import program_of, verify_directory, verify_plan
 from llamac.verify.errors import CannotVerify
+from llamac.verify.execute import ANSWER
 from llamac.verify.faults import by_name, seeded
 from llamac.verify.result import as_json, as_text
 from llamac.verify.settings import edits, settings, with_settings
+from llamac.verify.twin import PATIENCE
 from llamac.verify.verify import Asked, verify
 from tests.twin.layouts import Spread, llama, plan
 from tests.twin.programs import compiled, emitted
@@ -75,6 +77,7 @@ def test_a_deadlock_names_what_each_rank_waits_in() -> None:
         "parallel.all_reduce(valid, axis), in parallel.py:"
         for axis in ("tp", "fsdp")
     }
+    assert PATIENCE + ANSWER < 60, "a deadlock is told within a minute"
     # of fsdp 2 x tp 3, rank 2 f + t: those with t == f wait over fsdp, the others over tp
     for stop in twin.stopped:
         assert any(said in stop.message for said in waits.values()), stop

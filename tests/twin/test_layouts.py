@@ -6,7 +6,8 @@ import pytest
 
 from compiler.schema import PlanSpec
 from llamac.verify.verify import Asked, verify
-from tests.twin.layouts import CONTEXTS, LAYOUTS, MORE, PIPELINES, SHARDINGS
+from tests.twin.layouts import CONTEXTS, LAYOUTS, MORE, PIPELINES, RAMPS, SHARDINGS
+from tests.twin.more_layouts import MANY
 from tests.twin.programs import compiled, emitted
 
 OBSERVABLES = {
@@ -54,6 +55,11 @@ def test_sharding(name: str) -> None:
     holds(SHARDINGS[name])
 
 
+@pytest.mark.parametrize("name", RAMPS)
+def test_ramp(name: str) -> None:
+    holds(RAMPS[name])
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", MORE)
 def test_more_layouts(name: str) -> None:
@@ -61,5 +67,29 @@ def test_more_layouts(name: str) -> None:
 
 
 @pytest.mark.long
-def test_compiled_by_inductor() -> None:
-    holds(LAYOUTS["tied head, tp"], Asked(compiled=True, patience=600.0))
+@pytest.mark.parametrize("name", MANY)
+def test_many_layouts(name: str) -> None:
+    holds(MANY[name])
+
+
+def test_the_tables_are_long_enough() -> None:
+    """Names are distinct, and so are the plans behind them."""
+    quick = [*LAYOUTS.items(), *PIPELINES.items(), *CONTEXTS.items(), *SHARDINGS.items()]
+    long = [*MORE.items(), *MANY.items()]
+    assert len(quick) >= 12
+    assert len(long) >= 40
+    names, plans = zip(*quick, *long, strict=True)
+    assert len(set(names)) == len(set(map(repr, plans))) == len(quick) + len(long)
+
+
+COMPILED = {
+    "tied head, tp": LAYOUTS["tied head, tp"],
+    "interleaved, pp3": PIPELINES["interleaved, pp3"],
+    "cp3": CONTEXTS["cp3"],
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiled_by_inductor(name: str) -> None:
+    holds(COMPILED[name], Asked(compiled=True, patience=600.0))

@@ -38,6 +38,7 @@ SPREADS = {
     "fsdp2 x tp3": Spread(dp=2, fsdp=2, tp=3, microbatches=4),
     "cp3 x tp2": Spread(cp=3, fsdp=3, tp=2, microbatches=2),
 }
+MORE = {"zero1 x tp3": Spread(dp=2, fsdp=2, tp=3, microbatches=4, sharding="zero1")}
 
 
 def run(twin: PlanSpec, folder: Path, bounds: Bounds, fault: str | None = None) -> TwinResult:
@@ -56,9 +57,19 @@ def alone(twin: PlanSpec) -> PlanSpec:
     )
 
 
-@pytest.mark.parametrize("name", SPREADS)
-def test_a_layout_rounds_no_more_than_one_process(name: str, tmp_path: Path) -> None:
-    spec = plan(llama(12), SPREADS[name])
+@pytest.mark.parametrize("spread", SPREADS.values(), ids=SPREADS)
+def test_a_layout_rounds_no_more_than_one_process(spread: Spread, tmp_path: Path) -> None:
+    rounds_no_more(spread, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("spread", MORE.values(), ids=MORE)
+def test_more_layouts_round_no_more(spread: Spread, tmp_path: Path) -> None:
+    rounds_no_more(spread, tmp_path)
+
+
+def rounds_no_more(spread: Spread, tmp_path: Path) -> None:
+    spec = plan(llama(12), spread)
     (twin,) = twins_of(spec, compiled(spec).plan.main)
     floor = run(alone(twin), tmp_path / "floor", ANY)
     assert floor.stopped == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 
+from backends.pytorch import MODULES
 from compiler.schema import PlanSpec
 from compiler.twin import twins_of
 from llamac.verify.verify import modules
@@ -21,6 +22,6 @@ def without_config(spec: PlanSpec) -> dict[str, str]:
 @given(spec=plan_specs())
 def test_only_config_differs(spec: PlanSpec) -> None:
     plan = without_config(spec)
-    assert set(plan) == {"model.py", "parallel.py", "train.py", "data.py", "checkpoint.py"}
+    assert set(plan) == {f"{module}.py" for module in MODULES}
     for twin in twins_of(spec, compiled(spec).plan.main):
         assert without_config(twin) == plan

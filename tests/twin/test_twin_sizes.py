@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 from hypothesis import given, settings
 
 from compiler.pipeline import Compiled, compile_plan
+from compiler.plan import Recompute
 from compiler.schema import PlanSpec
+from compiler.schema.plan import ByStage
 from compiler.twin import twins_of
 from tests.strategies import plan_specs
+from tests.twin.layouts import Spread, llama, plan
 
 
 def compiled(spec: PlanSpec) -> Compiled:
@@ -29,6 +33,9 @@ def test_structure_is_kept(spec: PlanSpec) -> None:
         assert [atom.name for atom in own.atoms] == [atom.name for atom in mesh.atoms]
         assert (small.plan.main.microbatches > 1) == (plan.plan.main.microbatches > 1)
         assert small.plan.main.microbatch > 1
+        assert small.plan.main.policies == plan.plan.main.policies
+        if len(small.plan.main.policies) > 1:  # each way on every kind of layer
+            assert min(small.plan.main.stages) >= len(spec.model.layer.kinds)
         assert twin.model.head == spec.model.head
         assert len(twin.model.layer.kinds) == len(spec.model.layer.kinds)
         assert set(twin.model.layer.indices) == set(range(len(twin.model.layer.kinds)))
@@ -42,6 +49,20 @@ def test_structure_is_kept(spec: PlanSpec) -> None:
             assert (now.kv_heads > twin.tp) == (then.kv_heads > spec.tp)
             assert (now.kv_heads < twin.tp) == (then.kv_heads < spec.tp)
             assert (now.heads == now.kv_heads) == (then.heads == then.kv_heads)
+
+
+def test_sixteen_stages_that_recompute_in_four_ways() -> None:
+    ways: tuple[Recompute, ...] = ("full", ("attention",), ("linear",), "none")
+    each: tuple[Recompute, ...] = tuple(way for way in ways for _ in range(4))
+    model = llama(12)
+    spec = plan(
+        replace(model, layers=30, layer=replace(model.layer, indices=(0,) * 30)),
+        Spread(pp=16, microbatches=16, recompute=ByStage(stages=each)),
+    )
+    (twin,) = twins_of(spec, compiled(spec).plan.main)
+    assert twin.pp == 4
+    assert twin.recompute == ByStage(stages=ways)
+    assert compiled(twin).plan.main.stages == (1, 2, 2, 1)
 
 
 @settings(max_examples=80, deadline=None)

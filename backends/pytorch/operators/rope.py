@@ -22,7 +22,8 @@ def angles(operator: Rope, names: Names, head_dim: int) -> str:
     dim = names.own("HEAD_DIM", head_dim)
     theta = names.own("ROPE_THETA", operator.theta)
     if operator.scaling is None:
-        return f"angles({dim}, {theta}, device)"
+        return f"angles(positions, {dim}, {theta})"
     numbers = operator.scaling
     values = (numbers.factor, numbers.low, numbers.high, numbers.original)
-    return f"stretched_angles({dim}, {theta}, {names.own('ROPE_SCALING', values)}, device)"
+    scaling = names.own("ROPE_SCALING", values)
+    return f"stretched_angles(positions, {dim}, {theta}, {scaling})"

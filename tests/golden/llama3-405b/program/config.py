@@ -20,18 +20,21 @@ FSDP = 128  # fsdp, default
 TP = 8  # tp, written
 
 # The batch.
-SEQ_LEN = 8192  # train.seq_len, inherited: tokens
 STAGE_RUNS = ((1, 0), (126, 1), (1, 0))  # stages, derived: (stages, layers of each), first to last
-GLOBAL_BATCH = 2048  # train.global_batch, inherited: sequences of a step
-MICROBATCH = 1  # microbatch, written: sequences of a forward
-MICROBATCHES = 16  # microbatches, derived: forwards of a rank's step
-LOSS_CHUNK = 1024  # loss_chunks = 8
+# name, tokens of the run at its end, tokens of a sequence, sequences of a step,
+# sequences of a forward, forwards of a rank's step, FLOPs of a token
+PHASES = (
+    ("start", 255852544, 4096, 1024, 1, 8, 2473221685248.0),
+    ("middle", 2870258696192, 8192, 1024, 1, 8, 2523955986432.0),
+    ("main", 15270265487360, 8192, 2048, 1, 16, 2523955986432.0),
+)
+LOSS_CHUNK = 1024  # loss_chunks = 4, 8
+BLOCK = 131072  # tokens that the order of the data keeps together: every seq_len divides it
 
 # How it learns.
-PHASE = "main"  # the part of the run that this program is
-FIRST_STEP = 342192  # steps of the phases before it
-FIRST_SEQUENCE = 350373376  # where it goes on in the data
-STEPS = 1081290  # of the run when this phase ends: 739,098 more
+PHASE = "start-main"  # the part of the run that this program is
+FIRST_STEP = 0  # steps of the phases before it
+STEPS = 1081290  # of the run when this part ends: 1,081,290 more
 RUN_STEPS = 1128974  # of all phases: the learning rate's
 LR = 8e-05  # train.optimizer.lr, inherited: the peak
 WARMUP = 8000  # train.lr_schedule.warmup, inherited: steps
@@ -58,11 +61,11 @@ PLAN = "main"  # the plan's name
 DEVICE = "cuda"  # cluster.node, inherited
 COMPILE = True  # compile, default: torch.compile each layer
 RESHARD_AFTER_FORWARD = False  # sharding, default
-REDUCE_EVERY_MICROBATCH = False  # sharding, default
 LOG_EVERY = 10  # train.log.every, default: steps
+SKIPS_IN_A_ROW = 10  # train.guard.skips, default: steps that end the run
+PATIENCE = 480.0  # train.guard.patience, default: seconds without progress
 CHECKPOINT_EVERY = 500  # train.checkpoint.every, inherited: steps
 CHECKPOINTS_KEPT = 2  # train.checkpoint.keep, default
-FLOPS_PER_TOKEN = 2523955986432.0  # forward and backward, by the model's formula
 PEAK_FLOPS = 989000000000000.0  # bf16 peak of NVIDIA H100 SXM5 80GB
 
 # The machines, as launch/preflight.py expects them.
@@ -71,3 +74,54 @@ DEVICES = 8  # cluster.node.devices, inherited: processes a node
 LINK_BANDWIDTH = 450000000000.0  # cluster.node.link, inherited: bytes/s
 FABRIC_BANDWIDTH = 50000000000.0  # cluster.fabric.bandwidth, inherited: bytes/s
 CHECKPOINTS_BYTES = 14610721996800  # 2 kept and one being written, 12 bytes a parameter
+
+# What a run learns. A checkpoint in which one of these differs is refused.
+MEANING: dict[str, object] = {
+    "model.vocab": VOCAB,
+    "model.d_model": D_MODEL,
+    "model.layers": 126,
+    "model.norm": "rms",
+    "model.norm.eps": NORM_EPS,
+    "model.norm.unit_offset": False,
+    "model.layer.attention": "gqa",
+    "model.layer.attention.heads": HEADS,
+    "model.layer.attention.kv_heads": KV_HEADS,
+    "model.layer.attention.head_dim": HEAD_DIM,
+    "model.layer.attention.bias": False,
+    "model.layer.attention.rope": "rope",
+    "model.layer.attention.rope.theta": ROPE_THETA,
+    "model.layer.attention.rope.pairs": "half",
+    "model.layer.attention.mask": "full",
+    "model.layer.attention.scale": ATTENTION_SCALE,
+    "model.layer.ffn": "swiglu",
+    "model.layer.ffn.d_ff": D_FF,
+    "model.layer.ffn.bias": False,
+    "model.layer.norms": "pre",
+    "model.head.tied": False,
+    "model.embedding.scale": 1.0,
+    "model.init.std": INIT_STD,
+    "train.optimizer.lr": LR,
+    "train.optimizer.betas": (BETA1, BETA2),
+    "train.optimizer.eps": EPS,
+    "train.optimizer.weight_decay": WEIGHT_DECAY,
+    "train.lr_schedule": "cosine",
+    "train.lr_schedule.warmup": WARMUP,
+    "train.lr_schedule.min_lr": MIN_LR,
+    "train.clip": CLIP,
+    "train.precision": COMPUTE_DTYPE,
+    "train.seed": SEED,
+    "train.data": "tokens",
+    "train.data.separator": SEPARATOR,
+    "train.phase.start.tokens": 252000000,
+    "train.phase.start.seq_len": 4096,
+    "train.phase.start.global_batch": "4194304 tokens",
+    "train.phase.middle.tokens": 2870000000000,
+    "train.phase.middle.seq_len": 8192,
+    "train.phase.middle.global_batch": "8388608 tokens",
+    "train.phase.main.tokens": 12400000000000,
+    "train.phase.main.seq_len": 8192,
+    "train.phase.main.global_batch": "16777216 tokens",
+    "train.phase.long.tokens": 800000000000,
+    "train.phase.long.seq_len": 131072,
+    "train.phase.long.global_batch": "16777216 tokens",
+}

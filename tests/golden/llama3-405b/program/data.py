@@ -1,7 +1,7 @@
 """Tokens in: where they lie, the order they are read in, which row goes to which rank.
 
-A sequence is SEQ_LEN tokens and the token after them. Nothing but one integer, the number of
-sequences read so far, is the state of the data.
+A sequence is a phase's seq_len tokens and the token after them. Nothing but one integer, the number of
+tokens read so far, is the state of the data.
 """
 
 import hashlib
@@ -12,15 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from config import (
-    GLOBAL_BATCH,
-    MICROBATCH,
-    MICROBATCHES,
-    SEED,
-    SEPARATOR,
-    SEQ_LEN,
-    VOCAB,
-)
+from config import BLOCK, PHASES, SEED, SEPARATOR, VOCAB
 from parallel import coordinate
 
 IGNORE = -1  # target of a position that is not trained on
@@ -31,11 +23,31 @@ class DataError(Exception):
 
 
 class Batch(NamedTuple):
-    """One microbatch of this rank, each int64 [MICROBATCH, SEQ_LEN]."""
+    """One microbatch of this rank, each int64 [batch, seq]."""
 
     tokens: Tensor
     targets: Tensor  # the next token, or IGNORE where that belongs to another document
     documents: Tensor  # attention stays within equal numbers
+
+
+class Phase(NamedTuple):
+    """A stretch of the run with batches of one shape: a row of PHASES."""
+
+    name: str
+    end: int  # tokens of the run when it is done
+    seq_len: int  # tokens
+    global_batch: int  # sequences of a step
+    microbatch: int  # sequences of a forward
+    microbatches: int  # forwards of a rank's step
+    flops: float  # of a token, forward and backward
+
+
+LAST = Phase(*PHASES[-1])
+
+
+def phase_at(position: int) -> Phase:
+    """That which reads the tokens at `position` of the run."""
+    return next((phase for phase in map(Phase._make, PHASES) if position < phase.end), LAST)
 
 
 def hash63(*parts: object) -> int:
@@ -64,6 +76,7 @@ class Corpus:
         except OSError as error:
             raise DataError(f"cannot read {path!r}: {error.strerror}") from error
         self.sequences = count_sequences(path, total)
+        self.blocks = (total - 1) // BLOCK
 
     def read(self, first: int, last: int) -> Tensor:
         i = bisect_right(self.starts, first) - 1
@@ -88,10 +101,20 @@ def files_of(path: str) -> list[Path]:
     return [root]
 
 
+def fingerprint(path: str) -> str:
+    """What the data are, wherever they lie: sizes of the files, and how each begins."""
+    seen: list[tuple[int, bytes]] = []
+    for file in files_of(path):
+        with file.open("rb") as opened:
+            seen.append((file.stat().st_size, opened.read(4096)))
+    return f"{sum(size for size, _ in seen):,} bytes in {len(seen)} files, {hash63(seen):016x}"
+
+
 def count_sequences(path: str, tokens: int) -> int:
-    if tokens <= SEQ_LEN:
-        raise DataError(f"{path!r} holds {tokens} tokens, and one sequence takes {SEQ_LEN + 1}")
-    return (tokens - 1) // SEQ_LEN
+    if tokens <= LAST.seq_len:
+        least = LAST.seq_len + 1
+        raise DataError(f"{path!r} holds {tokens} tokens, and one sequence takes {least}")
+    return (tokens - 1) // LAST.seq_len
 
 
 def shuffled(index: int, n: int, epoch: int) -> int:
@@ -108,14 +131,26 @@ def shuffled(index: int, n: int, epoch: int) -> int:
             return index
 
 
-def make_batch(corpus: Corpus, sequences: list[int], device: torch.device) -> Batch:
-    """Read the given sequences; one past the end of the corpus is empty, all of it ignored."""
+def place(corpus: Corpus, position: int) -> int:
+    """Where in the corpus the tokens at `position` of the run stand. It is cut into blocks of BLOCK
+    tokens, whole sequences in every phase; all are read, in a new order each epoch, before any is
+    read again."""
+    if not corpus.blocks:
+        raise DataError(f"the data to train on holds fewer than {BLOCK + 1} tokens, one block")
+    epoch, block = divmod(position // BLOCK, corpus.blocks)
+    return shuffled(block, corpus.blocks, epoch) * BLOCK + position % BLOCK
+
+
+def make_batch(
+    corpus: Corpus, starts: list[int | None], seq_len: int, device: torch.device
+) -> Batch:
+    """Read the sequences that start there; None is an empty one, all of it ignored."""
     rows: list[Tensor] = []
-    for sequence in sequences:
-        if sequence < corpus.sequences:
-            rows.append(corpus.read(sequence * SEQ_LEN, (sequence + 1) * SEQ_LEN + 1))
+    for start in starts:
+        if start is None:
+            rows.append(torch.full((seq_len + 1,), SEPARATOR))
         else:
-            rows.append(torch.full((SEQ_LEN + 1,), SEPARATOR))
+            rows.append(corpus.read(start, start + seq_len + 1))
     window = torch.stack(rows)
     tokens, following = window[:, :-1], window[:, 1:]
     ends = tokens == SEPARATOR
@@ -128,19 +163,26 @@ def data_rank() -> int:
     return coordinate("fsdp")
 
 
-def rows_of(position: int) -> range:
-    """This rank's positions among those that one microbatch of all ranks reads."""
-    first = position + data_rank() * MICROBATCH
-    return range(first, first + MICROBATCH)
+def rows_of(row: int, phase: Phase) -> range:
+    """This rank's rows of those that one microbatch of all ranks reads, the first of them `row`."""
+    first = row + data_rank() * phase.microbatch
+    return range(first, first + phase.microbatch)
 
 
 def step_batches(corpus: Corpus, position: int, device: torch.device) -> list[Batch]:
-    """This rank's microbatches of the step that starts at sequence `position` of the run."""
+    """This rank's microbatches of the step that starts at token `position` of the run."""
+    phase = phase_at(position)
     batches: list[Batch] = []
-    for i in range(MICROBATCHES):
-        sequences: list[int] = []
-        for row in rows_of(position + i * (GLOBAL_BATCH // MICROBATCHES)):
-            epoch, index = divmod(row, corpus.sequences)
-            sequences.append(shuffled(index, corpus.sequences, epoch))
-        batches.append(make_batch(corpus, sequences, device))
+    for i in range(phase.microbatches):
+        rows = rows_of(i * (phase.global_batch // phase.microbatches), phase)
+        starts: list[int | None] = [place(corpus, position + row * phase.seq_len) for row in rows]
+        batches.append(make_batch(corpus, starts, phase.seq_len, device))
     return batches
+
+
+def next_position(position: int) -> int:
+    """Where the step begins that follows the one at `position`."""
+    phase = phase_at(position)
+    end = position + phase.global_batch * phase.seq_len
+    seq_len = phase_at(end).seq_len
+    return -(-end // seq_len) * seq_len  # a phase starts with a whole sequence of its own

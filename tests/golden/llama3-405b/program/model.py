@@ -37,7 +37,6 @@ from config import (
     NORM_EPS,
     PP,
     ROPE_THETA,
-    SEQ_LEN,
     TP,
     VOCAB,
 )
@@ -121,6 +120,7 @@ class Model(nn.Module):
     """
 
     schedule: PipelineSchedule
+    shape: tuple[int, ...] = ()  # microbatches, and the sizes of each, that the schedule is for
     valid: Tensor  # targets of the global batch, by which a step divides its loss
 
     def __init__(self) -> None:
@@ -163,8 +163,8 @@ class Stage(nn.Module):
         if self.first:
             x = embed(x, self.embedding.weight)  # [batch, seq, d_model]: partial sum
             x = reduce_scatter(x, "tp", 1)  # [batch, seq / tp, d_model]
-        device = x.device
-        cos, sin = angles(HEAD_DIM, ROPE_THETA, device)
+        positions = torch.arange(documents.shape[1], device=x.device)
+        cos, sin = angles(positions, HEAD_DIM, ROPE_THETA)
         mask = attention_mask(documents)
         for block in self.layers:
             x = block(x, cos, sin, mask)
@@ -225,9 +225,9 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return F.rms_norm(x, weight.shape, weight, eps)
 
 
-def angles(head_dim: int, theta: float, device: torch.device) -> tuple[Tensor, Tensor]:
+def angles(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
     """cos and sin of position x frequency, each [seq, 1, head_dim / 2]."""
-    return turned(frequencies(head_dim, theta, device))
+    return turned(positions, frequencies(head_dim, theta, positions.device))
 
 
 def frequencies(head_dim: int, theta: float, device: torch.device) -> Tensor:
@@ -236,9 +236,8 @@ def frequencies(head_dim: int, theta: float, device: torch.device) -> Tensor:
     return 1.0 / theta**exponents
 
 
-def turned(radians: Tensor) -> tuple[Tensor, Tensor]:
-    positions = torch.arange(SEQ_LEN, dtype=ACCUMULATE, device=radians.device)
-    turns = torch.outer(positions, radians)[:, None]
+def turned(positions: Tensor, radians: Tensor) -> tuple[Tensor, Tensor]:
+    turns = torch.outer(positions.to(radians), radians)[:, None]
     return turns.cos(), turns.sin()
 
 
@@ -253,15 +252,16 @@ def attention_mask(documents: Tensor) -> Mask:
 
     Dense [batch, 1, seq, seq] on a CPU, elsewhere the blocks that flex_attention visits.
     """
+    seq_len = documents.shape[1]
     if documents.device.type == "cpu":
-        causal = torch.ones(SEQ_LEN, SEQ_LEN, dtype=torch.bool).tril()
+        causal = torch.ones(seq_len, seq_len, dtype=torch.bool).tril()
         return (causal & (documents[:, :, None] == documents[:, None, :]))[:, None]
 
     def visible(b: Tensor, h: Tensor, q: Tensor, kv: Tensor) -> Tensor:
         return (q >= kv) & (documents[b, q] == documents[b, kv])
 
     batch, device = len(documents), str(documents.device)
-    return create_block_mask(visible, batch, None, SEQ_LEN, SEQ_LEN, device=device)
+    return create_block_mask(visible, batch, None, seq_len, seq_len, device=device)
 
 
 # A compiled block compiles it too; alone it has to be, or the scores would be stored whole.

@@ -2,20 +2,16 @@
 WORLD_SIZE, MASTER_ADDR and MASTER_PORT; the scripts in `launch/` start all of them.
 
 Exit codes: 0 trained to the end, 75 stopped by a signal after a checkpoint, 78 the configuration
-or the data is wrong (starting again will not help), anything else is a failure.
+or the data is wrong (starting again will not help); failures are 65 gradients that stayed infinite,
+69 a hang, 74 a last checkpoint that could not be written, and anything else.
 """
 
 import argparse
-import json
-import logging
 import math
 import os
-import resource
 import signal
 import sys
-import time
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -33,55 +29,50 @@ from config import (
     D_MODEL,
     DEVICE,
     EPS,
-    FIRST_SEQUENCE,
     FIRST_STEP,
-    FLOPS_PER_TOKEN,
-    GLOBAL_BATCH,
     INIT_ROWS,
     INIT_STD,
-    LOG_EVERY,
     LR,
-    MICROBATCH,
-    MICROBATCHES,
+    MEANING,
     MIN_LR,
-    PEAK_FLOPS,
     PHASE,
+    PHASES,
     PLAN,
     RUN_STEPS,
     SEED,
-    SEQ_LEN,
+    SKIPS_IN_A_ROW,
     STEPS,
     TP,
     TRAIN_DATA,
     WARMUP,
     WEIGHT_DECAY,
 )
-from data import IGNORE, Batch, Corpus, DataError, hash63, step_batches
+from data import (
+    IGNORE,
+    Batch,
+    Corpus,
+    DataError,
+    fingerprint,
+    hash63,
+    next_position,
+    phase_at,
+    step_batches,
+)
+from metrics import Metrics, Profiler, StepResult, open_log
 from model import Model
-from parallel import ACCUMULATE, STAGES, ConfigError, connect
-
-log = logging.getLogger("train")
-log.addHandler(logging.NullHandler())
-
-
-class StepResult(NamedTuple):
-    loss: float  # mean over the targets of the global batch
-    grad_norm: float  # before clipping
-    lr: float
-    tokens: int  # targets of the global batch
-    skipped: bool  # the norm was not finite, the weights are unchanged
+from parallel import ACCUMULATE, STAGES, ConfigError, connect, log
 
 
 def build(device: torch.device, fresh: bool = True) -> tuple[Model, torch.optim.AdamW]:
     """The sharded model and its optimizer; without `fresh`, the weights are yet to be loaded."""
     model = Model()
     if COMPILE:
+        torch._dynamo.config.recompile_limit += 2 * len(PHASES)  # a shape of batches each
         for block in model.layers.values():
-            block.compile(fullgraph=True)
+            block.compile(fullgraph=True, dynamic=False)
     for stage in model.stages:
         parallel.shard(stage, list(stage.layers))
     model.to_empty(device=device)
-    model.schedule = schedule_of(model, device)
     if fresh:
         initialize(model)
     matrices = [p for p in model.parameters() if p.ndim >= 2]
@@ -142,13 +133,14 @@ def train_step(
     return StepResult(loss, norm, lr, int(valid), skipped)
 
 
-def schedule_of(model: Model, device: torch.device) -> PipelineSchedule:
+def schedule_of(model: Model, batches: list[Batch]) -> PipelineSchedule:
     """The order in which this rank's stages run the microbatches of a step.
 
     The schedule itself tells FSDP when to reduce: after a stage's last backward.
     """
-    tokens = torch.zeros(MICROBATCH, SEQ_LEN, dtype=torch.long, device=device)
-    shape = MICROBATCH, tokens.shape[1] // TP, D_MODEL
+    tokens = torch.zeros_like(batches[0].tokens)
+    device = tokens.device
+    shape = len(tokens), tokens.shape[1] // TP, D_MODEL
     x = torch.empty(shape, dtype=parallel.COMPUTE, device=device)
     loss = torch.empty(1, dtype=ACCUMULATE, device=device)
     stages = [
@@ -165,7 +157,7 @@ def schedule_of(model: Model, device: torch.device) -> PipelineSchedule:
     ]
     return ScheduleInterleaved1F1B(
         list(stages),
-        MICROBATCHES,
+        len(batches),
         loss_fn=lambda total, _: total[0] / model.valid,
         scale_grads=False,
     )
@@ -174,6 +166,9 @@ def schedule_of(model: Model, device: torch.device) -> PipelineSchedule:
 def pipeline(model: Model, batches: list[Batch]) -> list[Tensor]:
     """Forward and backward of all microbatches through all stages. Losses are those of the last
     stage, zero elsewhere."""
+    shape = len(batches), *batches[0].tokens.shape
+    if shape != model.shape:  # a phase begins
+        model.shape, model.schedule = shape, schedule_of(model, batches)
     whole = Batch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
     sides = {name: part for name, part in whole._asdict().items() if name != "tokens"}
     tokens = (whole.tokens,) if model.stages[0].first else ()
@@ -185,52 +180,78 @@ def pipeline(model: Model, batches: list[Batch]) -> list[Tensor]:
     return [torch.zeros_like(model.valid, dtype=ACCUMULATE)]
 
 
+def corpus_at(path: str, setting: str) -> Corpus:
+    """The data that a setting names: what is wrong with it is told by that name."""
+    try:
+        return Corpus(path)
+    except DataError as error:
+        raise DataError(f"{setting}: {error}") from error
+
+
 def train(args: argparse.Namespace, device: torch.device) -> int:
     """The run, from wherever it was left to its last step. Returns the exit code."""
     run, steps = Path(args.run), args.steps
-    corpus = Corpus(args.data)
+    profiler = Profiler(run, args.profile, device)
+    corpus = corpus_at(args.data, "train.data.train" if args.data == TRAIN_DATA else "--data")
+    watchdog = parallel.Watchdog(run / "log")
+    meaning = {**MEANING, "train.data.train": fingerprint(args.data)}
     source = checkpoint.agreed(run, args.resume)
     model, optimizer = build(device, fresh=source is None)
-    progress = checkpoint.Progress(step=0, position=0, skipped=0)
+    progress = checkpoint.Progress(step=0, position=0, skipped=0, in_a_row=0)
     if source is not None:
-        progress = checkpoint.load(source, model, optimizer)
-        log.info("resumed from %s", source)
-    else:
-        checkpoint.set_aside(run)
+        progress = checkpoint.load(source, model, optimizer, meaning)
+        log.info("resumed from %s: %d of %d steps are done", source, progress.step, steps)
+        if progress.step >= steps:
+            log.info("nothing is left to do; --resume never starts anew")
+    checkpoint.set_aside(run, source, progress.step)
+    saver = checkpoint.Saver(run, meaning)
     progress = entered(progress)
-    metrics = Metrics(run, progress.step, steps, device)
+    metrics = Metrics(run, progress, steps, device)
     held = sum(math.prod(layout.shape) for layout in model.layout.values())
     count = int(parallel.all_reduce(torch.tensor(held, device=device), "pp"))
+    watchdog.idle = 0
     log.info("%s: %s parameters, %d processes", run.name, f"{count:,}", dist.get_world_size())
     while progress.step < steps:
+        watchdog.idle = 0
         batches = step_batches(corpus, progress.position, device)
+        profiler.before(progress.step + 1)
         result = train_step(model, optimizer, batches, progress.step)
         progress = checkpoint.Progress(
-            progress.step + 1, progress.position + GLOBAL_BATCH, progress.skipped + result.skipped
+            step=progress.step + 1,
+            position=next_position(progress.position),
+            skipped=progress.skipped + result.skipped,
+            in_a_row=progress.in_a_row + 1 if result.skipped else 0,
         )
+        profiler.after(progress.step)
         done = progress.step == steps
         val_loss: float | None = None
         metrics.stepped(progress, result, val_loss)
+        if progress.in_a_row >= SKIPS_IN_A_ROW:
+            saver.wait()
+            log.warning("stopped: in the last %d steps no gradient was finite", SKIPS_IN_A_ROW)
+            return 65
         stop = stop_requested(device)
         if done or stop or progress.step % CHECKPOINT_EVERY == 0:
-            checkpoint.save(run, model, optimizer, progress)
+            saver.save(model, optimizer, progress)
         if stop and not done:
+            saved = saver.wait()
             log.info("stopped by a signal after step %d; start again to go on", progress.step)
-            return 75
+            return 75 if saved else 74
     metrics.summary()
+    saved = saver.wait()
     log.info("checkpoints, metrics.jsonl and log/ are in %s", run)
-    return 0
+    return 0 if saved else 74
 
 
 def entered(progress: checkpoint.Progress) -> checkpoint.Progress:
-    """The same, with what was read counted in sequences of this phase's length."""
-    steps = progress.step - FIRST_STEP
-    if steps < 0:
+    """The same; its first phase starts with a whole sequence of its own."""
+    if progress.step < FIRST_STEP:
         raise ConfigError(
             f"phase {PHASE} starts after step {FIRST_STEP}, and the run is at {progress.step}: start "
             "the program of the phase before it first, or name its run with --resume"
         )
-    return progress._replace(position=FIRST_SEQUENCE + steps * GLOBAL_BATCH)
+    seq_len = phase_at(progress.position).seq_len
+    return progress._replace(position=-(-progress.position // seq_len) * seq_len)
 
 
 SIGNALS: list[int] = []
@@ -241,86 +262,6 @@ def stop_requested(device: torch.device) -> bool:
     asked = torch.tensor(len(SIGNALS), device=device)
     dist.all_reduce(asked, dist.ReduceOp.MAX)
     return bool(asked.item())
-
-
-class Metrics:
-    """Lines for people every LOG_EVERY steps, and for programs every step in metrics.jsonl."""
-
-    def __init__(self, run: Path, step: int, steps: int, device: torch.device) -> None:
-        self.file = run / "metrics.jsonl" if dist.get_rank() == 0 else None
-        self.device, self.steps = device, steps
-        self.first: StepResult | None = None
-        self.last: StepResult | None = None
-        self.marked = step, time.monotonic()
-        if self.file is not None:
-            lines = self.file.read_text().splitlines() if self.file.exists() else []
-            whole = [line for line in lines if line.endswith("}")]  # a crash may cut the last one
-            kept = [line for line in whole if json.loads(line)["step"] <= step]
-            self.file.write_text("".join(line + "\n" for line in kept))
-
-    def stepped(
-        self, progress: checkpoint.Progress, result: StepResult, val_loss: float | None
-    ) -> None:
-        step = progress.step
-        self.first, self.last = self.first or result, result
-        since, then = self.marked
-        seconds = time.monotonic() - then
-        rate = (step - since) * GLOBAL_BATCH * SEQ_LEN / seconds
-        used = rate * FLOPS_PER_TOKEN / dist.get_world_size()
-        record = {
-            "step": step,
-            "loss": finite(result.loss),
-            "val_loss": val_loss,
-            "grad_norm": finite(result.grad_norm),
-            "lr": result.lr,
-            "tokens": progress.position * SEQ_LEN,
-            "tokens_per_s": rate,
-            "mfu": used / PEAK_FLOPS if PEAK_FLOPS else None,
-            "memory_gib": peak_memory_gib(self.device),
-            "skipped": progress.skipped,
-        }
-        if self.file is not None:
-            with self.file.open("a") as file:
-                file.write(json.dumps(record) + "\n")
-        if step % LOG_EVERY == 0 or step == self.steps or result.skipped:
-            left = (self.steps - step) * seconds / (step - since)
-            log.info(
-                f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {result.loss:.4f}"
-                f"  norm {result.grad_norm:.3f}  lr {result.lr:.2e}  {rate:,.0f} tokens/s"
-                f"  {left // 60:.0f}m{left % 60:02.0f}s left"
-                + ("  SKIPPED: the norm is not finite" if result.skipped else "")
-            )
-            self.marked = step, time.monotonic()
-
-    def summary(self) -> None:
-        if self.first is not None and self.last is not None:
-            log.info("training loss %.4f -> %.4f", self.first.loss, self.last.loss)
-
-
-def finite(value: float) -> float | None:
-    """JSON has no NaN."""
-    return value if math.isfinite(value) else None
-
-
-def peak_memory_gib(device: torch.device) -> float:
-    if device.type == "cpu":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # kilobytes on Linux
-    return torch.accelerator.max_memory_allocated() / 2**30
-
-
-def open_log(run: Path) -> None:
-    """Every rank writes log/rank-R.txt; rank 0 also speaks to the terminal."""
-    rank = int(os.environ["RANK"])
-    try:
-        (run / "log").mkdir(parents=True, exist_ok=True)
-        log.addHandler(logging.FileHandler(run / "log" / f"rank-{rank}.txt"))
-    except OSError as error:
-        raise ConfigError(f"cannot write into {str(run)!r}: {error.strerror}") from error
-    log.setLevel(logging.INFO)
-    if rank == 0:
-        terminal = logging.StreamHandler(sys.stdout)
-        terminal.addFilter(lambda record: record.levelno < logging.ERROR)
-        log.addHandler(terminal)
 
 
 def own_device() -> torch.device:
@@ -342,6 +283,7 @@ def parse_arguments() -> argparse.Namespace:
         "--resume", default="auto", help="auto (newest checkpoint of the run), never, or a folder"
     )
     parser.add_argument("--data", default=TRAIN_DATA, help="file or folder to train on")
+    parser.add_argument("--profile", metavar="FIRST:LAST", help="trace these steps into the run")
     args = parser.parse_args()
     if not 0 < args.steps <= STEPS:
         raise ConfigError(f"--steps {args.steps}: phase {PHASE} ends at step {STEPS} of the run")
@@ -356,7 +298,7 @@ def main() -> int:
     try:
         args = parse_arguments()
         open_log(Path(args.run))
-        for name in (signal.SIGTERM, signal.SIGUSR2):
+        for name in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
             signal.signal(name, lambda number, frame: SIGNALS.append(number))
         device = own_device()
         connect(device)

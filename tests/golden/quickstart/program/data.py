@@ -1,7 +1,7 @@
 """Tokens in: where they lie, the order they are read in, which row goes to which rank.
 
 A sequence is SEQ_LEN tokens and the token after them. Nothing but one integer, the number of
-sequences read so far, is the state of the data.
+tokens read so far, is the state of the data.
 """
 
 import hashlib
@@ -70,9 +70,19 @@ def files_of(path: str) -> list[Path]:
     return [root]
 
 
+def fingerprint(path: str) -> str:
+    """What the data are, wherever they lie: sizes of the files, and how each begins."""
+    seen: list[tuple[int, bytes]] = []
+    for file in files_of(path):
+        with file.open("rb") as opened:
+            seen.append((file.stat().st_size, opened.read(4096)))
+    return f"{sum(size for size, _ in seen):,} bytes in {len(seen)} files, {hash63(seen):016x}"
+
+
 def count_sequences(path: str, tokens: int) -> int:
     if tokens <= SEQ_LEN:
-        raise DataError(f"{path!r} holds {tokens} tokens, and one sequence takes {SEQ_LEN + 1}")
+        least = SEQ_LEN + 1
+        raise DataError(f"{path!r} holds {tokens} tokens, and one sequence takes {least}")
     return (tokens - 1) // SEQ_LEN
 
 
@@ -90,14 +100,21 @@ def shuffled(index: int, n: int, epoch: int) -> int:
             return index
 
 
-def make_batch(corpus: Corpus, sequences: list[int], device: torch.device) -> Batch:
-    """Read the given sequences; one past the end of the corpus is empty, all of it ignored."""
+def place(corpus: Corpus, position: int) -> int:
+    """Where in the corpus the tokens at `position` of the run stand. Its sequences are read
+    in a new order each epoch."""
+    epoch, sequence = divmod(position // SEQ_LEN, corpus.sequences)
+    return shuffled(sequence, corpus.sequences, epoch) * SEQ_LEN
+
+
+def make_batch(corpus: Corpus, starts: list[int | None], device: torch.device) -> Batch:
+    """Read the sequences that start there; None is an empty one, all of it ignored."""
     rows: list[Tensor] = []
-    for sequence in sequences:
-        if sequence < corpus.sequences:
-            rows.append(corpus.read(sequence * SEQ_LEN, (sequence + 1) * SEQ_LEN + 1))
-        else:
+    for start in starts:
+        if start is None:
             rows.append(torch.full((SEQ_LEN + 1,), SEPARATOR))
+        else:
+            rows.append(corpus.read(start, start + SEQ_LEN + 1))
     window = torch.stack(rows)
     tokens, following = window[:, :-1], window[:, 1:]
     ends = tokens == SEPARATOR
@@ -110,30 +127,33 @@ def data_rank() -> int:
     return coordinate("fsdp")
 
 
-def rows_of(position: int) -> range:
-    """This rank's positions among those that one microbatch of all ranks reads."""
-    first = position + data_rank() * MICROBATCH
+def rows_of(row: int) -> range:
+    """This rank's rows of those that one microbatch of all ranks reads, the first of them `row`."""
+    first = row + data_rank() * MICROBATCH
     return range(first, first + MICROBATCH)
 
 
 def step_batches(corpus: Corpus, position: int, device: torch.device) -> list[Batch]:
-    """This rank's microbatches of the step that starts at sequence `position` of the run."""
+    """This rank's microbatches of the step that starts at token `position` of the run."""
     batches: list[Batch] = []
     for i in range(MICROBATCHES):
-        sequences: list[int] = []
-        for row in rows_of(position + i * (GLOBAL_BATCH // MICROBATCHES)):
-            epoch, index = divmod(row, corpus.sequences)
-            sequences.append(shuffled(index, corpus.sequences, epoch))
-        batches.append(make_batch(corpus, sequences, device))
+        rows = rows_of(i * (GLOBAL_BATCH // MICROBATCHES))
+        starts: list[int | None] = [place(corpus, position + row * SEQ_LEN) for row in rows]
+        batches.append(make_batch(corpus, starts, device))
     return batches
+
+
+def next_position(position: int) -> int:
+    """Where the step begins that follows the one at `position`."""
+    return position + GLOBAL_BATCH * SEQ_LEN
 
 
 def evaluation_batches(corpus: Corpus, device: torch.device) -> list[Batch]:
     """This rank's part of the fixed validation sequences, spread evenly over the corpus."""
     count = min(EVAL_SEQUENCES, corpus.sequences)
     batches: list[Batch] = []
-    for position in range(0, count, GLOBAL_BATCH // MICROBATCHES):
-        rows = rows_of(position)
-        sequences = [i * corpus.sequences // count if i < count else corpus.sequences for i in rows]
-        batches.append(make_batch(corpus, sequences, device))
+    for row in range(0, count, GLOBAL_BATCH // MICROBATCHES):
+        rows = rows_of(row)
+        starts = [i * corpus.sequences // count * SEQ_LEN if i < count else None for i in rows]
+        batches.append(make_batch(corpus, starts, device))
     return batches

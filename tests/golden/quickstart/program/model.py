@@ -36,7 +36,6 @@ from config import (
     LOSS_CHUNK,
     NORM_EPS,
     ROPE_THETA,
-    SEQ_LEN,
     TP,
     VOCAB,
 )
@@ -127,8 +126,8 @@ class Model(nn.Module):
         """tokens, documents [batch, seq] -> what the head multiplies [batch, seq, d_model]."""
         x = embed(tokens, self.embedding.weight)  # [batch, seq, d_model]: partial sum
         x = reduce_scatter(x, "tp", 1)  # [batch, seq / tp, d_model]
-        device = x.device
-        cos, sin = angles(HEAD_DIM, ROPE_THETA, device)
+        positions = torch.arange(documents.shape[1], device=x.device)
+        cos, sin = angles(positions, HEAD_DIM, ROPE_THETA)
         mask = attention_mask(documents)
         for block in self.layers:
             x = block(x, cos, sin, mask)
@@ -189,9 +188,9 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return F.rms_norm(x, weight.shape, weight, eps)
 
 
-def angles(head_dim: int, theta: float, device: torch.device) -> tuple[Tensor, Tensor]:
+def angles(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
     """cos and sin of position x frequency, each [seq, 1, head_dim / 2]."""
-    return turned(frequencies(head_dim, theta, device))
+    return turned(positions, frequencies(head_dim, theta, positions.device))
 
 
 def frequencies(head_dim: int, theta: float, device: torch.device) -> Tensor:
@@ -200,9 +199,8 @@ def frequencies(head_dim: int, theta: float, device: torch.device) -> Tensor:
     return 1.0 / theta**exponents
 
 
-def turned(radians: Tensor) -> tuple[Tensor, Tensor]:
-    positions = torch.arange(SEQ_LEN, dtype=ACCUMULATE, device=radians.device)
-    turns = torch.outer(positions, radians)[:, None]
+def turned(positions: Tensor, radians: Tensor) -> tuple[Tensor, Tensor]:
+    turns = torch.outer(positions.to(radians), radians)[:, None]
     return turns.cos(), turns.sin()
 
 
@@ -217,15 +215,16 @@ def attention_mask(documents: Tensor) -> Mask:
 
     Dense [batch, 1, seq, seq] on a CPU, elsewhere the blocks that flex_attention visits.
     """
+    seq_len = documents.shape[1]
     if documents.device.type == "cpu":
-        causal = torch.ones(SEQ_LEN, SEQ_LEN, dtype=torch.bool).tril()
+        causal = torch.ones(seq_len, seq_len, dtype=torch.bool).tril()
         return (causal & (documents[:, :, None] == documents[:, None, :]))[:, None]
 
     def visible(b: Tensor, h: Tensor, q: Tensor, kv: Tensor) -> Tensor:
         return (q >= kv) & (documents[b, q] == documents[b, kv])
 
     batch, device = len(documents), str(documents.device)
-    return create_block_mask(visible, batch, None, SEQ_LEN, SEQ_LEN, device=device)
+    return create_block_mask(visible, batch, None, seq_len, seq_len, device=device)
 
 
 # A compiled block compiles it too; alone it has to be, or the scores would be stored whole.

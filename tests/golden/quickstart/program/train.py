@@ -2,21 +2,17 @@
 WORLD_SIZE, MASTER_ADDR and MASTER_PORT; the scripts in `launch/` start all of them.
 
 Exit codes: 0 trained to the end, 75 stopped by a signal after a checkpoint, 78 the configuration
-or the data is wrong (starting again will not help), anything else is a failure.
+or the data is wrong (starting again will not help); failures are 65 gradients that stayed infinite,
+69 a hang, 74 a last checkpoint that could not be written, and anything else.
 """
 
 import argparse
-import json
-import logging
 import math
 import os
-import resource
 import signal
 import sys
 import textwrap
-import time
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -33,14 +29,11 @@ from config import (
     DEVICE,
     EPS,
     EVAL_EVERY,
-    FLOPS_PER_TOKEN,
-    GLOBAL_BATCH,
     INIT_ROWS,
     INIT_STD,
-    LOG_EVERY,
     LR,
+    MEANING,
     MIN_LR,
-    PEAK_FLOPS,
     PLAN,
     PROMPT,
     REDUCE_EVERY_MICROBATCH,
@@ -49,6 +42,7 @@ from config import (
     SEED,
     SEPARATOR,
     SEQ_LEN,
+    SKIPS_IN_A_ROW,
     STEPS,
     TRAIN_DATA,
     VALIDATION_DATA,
@@ -61,22 +55,14 @@ from data import (
     Corpus,
     DataError,
     evaluation_batches,
+    fingerprint,
     hash63,
+    next_position,
     step_batches,
 )
+from metrics import Metrics, Profiler, StepResult, open_log
 from model import Model
-from parallel import ACCUMULATE, ConfigError, connect
-
-log = logging.getLogger("train")
-log.addHandler(logging.NullHandler())
-
-
-class StepResult(NamedTuple):
-    loss: float  # mean over the targets of the global batch
-    grad_norm: float  # before clipping
-    lr: float
-    tokens: int  # targets of the global batch
-    skipped: bool  # the norm was not finite, the weights are unchanged
+from parallel import ACCUMULATE, ConfigError, connect, log
 
 
 def build(device: torch.device, fresh: bool = True) -> tuple[Model, torch.optim.AdamW]:
@@ -186,44 +172,70 @@ def sample(model: Model, device: torch.device) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in decoded)
 
 
+def corpus_at(path: str, setting: str) -> Corpus:
+    """The data that a setting names: what is wrong with it is told by that name."""
+    try:
+        return Corpus(path)
+    except DataError as error:
+        raise DataError(f"{setting}: {error}") from error
+
+
 def train(args: argparse.Namespace, device: torch.device) -> int:
     """The run, from wherever it was left to its last step. Returns the exit code."""
     run, steps = Path(args.run), args.steps
-    corpus = Corpus(args.data)
-    validation = Corpus(VALIDATION_DATA)
+    profiler = Profiler(run, args.profile, device)
+    corpus = corpus_at(args.data, "train.data.train" if args.data == TRAIN_DATA else "--data")
+    validation = corpus_at(VALIDATION_DATA, "train.data.validation")
+    watchdog = parallel.Watchdog(run / "log")
+    meaning = {**MEANING, "train.data.train": fingerprint(args.data)}
     source = checkpoint.agreed(run, args.resume)
     model, optimizer = build(device, fresh=source is None)
-    progress = checkpoint.Progress(step=0, position=0, skipped=0)
+    progress = checkpoint.Progress(step=0, position=0, skipped=0, in_a_row=0)
     if source is not None:
-        progress = checkpoint.load(source, model, optimizer)
-        log.info("resumed from %s", source)
-    else:
-        checkpoint.set_aside(run)
-    metrics = Metrics(run, progress.step, steps, device)
+        progress = checkpoint.load(source, model, optimizer, meaning)
+        log.info("resumed from %s: %d of %d steps are done", source, progress.step, steps)
+        if progress.step >= steps:
+            log.info("nothing is left to do; --resume never starts anew")
+    checkpoint.set_aside(run, source, progress.step)
+    saver = checkpoint.Saver(run, meaning)
+    metrics = Metrics(run, progress, steps, device)
     count = sum(math.prod(layout.shape) for layout in model.layout.values())
+    watchdog.idle = 0
     log.info("%s: %s parameters, %d processes", run.name, f"{count:,}", dist.get_world_size())
     metrics.evaluated(evaluate(model, validation, device))
     while progress.step < steps:
+        watchdog.idle = 0
         batches = step_batches(corpus, progress.position, device)
+        profiler.before(progress.step + 1)
         result = train_step(model, optimizer, batches, progress.step)
         progress = checkpoint.Progress(
-            progress.step + 1, progress.position + GLOBAL_BATCH, progress.skipped + result.skipped
+            step=progress.step + 1,
+            position=next_position(progress.position),
+            skipped=progress.skipped + result.skipped,
+            in_a_row=progress.in_a_row + 1 if result.skipped else 0,
         )
+        profiler.after(progress.step)
         done = progress.step == steps
         val_loss: float | None = None
         if done or progress.step % EVAL_EVERY == 0:
             val_loss = metrics.evaluated(evaluate(model, validation, device))
         metrics.stepped(progress, result, val_loss)
+        if progress.in_a_row >= SKIPS_IN_A_ROW:
+            saver.wait()
+            log.warning("stopped: in the last %d steps no gradient was finite", SKIPS_IN_A_ROW)
+            return 65
         stop = stop_requested(device)
         if done or stop or progress.step % CHECKPOINT_EVERY == 0:
-            checkpoint.save(run, model, optimizer, progress)
+            saver.save(model, optimizer, progress)
         if stop and not done:
+            saved = saver.wait()
             log.info("stopped by a signal after step %d; start again to go on", progress.step)
-            return 75
+            return 75 if saved else 74
     metrics.summary()
     log.info("sample:\n%s", textwrap.indent(sample(model, device), "  | "))
+    saved = saver.wait()
     log.info("checkpoints, metrics.jsonl and log/ are in %s", run)
-    return 0
+    return 0 if saved else 74
 
 
 SIGNALS: list[int] = []
@@ -234,93 +246,6 @@ def stop_requested(device: torch.device) -> bool:
     asked = torch.tensor(len(SIGNALS), device=device)
     dist.all_reduce(asked, dist.ReduceOp.MAX)
     return bool(asked.item())
-
-
-class Metrics:
-    """Lines for people every LOG_EVERY steps, and for programs every step in metrics.jsonl."""
-
-    def __init__(self, run: Path, step: int, steps: int, device: torch.device) -> None:
-        self.file = run / "metrics.jsonl" if dist.get_rank() == 0 else None
-        self.device, self.steps = device, steps
-        self.first: StepResult | None = None
-        self.last: StepResult | None = None
-        self.val_losses: list[float] = []
-        self.marked = step, time.monotonic()
-        if self.file is not None:
-            lines = self.file.read_text().splitlines() if self.file.exists() else []
-            whole = [line for line in lines if line.endswith("}")]  # a crash may cut the last one
-            kept = [line for line in whole if json.loads(line)["step"] <= step]
-            self.file.write_text("".join(line + "\n" for line in kept))
-
-    def evaluated(self, val_loss: float) -> float:
-        self.val_losses.append(val_loss)
-        log.info("validation loss %.4f", val_loss)
-        return val_loss
-
-    def stepped(
-        self, progress: checkpoint.Progress, result: StepResult, val_loss: float | None
-    ) -> None:
-        step = progress.step
-        self.first, self.last = self.first or result, result
-        since, then = self.marked
-        seconds = time.monotonic() - then
-        rate = (step - since) * GLOBAL_BATCH * SEQ_LEN / seconds
-        used = rate * FLOPS_PER_TOKEN / dist.get_world_size()
-        record = {
-            "step": step,
-            "loss": finite(result.loss),
-            "val_loss": val_loss,
-            "grad_norm": finite(result.grad_norm),
-            "lr": result.lr,
-            "tokens": progress.position * SEQ_LEN,
-            "tokens_per_s": rate,
-            "mfu": used / PEAK_FLOPS if PEAK_FLOPS else None,
-            "memory_gib": peak_memory_gib(self.device),
-            "skipped": progress.skipped,
-        }
-        if self.file is not None:
-            with self.file.open("a") as file:
-                file.write(json.dumps(record) + "\n")
-        if step % LOG_EVERY == 0 or step == self.steps or result.skipped:
-            left = (self.steps - step) * seconds / (step - since)
-            log.info(
-                f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {result.loss:.4f}"
-                f"  norm {result.grad_norm:.3f}  lr {result.lr:.2e}  {rate:,.0f} tokens/s"
-                f"  {left // 60:.0f}m{left % 60:02.0f}s left"
-                + ("  SKIPPED: the norm is not finite" if result.skipped else "")
-            )
-            self.marked = step, time.monotonic()
-
-    def summary(self) -> None:
-        if self.first is not None and self.last is not None:
-            log.info("training loss %.4f -> %.4f", self.first.loss, self.last.loss)
-        log.info("validation loss %.4f -> %.4f", self.val_losses[0], self.val_losses[-1])
-
-
-def finite(value: float) -> float | None:
-    """JSON has no NaN."""
-    return value if math.isfinite(value) else None
-
-
-def peak_memory_gib(device: torch.device) -> float:
-    if device.type == "cpu":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # kilobytes on Linux
-    return torch.accelerator.max_memory_allocated() / 2**30
-
-
-def open_log(run: Path) -> None:
-    """Every rank writes log/rank-R.txt; rank 0 also speaks to the terminal."""
-    rank = int(os.environ["RANK"])
-    try:
-        (run / "log").mkdir(parents=True, exist_ok=True)
-        log.addHandler(logging.FileHandler(run / "log" / f"rank-{rank}.txt"))
-    except OSError as error:
-        raise ConfigError(f"cannot write into {str(run)!r}: {error.strerror}") from error
-    log.setLevel(logging.INFO)
-    if rank == 0:
-        terminal = logging.StreamHandler(sys.stdout)
-        terminal.addFilter(lambda record: record.levelno < logging.ERROR)
-        log.addHandler(terminal)
 
 
 def own_device() -> torch.device:
@@ -342,6 +267,7 @@ def parse_arguments() -> argparse.Namespace:
         "--resume", default="auto", help="auto (newest checkpoint of the run), never, or a folder"
     )
     parser.add_argument("--data", default=TRAIN_DATA, help="file or folder to train on")
+    parser.add_argument("--profile", metavar="FIRST:LAST", help="trace these steps into the run")
     args = parser.parse_args()
     if not 0 < args.steps <= STEPS:
         raise ConfigError(f"--steps {args.steps}: the learning rate is laid out for {STEPS} steps")
@@ -356,7 +282,7 @@ def main() -> int:
     try:
         args = parse_arguments()
         open_log(Path(args.run))
-        for name in (signal.SIGTERM, signal.SIGUSR2):
+        for name in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
             signal.signal(name, lambda number, frame: SIGNALS.append(number))
         device = own_device()
         connect(device)

@@ -12,6 +12,6 @@ code=$?
 
 # Where one process leaves and others must be ended, srun knows only of those.
 case $code in
-69 | 75 | 78) echo "$code" >>"$EXIT_CODES" ;;
+71 | 75 | 78) echo "$code" >>"$EXIT_CODES" ;;
 esac
 exit "$code"

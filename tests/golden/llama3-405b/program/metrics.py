@@ -1,0 +1,158 @@
+"""What is told of a run: lines for people, metrics.jsonl for programs, a profile where asked for.
+
+mfu is model FLOPs utilisation: a phase's FLOPs count what the model needs, forward and backward,
+and nothing that is computed twice, over the bf16 peak of every device.
+"""
+
+import json
+import logging
+import math
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+
+from checkpoint import Progress
+from config import LOG_EVERY, PEAK_FLOPS
+from data import phase_at
+from parallel import ConfigError, log
+
+CLEAR = "\r\033[K"  # what overwrites the progress bar on a terminal
+
+
+class StepResult(NamedTuple):
+    loss: float  # mean over the targets of the global batch
+    grad_norm: float  # before clipping
+    lr: float
+    tokens: int  # targets of the global batch
+    skipped: bool  # the norm was not finite, the weights are unchanged
+
+
+class Metrics:
+    """Lines for people every LOG_EVERY steps, and for programs every step in metrics.jsonl."""
+
+    def __init__(self, run: Path, progress: Progress, steps: int, device: torch.device) -> None:
+        self.file = run / "metrics.jsonl" if dist.get_rank() == 0 else None
+        self.device, self.steps = device, steps
+        self.first: StepResult | None = None
+        self.last: StepResult | None = None
+        self.marked = progress, time.monotonic()
+        if self.file is not None:
+            lines = self.file.read_text().splitlines() if self.file.exists() else []
+            whole = [line for line in lines if line.endswith("}")]  # a crash may cut the last one
+            kept = [line for line in whole if json.loads(line)["step"] <= progress.step]
+            rest = self.file.with_suffix(".partial")
+            rest.write_text("".join(line + "\n" for line in kept))
+            rest.replace(self.file)  # at once, whenever this process may be killed
+            self.end, self.refused = self.file.stat().st_size, ""
+
+    def stepped(self, progress: Progress, result: StepResult, val_loss: float | None) -> None:
+        step = progress.step
+        self.first, self.last = self.first or result, result
+        since, then = self.marked
+        seconds = time.monotonic() - then
+        rate = (progress.position - since.position) / seconds
+        used = rate * phase_at(progress.position - 1).flops / dist.get_world_size()
+        record = {
+            "step": step,
+            "loss": finite(result.loss),
+            "val_loss": val_loss,
+            "grad_norm": finite(result.grad_norm),
+            "lr": result.lr,
+            "tokens": progress.position,
+            "tokens_per_s": rate,
+            "mfu": used / PEAK_FLOPS if PEAK_FLOPS else None,
+            "memory_gib": peak_memory_gib(self.device),
+            "skipped": progress.skipped,
+        }
+        if self.file is not None:
+            self.refused += json.dumps(record) + "\n"
+            try:
+                with self.file.open("r+") as file:
+                    file.seek(self.end)
+                    self.end += file.write(self.refused)
+                self.refused = ""
+            except OSError as error:  # of a full disk, perhaps: the next step tries again
+                log.warning("ALARM: metrics.jsonl: %s", error)
+        left = (self.steps - step) * seconds / (step - since.step)
+        line = (
+            f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {result.loss:.4f}"
+            f"  norm {result.grad_norm:.3f}  lr {result.lr:.2e}  {rate:,.0f} tokens/s"
+            f"  {left // 60:.0f}m{left % 60:02.0f}s left"
+        )
+        if step % LOG_EVERY == 0 or step == self.steps or result.skipped:
+            log.info(line + ("  SKIPPED: the norm is not finite" if result.skipped else ""))
+            self.marked = progress, time.monotonic()
+        elif self.file is not None and sys.stdout.isatty():
+            bar = "=" * (step * 20 // self.steps)
+            print(f"{CLEAR}[{bar:<20}] {line}", end="", flush=True)
+
+    def summary(self) -> None:
+        if self.first is not None and self.last is not None:
+            log.info("training loss %.4f -> %.4f", self.first.loss, self.last.loss)
+
+
+def finite(value: float) -> float | None:
+    """JSON has no NaN."""
+    return value if math.isfinite(value) else None
+
+
+def peak_memory_gib(device: torch.device) -> float:
+    if device.type == "cpu":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # kilobytes on Linux
+    return torch.accelerator.max_memory_allocated() / 2**30
+
+
+class Profiler:
+    """What every rank does in steps FIRST to LAST of --profile FIRST:LAST, both included, as
+    profile/rank-R.json for chrome://tracing; on CUDA also its allocations, for
+    pytorch.org/memory_viz, in memory-R.pickle."""
+
+    def __init__(self, run: Path, window: str | None, device: torch.device) -> None:
+        first, _, last = (window or "0:0").partition(":")
+        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+            raise ConfigError(f"--profile {window}: write FIRST:LAST, two steps such as 10:13")
+        self.first, self.last = int(first), int(last)
+        self.folder, self.cuda = run / "profile", device.type == "cuda"
+        self.running: torch.profiler.profile | None = None
+
+    def before(self, step: int) -> None:
+        if step == self.first:
+            self.running = torch.profiler.profile()
+            self.running.start()
+            if self.cuda:
+                torch.cuda.memory._record_memory_history()
+
+    def after(self, step: int) -> None:
+        if self.running is None or step < self.last:
+            return
+        self.running.stop()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.running.export_chrome_trace(str(self.folder / f"rank-{dist.get_rank()}.json"))
+        if self.cuda:
+            torch.cuda.memory._dump_snapshot(str(self.folder / f"memory-{dist.get_rank()}.pickle"))
+            torch.cuda.memory._record_memory_history(enabled=None)
+        self.running = None
+        log.info("profile of steps %d to %d: %s", self.first, step, self.folder)
+
+
+def open_log(run: Path) -> None:
+    """Every rank writes log/rank-R.txt; rank 0 also speaks to the terminal."""
+    rank = int(os.environ["RANK"])
+    try:
+        (run / "log").mkdir(parents=True, exist_ok=True)
+        log.addHandler(logging.FileHandler(run / "log" / f"rank-{rank}.txt"))
+    except OSError as error:
+        raise ConfigError(f"cannot write into {str(run)!r}: {error.strerror}") from error
+    log.setLevel(logging.INFO)
+    if rank == 0:
+        terminal = logging.StreamHandler(sys.stdout)
+        terminal.addFilter(lambda record: record.levelno < logging.ERROR)
+        if sys.stdout.isatty():
+            terminal.setFormatter(logging.Formatter(f"{CLEAR}%(message)s"))
+        log.addHandler(terminal)
