@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
@@ -16,7 +15,6 @@ from dsl.problems import (
     NotWhole,
     OutOfRange,
     WrongCountingWord,
-    WrongForm,
     WrongType,
     WrongUnit,
 )
@@ -100,12 +98,25 @@ def coerce(atom: Atom, shape: Shape, given: Given) -> object | Problem:
     elif isinstance(atom, bool) and bool in shape.scalars:
         return atom
     elif isinstance(atom, str) and str in shape.scalars:
-        form = given.field.row.form
-        if form is None or re.fullmatch(form.pattern, atom):
-            return atom
-        field = given.field.name
-        return WrongForm(span=given.span, field=field, form=form.doc, example=form.example)
+        return _text(atom, given)
     return wrong_type(given, shape, describe(atom))
+
+
+def _text(text: str, given: Given) -> str | Problem:
+    form = given.field.row.form
+    if form is None:
+        return text
+    nearest = form.nearest(text)
+    if text and text == nearest:
+        return text
+    escaped = nearest.replace("\\", "\\\\").replace('"', '\\"')
+    return WrongType(
+        span=given.span,
+        field=given.field.name,
+        expected=form.doc,
+        found="another text",
+        instead=f'"{escaped}"' if nearest else None,
+    )
 
 
 def _number(quantity: Quantity, shape: Shape, given: Given) -> object | Problem:

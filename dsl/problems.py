@@ -114,24 +114,6 @@ class WrongWord(Unknown):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WrongForm(Problem):
-    """A field takes a text of a certain form, because it goes where other characters would mean
-    something else: a name in the head of a batch script, for instance.
-    """
-
-    slug: ClassVar[str] = "wrong-form"
-    title: ClassVar[str] = "`{field}` does not take this text"
-    label: ClassVar[str] = "expected {form}"
-
-    field: str
-    form: str
-    example: str
-
-    def helps(self) -> tuple[str, ...]:
-        return (f'write for instance `{self.field} = "{self.example}"`',)
-
-
-@dataclass(frozen=True, kw_only=True)
 class MissingField(Problem):
     """A field without a default is not set.
 

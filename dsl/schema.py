@@ -9,6 +9,7 @@ To add a field, add one `row`; to add a component, add one `@entry` to the union
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -77,12 +78,16 @@ class Dimension(Enum):
 
 @dataclass(frozen=True)
 class Form:
-    """What a text may look like: `pattern` must match all of it, `doc` says so in words, and
-    `example` is one."""
+    """What a text may look like: 1 to `longest` characters out of `allowed`, a character class, and
+    no `-` first, which commands take for an option. `doc` says so in words."""
 
     doc: str
-    pattern: str
-    example: str
+    allowed: str
+    longest: int
+
+    def nearest(self, text: str) -> str:
+        """The text made to fit; one that fits is its own nearest, and not empty."""
+        return re.sub(f"[^{self.allowed}]+", "-", text).lstrip("-")[: self.longest]
 
 
 @dataclass(frozen=True)

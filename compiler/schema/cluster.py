@@ -73,14 +73,12 @@ class LocalLaunch:
 
 
 NAME = Form(
-    "1 to 64 letters, digits, `.`, `_` and `-`, the first no `.` or `-`",
-    r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}",
-    "large-1",
+    "a name of at most 64 letters, digits, `.`, `_` and `-`, no `-` first", "A-Za-z0-9._-", 64
 )
 IMAGE = Form(
     "the path or address of an image, on one line",
-    r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,1024}",
-    "registry.example.org#images/torch:2.13",
+    r"\x20-\x7e\xa0-\u2027\u202a-\U0010ffff",
+    1024,
 )
 
 
