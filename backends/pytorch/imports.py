@@ -37,13 +37,14 @@ STANDARD: Mapping[str, Origin] = {
     **modules(
         "argparse", "hashlib", "json", "logging", "math", "os", "resource", "shutil", "signal"
     ),
-    **modules("sys", "textwrap", "time"),
+    **modules("struct", "sys", "textwrap", "time"),
     **members("bisect", "bisect_right"),
     **members("collections.abc", "Callable", "Mapping"),
     **members("dataclasses", "dataclass"),
-    **members("functools", "partial"),
+    **members("functools", "cache", "lru_cache", "partial"),
+    **members("itertools", "accumulate"),
     **members("pathlib", "Path"),
-    **members("typing", "TYPE_CHECKING", "NamedTuple", "cast"),
+    **members("typing", "TYPE_CHECKING", "Any", "NamedTuple", "cast"),
 }
 TORCH: Mapping[str, Origin] = {
     "torch": Origin("torch"),
