@@ -109,6 +109,16 @@ def _check_mixture(context: Context, mixture: MixtureData) -> None:
         )
         return
     for name, source in mixture.source.items:
+        if source.data.train is None:
+            context.problem(
+                Undetermined(
+                    span=context.span(f"train.data.source.{name}.data"),
+                    block=f"source {name}",
+                    what="what is read",
+                    missing="no `train`",
+                    example='train = "data/train"',
+                )
+            )
         if source.weight == 0:
             context.problem(
                 Contradiction(
