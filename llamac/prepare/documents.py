@@ -79,10 +79,12 @@ def units(form: Format, path: Path) -> tuple[Unit, ...]:
             return _groups(files, _unit_bytes(files))
         case "jsonl":
             files = files_under(path, ".jsonl")
-            return tuple(u for file in files for u in _byte_ranges(file, _unit_bytes(files)))
+            largest = _unit_bytes(files)
+            return tuple(unit for file in files for unit in _byte_ranges(file, largest))
         case "parquet":
             files = files_under(path, ".parquet")
-            return tuple(u for file in files for u in _row_groups(file, _unit_bytes(files)))
+            largest = _unit_bytes(files)
+            return tuple(unit for file in files for unit in _row_groups(file, largest))
         case "hf":
             return tuple(Unit((file,), file.stat().st_size) for file in _arrow_files(path))
         case _:
