@@ -162,7 +162,7 @@ def _lines(unit: Unit, field: str) -> Iterator[tuple[str, bytes]]:
 
 def _text_of_line(path: Path, at: int, line: bytes, field: str) -> bytes:
     try:
-        record: object = json.loads(line.removeprefix(BYTE_ORDER_MARK).decode())
+        record: object = json.loads(line.removeprefix(BYTE_ORDER_MARK).rstrip().decode())
         if not isinstance(record, dict):
             raise ValueError(f"expected an object, found {_kind(record)}")
         return _text_of(cast(dict[str, object], record), field)

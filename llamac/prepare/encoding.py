@@ -60,7 +60,7 @@ class Encoding:
             tokens.frombytes(document)
         else:
             text = document.decode()
-            tokens.extend(_load(self.tokenizer).encode(text, add_special_tokens=False).ids)
+            tokens.extend(_load(self.tokenizer, self.sha256).encode(text, add_special_tokens=False).ids)
         tokens.append(self.separator)
         return tokens
 
@@ -70,7 +70,8 @@ BYTES = Encoding(None, "bytes", 256, BYTE_SEPARATOR)
 
 def encoding(tokenizer: Path, separator: str) -> Encoding:
     """That of a `tokenizer.json`, of which `separator` is a token."""
-    loaded = _load(tokenizer)
+    digest = hashlib.sha256(tokenizer.read_bytes()).hexdigest()
+    loaded = _load(tokenizer, digest)
     token = loaded.token_to_id(separator)
     if token is None:
         special = sorted({str(t.content) for t in loaded.get_added_tokens_decoder().values()})
@@ -78,13 +79,12 @@ def encoding(tokenizer: Path, separator: str) -> Encoding:
         help = f"its special tokens are {few}{', ...' if len(special) > 6 else ''}"
         raise WrongData(tokenizer, "", f"no token `{separator}`", help if special else "")
     ids = loaded.get_vocab(with_added_tokens=True).values()
-    digest = hashlib.sha256(tokenizer.read_bytes()).hexdigest()
     return Encoding(tokenizer, digest, max(ids) + 1, token)
 
 
 @cache
-def _load(path: Path) -> Tokenizer:
-    """Special tokens that stand in a text are taken for text: a document cannot end itself."""
+def _load(path: Path, _sha256: str) -> Tokenizer:
+    """Once for each content. Special tokens that stand in a text are taken for text: a document cannot end itself."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # every process has its own documents
     try:
         from tokenizers import Tokenizer
