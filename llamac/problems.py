@@ -109,11 +109,13 @@ class TooLittleData(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class MissingLibrary(Problem):
-    """Some formats are read with packages that the compiler does without otherwise."""
+    """Some formats are read with packages that llamac does without otherwise. `llamac[data]` has
+    them all.
+    """
 
     slug = "missing-library"
-    title: ClassVar[str] = "{what} need the package `{package}`"
-    label: ClassVar[str] = "it is not installed"
+    title: ClassVar[str] = "the package `{package}` is not installed"
+    label: ClassVar[str] = "it reads {what}"
 
     what: str
     package: str

@@ -86,7 +86,7 @@ def _summary(split: Split) -> str:
     kept = split.shards - split.made
     return (
         f"{split.folder}: {split.tokens:,} tokens of {split.documents:,} documents"
-        f" in {split.shards:,} shards, {kept:,} of them kept"
+        f" in {split.shards:,} shard{'' if split.shards == 1 else 's'}, {kept:,} kept"
     )
 
 

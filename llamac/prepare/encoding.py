@@ -60,7 +60,9 @@ class Encoding:
             tokens.frombytes(document)
         else:
             text = document.decode()
-            tokens.extend(_load(self.tokenizer, self.sha256).encode(text, add_special_tokens=False).ids)
+            tokens.extend(
+                _load(self.tokenizer, self.sha256).encode(text, add_special_tokens=False).ids
+            )
         tokens.append(self.separator)
         return tokens
 
@@ -84,12 +86,13 @@ def encoding(tokenizer: Path, separator: str) -> Encoding:
 
 @cache
 def _load(path: Path, _sha256: str) -> Tokenizer:
-    """Once for each content. Special tokens that stand in a text are taken for text: a document cannot end itself."""
+    """Once for each content. Special tokens that stand in a text are taken for text: a document
+    cannot end itself."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # every process has its own documents
     try:
         from tokenizers import Tokenizer
     except ModuleNotFoundError:
-        raise MissingLibrary("tokenizers", "a tokenizer") from None
+        raise MissingLibrary("tokenizers", "tokenizers of any model") from None
     text = path.read_bytes()
     try:
         loaded = Tokenizer.from_buffer(text)
