@@ -88,7 +88,7 @@ def speed(data: Any, corpus: Any, seconds: float) -> float:
     cpu = torch.device("cpu")
     step, started = 0, time.perf_counter()
     while time.perf_counter() - started < seconds:
-        data.step_batches(corpus, step * BATCH, cpu)
+        data.step_batches(corpus, step * BATCH * SEQ_LEN, cpu)
         step += 1
     return step * BATCH * SEQ_LEN / (time.perf_counter() - started)
 
@@ -104,7 +104,7 @@ def seek(folder: Path, data: Any, shards: int) -> tuple[float, float]:
     started = time.perf_counter()
     corpus = data.Corpus(str(folder))
     opened = time.perf_counter()
-    data.step_batches(corpus, 10**8, torch.device("cpu"))
+    data.step_batches(corpus, 10**8 * SEQ_LEN, torch.device("cpu"))
     return opened - started, time.perf_counter() - opened
 
 
