@@ -44,6 +44,10 @@ MIXTURE = """mixture {
 }"""
 
 
+def first_rank(_axis: str) -> int:
+    return 0
+
+
 def loader(data: str) -> Any:  # the module of a program that only exists here
     """data.py of a program that reads `data`."""
     text = SPEC.format(seq_len=SEQ_LEN, batch=BATCH, data=data)
@@ -57,7 +61,7 @@ def loader(data: str) -> Any:  # the module of a program that only exists here
     modules = {name: ModuleType(name) for name in ("config", "parallel", "data")}
     sys.modules |= modules
     exec(files["config.py"], vars(modules["config"]))
-    vars(modules["parallel"])["coordinate"] = lambda axis: 0
+    vars(modules["parallel"])["coordinate"] = first_rank
     exec(files["data.py"], vars(modules["data"]))
     return modules["data"]
 
