@@ -92,10 +92,13 @@ def _summary(split: Split) -> str:
 
 @contextmanager
 def _bar(split: str, size: int) -> Generator[Tick]:
-    """A progress bar on a terminal, nothing elsewhere."""
+    """A progress bar on a terminal, one line elsewhere."""
+    label = f"{split}: preparing {size / 2**20:,.1f} MiB"
+    if not sys.stderr.isatty():
+        click.echo(label, err=True)
     with click.progressbar(
         length=size,
-        label=f"{split}, {size / 2**20:,.1f} MiB",
+        label=label,
         file=sys.stderr,
         hidden=not sys.stderr.isatty(),
     ) as bar:

@@ -1,6 +1,8 @@
 """Text into shards of tokens, which compiled programs map into memory.
 
-    documents.py   a format: its files cut into units of work, and the documents of a unit
+    unit.py        a unit of work, a document's text, and errors
+    documents.py   a format: its files cut into units, and the documents of a unit; with
+                   jsonl.py, and arrow.py for Parquet and saved datasets
     encoding.py    a document as tokens: bytes, or a tokenizer
     shard.py       one unit into one file of tokens, with a record of what it was made from
     workers.py     units on all cores

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from compiler.data import BYTE_SEPARATOR
-from llamac.prepare.documents import MissingLibrary, WrongData
+from llamac.prepare.unit import MissingLibrary, WrongData
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

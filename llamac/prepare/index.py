@@ -10,9 +10,9 @@ from pathlib import Path
 from compiler.data import sources_of
 from compiler.schema.train import Data
 from dsl.canonical import to_json
-from llamac.prepare.documents import WrongData
 from llamac.prepare.shard import Record, Task, record_path, replacing
 from llamac.prepare.sources import FORMAT, INDEX, Source, read_index
+from llamac.prepare.unit import WrongData
 
 KEYS = ("file", "dtype", "tokens", "documents", "largest", "sha256")
 """Of a shard."""

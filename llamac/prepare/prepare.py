@@ -14,10 +14,10 @@ from dsl.diagnostics import Diagnostic, Problem
 from dsl.source import Span
 from dsl.spec import Origins
 from llamac import problems
-from llamac.prepare.documents import MissingLibrary, WrongData
 from llamac.prepare.index import is_of, remove_others, write_index
 from llamac.prepare.shard import Record, Task, fresh, size_of
 from llamac.prepare.sources import Source, read_source
+from llamac.prepare.unit import MissingLibrary, WrongData
 from llamac.prepare.workers import FailedTask, run
 
 Tick = Callable[[int], None]

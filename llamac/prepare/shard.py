@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from llamac.prepare.documents import Format, Unit, WrongData, documents
+from llamac.prepare.documents import Format, documents
 from llamac.prepare.encoding import WIDTHS, Dtype, Encoding, numbers
+from llamac.prepare.unit import Unit, WrongData
 
 BLOCK_BYTES = 2**20
 

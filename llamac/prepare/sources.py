@@ -21,9 +21,10 @@ from compiler.schema.train import (
     TextData,
     TokenData,
 )
-from llamac.prepare.documents import Textual, Unit, WrongData, files_under, format_of, units
+from llamac.prepare.documents import Textual, files_under, format_of, units
 from llamac.prepare.encoding import BYTES, WIDTHS, Dtype, Encoding, encoding
 from llamac.prepare.shard import Encode, Record, Scan, Task
+from llamac.prepare.unit import Unit, WrongData
 
 FORMAT = "llamac shards 1"
 INDEX = "index.json"

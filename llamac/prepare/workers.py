@@ -12,8 +12,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Protocol, cast
 
-from llamac.prepare.documents import MissingLibrary, WrongData
 from llamac.prepare.shard import Task, carry_out
+from llamac.prepare.unit import MissingLibrary, WrongData
 
 POLL_SECONDS = 0.1
 
