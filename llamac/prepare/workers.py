@@ -82,7 +82,7 @@ def _run_in_processes(
             progress(now - told)
             told = now
             for sentinel in ended:
-                index = waiting.pop(int(str(sentinel)))
+                index = waiting.pop(cast(int, sentinel))
                 _outcome(workers[index], connections[index], tasks)
     finally:
         for worker in workers:
@@ -99,8 +99,10 @@ def _outcome(worker: SpawnProcess, connection: Connection, tasks: Sequence[Task]
         with suppress(EOFError):
             index, problem = cast(tuple[int, Problem], connection.recv())
             raise FailedTask(tasks[index], problem)
-    if worker.exitcode != 0:
+    if worker.exitcode is not None and worker.exitcode < 0:
         raise WorkerDied(worker.exitcode)
+    if worker.exitcode != 0:
+        raise RuntimeError(f"a worker ended with {worker.exitcode}: what it said is above")
 
 
 def _work(
