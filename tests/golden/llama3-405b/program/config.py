@@ -54,7 +54,7 @@ ACCUMULATE_DTYPE = "float32"  # rotary angles, softmax of the loss, norms
 
 # Data.
 TRAIN_DATA = ""  # given by --data
-SEPARATOR = 0  # train.data.separator, default: the token that ends one
+SEPARATOR = 0  # train.data.separator, default: the token that ends a document
 
 # How it runs.
 PLAN = "main"  # the plan's name

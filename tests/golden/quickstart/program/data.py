@@ -109,12 +109,10 @@ def place(corpus: Corpus, position: int) -> int:
 
 def make_batch(corpus: Corpus, starts: list[int | None], device: torch.device) -> Batch:
     """Read the sequences that start there; None is an empty one, all of it ignored."""
+    empty = torch.full((SEQ_LEN + 1,), SEPARATOR)
     rows: list[Tensor] = []
     for start in starts:
-        if start is None:
-            rows.append(torch.full((SEQ_LEN + 1,), SEPARATOR))
-        else:
-            rows.append(corpus.read(start, start + SEQ_LEN + 1))
+        rows.append(empty if start is None else corpus.read(start, start + SEQ_LEN + 1))
     window = torch.stack(rows)
     tokens, following = window[:, :-1], window[:, 1:]
     ends = tokens == SEPARATOR
