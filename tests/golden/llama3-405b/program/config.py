@@ -105,6 +105,7 @@ MEANING: dict[str, object] = {
     "train.seed": SEED,
     "train.data": "tokens",
     "train.data.separator": SEPARATOR,
+    "train.packing": "documents",
     "train.phase.start.tokens": 252000000,
     "train.phase.start.seq_len": 4096,
     "train.phase.start.global_batch": "4194304 tokens",

@@ -11,15 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from config import (
-    EVAL_SEQUENCES,
-    GLOBAL_BATCH,
-    MICROBATCH,
-    MICROBATCHES,
-    SEED,
-    SEPARATOR,
-    SEQ_LEN,
-)
+from config import EVAL_SEQUENCES, GLOBAL_BATCH, MICROBATCH, MICROBATCHES, SEED, SEPARATOR, SEQ_LEN
 from parallel import coordinate
 
 IGNORE = -1  # target of a position that is not trained on
