@@ -7,7 +7,7 @@
 #   make survival-campaign   200 runs killed at any instant, 200 with spoilt checkpoints
 #   make lint types   ruff; pyright in strict mode
 #   make docs         print again what docs/ and the README show of the code
-#   make benchmarks   start-up, compile time, size of programs, time of a check
+#   make benchmarks   start-up, compile time, size of programs, time of a check, speed of reading
 #   make clean        remove all of the above
 
 PYTHON ?= python3
@@ -48,6 +48,7 @@ docs: install-dev
 
 benchmarks: install
 	$(BIN)/python benchmarks/measure.py
+	$(BIN)/python benchmarks/loader.py
 
 text: install
 	$(BIN)/python scripts/gather_text.py

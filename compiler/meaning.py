@@ -30,7 +30,7 @@ def _rows(path: str, entry: object) -> Iterator[tuple[str, Value]]:
 
 def _is_place(entry: object, name: str) -> bool:
     """Data may move; the program itself sees what they are."""
-    return isinstance(entry, Data) and name in ("train", "validation")
+    return isinstance(entry, Data) and name in ("train", "validation", "tokenizer")
 
 
 def _row(path: str, value: object, field: Field) -> Iterator[tuple[str, Value]]:

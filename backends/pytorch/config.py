@@ -15,13 +15,28 @@ from backends.launch.choice import has_preflight
 from backends.pytorch.features import Features
 from backends.pytorch.meaning import meaning_rows
 from backends.pytorch.names import Value
+from compiler.data import BYTE_SEPARATOR, places_of, shares_of
 from compiler.estimates import Estimate, flops_per_token
 from compiler.meaning import Value as MeaningValue
 from compiler.pipeline import Compiled
 from compiler.plan import PhasePlan, Plan, recompute_text
 from compiler.rank_program import RankProgram
+from compiler.schema import PlanSpec
 from compiler.schema.cluster import CpuNode, GpuNode
-from compiler.schema.train import Constant, Cosine, TextData, TokenData, TrainSpec, Wsd
+from compiler.schema.train import (
+    Constant,
+    Cosine,
+    HfData,
+    JsonlData,
+    MegatronData,
+    MixtureData,
+    ParquetData,
+    ShardData,
+    TextData,
+    TokenData,
+    TrainSpec,
+    Wsd,
+)
 from dsl.spec import OriginKind, Origins
 
 LINE_LENGTH = 100
@@ -77,7 +92,7 @@ def config_text(
         ("The batch", _batch(compiled, features)),
         ("How it learns", _learning(phase, compiled.plan, features)),
         ("Precision", _precision(train)),
-        ("Data", _data(train)),
+        ("Data", _data(compiled.plan.name, phase.spec)),
         ("How it runs", _running(compiled, phase, program)),
         ("The machines, as launch/preflight.py expects them", _machines(compiled)),
     )
@@ -213,18 +228,32 @@ def _precision(train: TrainSpec) -> Iterator[Row]:
     yield Row("ACCUMULATE_DTYPE", "float32", note="rotary angles, softmax of the loss, norms")
 
 
-def _data(train: TrainSpec) -> Iterator[Row]:
+def _data(plan: str, spec: PlanSpec) -> Iterator[Row]:
+    train, places = spec.train, places_of(plan, spec)
+    if places.prepared is not None:
+        yield Row("TRAIN_DATA", places.train, note="written by `llamac prepare`")
+    elif places.train:
+        yield Row("TRAIN_DATA", places.train, "train.data.train")
+    else:
+        yield Row("TRAIN_DATA", "", note="given by --data")
     match train.data:
-        case TextData(train=path):
-            yield Row("TRAIN_DATA", path, "train.data.train")
-            yield Row("SEPARATOR", 0, note="the byte that ends a document")
-        case TokenData(train=path, separator=separator):
-            given = "" if path is None else "train.data.train"
-            yield Row("TRAIN_DATA", path or "", given, "" if given else "given by --data")
-            yield Row("SEPARATOR", separator, "train.data.separator", "the token that ends one")
+        case MixtureData():
+            note = "source, sequences of each round"
+            yield Row("MIXTURE", shares_of(train.data), "train.data.source", note)
+        case TextData(tokenizer=None):
+            yield Row("SEPARATOR", BYTE_SEPARATOR, note="the byte that ends a document")
+        case TokenData(separator=separator) | MegatronData(separator=separator):
+            if train.packing == "documents":
+                note = "the token that ends a document"
+                yield Row("SEPARATOR", separator, "train.data.separator", note)
+        case TextData() | JsonlData() | ParquetData() | HfData() | ShardData():
+            pass
     if train.eval is None:
         return
-    yield Row("VALIDATION_DATA", train.data.validation or "", "train.data.validation")
+    if places.prepared is not None:
+        yield Row("VALIDATION_DATA", places.validation, note="written by `llamac prepare`")
+    else:
+        yield Row("VALIDATION_DATA", places.validation, "train.data.validation")
     yield Row("EVAL_EVERY", train.eval.every, "train.eval.every", "steps")
     yield Row("EVAL_SEQUENCES", train.eval.sequences, "train.eval.sequences")
     if train.eval.prompt is not None:

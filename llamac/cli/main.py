@@ -14,11 +14,12 @@ from llamac.cli.dryrun import dryrun
 from llamac.cli.exits import FAULT
 from llamac.cli.explain import explain
 from llamac.cli.plan import plan
+from llamac.cli.prepare import prepare
 from llamac.cli.run import run
 from llamac.cli.verify import verify
 from llamac.floors import shadowed
 
-VERBS = (check, plan, explain, compile_, run, verify, dryrun)
+VERBS = (check, plan, explain, compile_, prepare, run, verify, dryrun)
 
 
 class InOrder(click.Group):

@@ -23,7 +23,7 @@ LIBRARIES = {
     "dsl": {"lark"},  # makes the table of the grammar; reading a spec does without
     "compiler": set[str](),
     "backends": {"jinja2", "torch"},
-    "llamac": {"click", "torch"},
+    "llamac": {"click", "tokenizers", "torch"},
 }
 
 

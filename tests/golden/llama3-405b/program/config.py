@@ -54,7 +54,7 @@ ACCUMULATE_DTYPE = "float32"  # rotary angles, softmax of the loss, norms
 
 # Data.
 TRAIN_DATA = ""  # given by --data
-SEPARATOR = 0  # train.data.separator, default: the token that ends one
+SEPARATOR = 0  # train.data.separator, default: the token that ends a document
 
 # How it runs.
 PLAN = "main"  # the plan's name
@@ -112,6 +112,7 @@ MEANING: dict[str, object] = {
     "train.seed": SEED,
     "train.data": "tokens",
     "train.data.separator": SEPARATOR,
+    "train.packing": "documents",
     "train.phase.start.tokens": 252000000,
     "train.phase.start.seq_len": 4096,
     "train.phase.start.global_batch": "4194304 tokens",

@@ -106,4 +106,5 @@ MEANING: dict[str, object] = {
     "train.precision": COMPUTE_DTYPE,
     "train.seed": SEED,
     "train.data": "text",
+    "train.packing": "documents",
 }

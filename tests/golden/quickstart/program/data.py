@@ -11,15 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from config import (
-    EVAL_SEQUENCES,
-    GLOBAL_BATCH,
-    MICROBATCH,
-    MICROBATCHES,
-    SEED,
-    SEPARATOR,
-    SEQ_LEN,
-)
+from config import EVAL_SEQUENCES, GLOBAL_BATCH, MICROBATCH, MICROBATCHES, SEED, SEPARATOR, SEQ_LEN
 from parallel import coordinate
 
 IGNORE = -1  # target of a position that is not trained on
@@ -109,12 +101,10 @@ def place(corpus: Corpus, position: int) -> int:
 
 def make_batch(corpus: Corpus, starts: list[int | None], device: torch.device) -> Batch:
     """Read the sequences that start there; None is an empty one, all of it ignored."""
+    empty = torch.full((SEQ_LEN + 1,), SEPARATOR)
     rows: list[Tensor] = []
     for start in starts:
-        if start is None:
-            rows.append(torch.full((SEQ_LEN + 1,), SEPARATOR))
-        else:
-            rows.append(corpus.read(start, start + SEQ_LEN + 1))
+        rows.append(empty if start is None else corpus.read(start, start + SEQ_LEN + 1))
     window = torch.stack(rows)
     tokens, following = window[:, :-1], window[:, 1:]
     ends = tokens == SEPARATOR
