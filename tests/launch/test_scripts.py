@@ -16,6 +16,7 @@ from backends.launch.quoting import quoted
 from backends.launch.scripts import clock
 from backends.pytorch import Program
 from compiler.pipeline import read
+from compiler.schema.cluster import IMAGE, NAME
 from dsl.frontend import Missing
 from tests.launch.specs import GPU_NODES, TWO_NODES, program, written
 from tests.programs import support
@@ -198,6 +199,16 @@ def said_by_bash(word: str, folder: Path) -> str:
     assert list(folder.iterdir()) == []
     assert done.stderr == ""
     return done.stdout
+
+
+@given(st.text())
+def test_the_nearest_text_of_a_form_fits_it(text: str) -> None:
+    for form in (NAME, IMAGE):
+        nearest = form.nearest(text)
+        assert form.nearest(nearest) == nearest
+        assert len(nearest) <= form.longest
+    assert re.fullmatch(r"([A-Za-z0-9._][A-Za-z0-9._-]{0,63})?", NAME.nearest(text))
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", IMAGE.nearest(text))
 
 
 @settings(max_examples=40)

@@ -120,7 +120,7 @@ def test_saved_before_the_limit_and_finished_in_the_next(slurm: Cluster, desk: P
     step = "        result = train_step("
     assert text.count(step) == 1
     slowed = text.replace(step, f"        time.sleep({PAUSE})\n{step}")
-    (folder / "train.py").write_text(slowed)
+    (folder / "train.py").write_text(slowed.replace("\nimport ", "\nimport time\nimport ", 1))
     job = slurm.submit(desk, script(folder))
     facts = slurm.wait(job, 900)
     output = said(desk, job)
