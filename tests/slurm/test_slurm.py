@@ -137,7 +137,7 @@ def test_wrong_data_is_never_requeued(slurm: Cluster, desk: Path) -> None:
     job = slurm.submit(desk, script(written(program(LAUNCH), desk)), "--data", "nowhere")
     facts = slurm.wait(job)
     assert (facts["JobState"], facts["ExitCode"], facts["Restarts"]) == ("FAILED", "78:0", "0")
-    assert "error: cannot read 'nowhere'" in said(desk, job)
+    assert "error: --data: cannot read 'nowhere'" in said(desk, job)
     assert not (desk / "runs" / "main" / "done").exists()
 
 
