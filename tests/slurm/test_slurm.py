@@ -124,7 +124,7 @@ def test_saved_before_the_limit_and_finished_in_the_next(slurm: Cluster, desk: P
     job = slurm.submit(desk, script(folder))
     facts = slurm.wait(job, 900)
     output = said(desk, job)
-    assert (facts["JobState"], facts["ExitCode"]) == ("COMPLETED", "0:0")
+    assert (facts["JobState"], facts["ExitCode"]) == ("COMPLETED", "0:0"), output
     assert int(facts["Restarts"]) >= 1
     assert "stopped by a signal after step" in output
     assert output.count("slurm.sbatch: back into the queue") == int(facts["Restarts"])
