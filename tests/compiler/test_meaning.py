@@ -100,7 +100,8 @@ def test_phases_of_a_run_have_the_rows_of_the_whole_run() -> None:
         "seq_len = 16\n  phase one { steps = 3 }\n  phase two { steps = 3, seq_len = 32 }\n",
     )
     (ramped,) = programs(compiled(text=text))
-    apart = text.replace("microbatch = 2 sequences\n", "microbatch = 2 sequences\n  phase two { cp = 2, dp = 1 }\n")
+    batch = "microbatch = 2 sequences\n"
+    apart = text.replace(batch, f"{batch}  phase two {{ cp = 2, dp = 1 }}\n")
     parts = programs(compiled(text=apart))
     assert len(parts) == 2
     for part in (ramped, *parts):  # so each goes on from the checkpoints of the one before
