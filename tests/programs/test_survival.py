@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -200,8 +200,8 @@ def test_a_signal_to_one_rank_saves_and_ends_all(
     assert saved(tmp_path / "run", reached)
 
 
-def assert_all_right(failures: Sequence[str]) -> None:
-    assert not failures, "\n".join(failures)
+def assert_all_right(failures: Mapping[str, str]) -> None:
+    assert not failures, "\n".join(f"{what}: {why}" for what, why in failures.items())
 
 
 @pytest.mark.long
