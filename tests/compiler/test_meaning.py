@@ -99,11 +99,14 @@ def test_phases_of_a_run_have_the_rows_of_the_whole_run() -> None:
         "steps = 6, seq_len = 16\n",
         "seq_len = 16\n  phase one { steps = 3 }\n  phase two { steps = 3, seq_len = 32 }\n",
     )
-    parts = programs(compiled(text=text))
+    (ramped,) = programs(compiled(text=text))
+    batch = "microbatch = 2 sequences\n"
+    apart = text.replace(batch, f"{batch}  phase two {{ cp = 2, dp = 1 }}\n")
+    parts = programs(compiled(text=apart))
     assert len(parts) == 2
-    for part in parts:  # so each goes on from the checkpoints of the one before
+    for part in (ramped, *parts):  # so each goes on from the checkpoints of the one before
         rows = printed(part)
         assert rows["train.phase.two.seq_len"] == "32"
         assert rows["train.seq_len"] == "16"
         assert rows["train.global_batch"] == "'8 sequences'"
-    assert printed(parts[0]) == printed(parts[1])
+    assert printed(ramped) == printed(parts[0]) == printed(parts[1])

@@ -58,6 +58,7 @@ def small(folder: Path) -> Program:
         ("tp", "1"),
         ("train.data.validation", json.dumps(str(folder / "validation"))),
         ("train.checkpoint", f"checkpoint {{ every = {EVERY}, keep = {KEPT} }}"),
+        ("train.guard", "guard { patience = 20s }"),
     )
     return replaced(made, STEPS=STEPS)
 
@@ -102,15 +103,14 @@ class Figures:
 
     trials: int = 0
     counts: Counter[str] = field(default_factory=Counter[str])
-    failures: list[str] = field(default_factory=list[str])
+    failures: dict[str, str] = field(default_factory=dict[str, str])
     slowest: float = 0.0
 
     def compare(self, whole: Path, found: Path, what: str) -> None:
-        self.trials += 1
         if log_of(found) != log_of(whole):
-            self.failures.append(f"{what}: another loss log")
+            self.failures[what] = "another loss log"
         if saved(found) != saved(whole):
-            self.failures.append(f"{what}: other weights")
+            self.failures[what] = "other weights"
 
 
 def kill_trial(whole: Reference, place: Path, rng: random.Random, figures: Figures) -> None:
@@ -131,11 +131,12 @@ def kill_trial(whole: Reference, place: Path, rng: random.Random, figures: Figur
         figures.counts["kills"] += not done
         figures.counts["in a save"] += not done and any((place / "run").glob("**/*.partial"))
         figures.counts["before the first step"] += not (place / "run" / "metrics.jsonl").exists()
+        figures.counts["by the watchdog"] += 69 in codes
         if 75 in codes or 78 in codes:
-            figures.failures.append(f"{what}: exit codes {codes}")
+            figures.failures[what] = f"exit codes {codes}"
     codes, said = run(start)
     if codes != [0] * WORLD:
-        figures.failures.append(f"{what}: exit codes {codes} of the last start\n{said}")
+        figures.failures[what] = f"exit codes {codes} of the last start\n{said}"
         return
     figures.compare(whole.folder / "run", place / "run", what)
 
@@ -184,9 +185,9 @@ def corruption_trial(whole: Reference, place: Path, rng: random.Random, figures:
     figures.slowest = max(figures.slowest, time.monotonic() - began)
     figures.counts["detected"] += said.count("passed over run/checkpoints/")
     if codes != [0] * WORLD:
-        figures.failures.append(f"{what}: exit codes {codes}\n{said}")
+        figures.failures[what] = f"exit codes {codes}\n{said}"
     elif f"resumed from run/checkpoints/step-{STEPS - EVERY * bad}:" not in said:
-        figures.failures.append(f"{what}: not resumed from the newest whole one\n{said}")
+        figures.failures[what] = f"not resumed from the newest whole one\n{said}"
     else:
         figures.compare(whole.folder / "run", place / "run", what)
 
@@ -203,6 +204,7 @@ def campaign(
         place = scratch / f"{kind}-{index}"
         TRIALS[kind](whole, place, random.Random(f"{seed}/{kind}/{index}"), figures)
         shutil.rmtree(place)
+        figures.trials += 1
     return figures
 
 
@@ -218,15 +220,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         scratch = Path(folder)
         (scratch / "whole").mkdir()
         whole = reference(scratch / "whole")
-        print(f"the whole run: {STEPS} steps on {WORLD} ranks, {whole.seconds:.1f} s")
+        print(f"the whole run: {STEPS} steps, {WORLD} ranks, {whole.seconds:.1f} s", flush=True)
         for kind in [args.only] if args.only else TRIALS:
             began = time.monotonic()
             figures = campaign(kind, whole, scratch, args.trials, args.seed, args.first)
             seconds = time.monotonic() - began
             counts = ", ".join(f"{count} {name}" for name, count in sorted(figures.counts.items()))
-            print(f"{kind}: {figures.trials} of {args.trials} trials ended like the whole run")
+            good = figures.trials - len(figures.failures)
+            print(f"{kind}: {good} of {figures.trials} trials ended like the whole run")
             print(f"  {counts}; slowest end {figures.slowest:.2f} s; {seconds:.0f} s in all")
-            print("".join(f"  FAILED {failure}\n" for failure in figures.failures), end="")
+            for what, why in figures.failures.items():
+                print(f"  FAILED {what}: {why}")
+            sys.stdout.flush()
             failed += len(figures.failures)
     return min(failed, 1)
 

@@ -21,6 +21,7 @@ FEW: Settings = (("cluster.node.devices", "1"), ("tp", "1"), ("dp", "1"))
 LAYOUTS: dict[str, Settings] = {
     "copies of key/value heads": (("tp", "4"), ("dp", "1")),
     "fully sharded": (("tp", "1"), ("dp", "4")),
+    "optimizer sharded": (("sharding", "zero1"), ("tp", "1"), ("dp", "4")),
     "hybrid": (("tp", "1"), ("dp", "4"), ("fsdp", "2")),
     "replicated": (("tp", "1"), ("dp", "2"), ("fsdp", "1"), ("cluster.node.devices", "2")),
     "uneven shards": (("tp", "1"), ("dp", "3"), ("cluster.node.devices", "3"),
