@@ -30,3 +30,36 @@ class WorldDoesNotFit(Problem):
             "`llamac compile` writes the program for its cluster",
             "run a plan whose cluster is `node = hw.cpu { devices = 4 }`",
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CannotImport(Problem):
+    """The config.json says something that a spec has no words for, so that a spec without it would
+    describe another model. Nothing is left out in silence: every such key is listed.
+
+    A key that only matters elsewhere (dropout in training, say, where you want none) may be left
+    out by name; the spec that is written says so.
+    """
+
+    slug = "cannot-import"
+    title: ClassVar[str] = "no spec can say `{key} = {value}`"
+    label: ClassVar[str] = "{why}"
+
+    key: str
+    value: str
+    why: str
+    may_ignore: bool
+
+    def helps(self) -> tuple[str, ...]:
+        return (f"`--ignore {self.key}` leaves it out",) if self.may_ignore else ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotAConfig(Problem):
+    """The file is not the config.json of a Hugging Face model: a JSON object with `model_type`."""
+
+    slug = "not-a-config"
+    title: ClassVar[str] = "this is not the config.json of a model"
+    label: ClassVar[str] = "{why}"
+
+    why: str

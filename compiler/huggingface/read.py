@@ -40,11 +40,12 @@ MOST_LAYERS = 20_000
 
 @dataclass(frozen=True)
 class Unsaid:
-    """A key that a spec cannot say, and why."""
+    """A key that a spec cannot say, and why. Without an `ignorable` one there still is a model."""
 
     key: str
     value: Json
     why: str
+    ignorable: bool = False
 
 
 class Inexpressible(Exception):
@@ -66,7 +67,7 @@ class Reader:
     def refuse(self, key: str, why: str) -> None:
         value = self.values.get(key)
         if all(found.key != key for found in self.unsaid):
-            self.unsaid.append(Unsaid(key, value, why))
+            self.unsaid.append(Unsaid(key, value, why, key not in self.family.defaults))
 
     def integer(self, key: str, otherwise: int | None = None, least: int = 1) -> int:
         """A count; `otherwise` stands for null. What is none is told, and `least` stands for it."""
@@ -98,10 +99,14 @@ class Reader:
 def model_of(config: Object, ignored: frozenset[str] = frozenset()) -> ModelSpec:
     """The model of a config.json of transformers 4 or 5; raises Inexpressible.
 
-    ignored   keys that are left out of account: the caller takes them upon itself
+    ignored   keys that are left out of account, if they are ignorable
     """
     family = _family(config)
-    given = {key: value for key, value in config.items() if key not in ignored}
+    needed = config.keys() - (ignored - family.defaults.keys())
+    given = {key: value for key, value in config.items() if key in needed}
+    table = config.get("rope_parameters")
+    if "rope_parameters" not in needed and isinstance(table, dict) and "rope_theta" in table:
+        given["rope_theta"] = table["rope_theta"]  # what is left out is the scaling
     reader = Reader(family, {**family.defaults, **given})
     for key, value in given.items():
         known = key in family.defaults or key in ROPE_KEYS or key in WITHOUT_EFFECT
