@@ -30,6 +30,7 @@ class Features:
     selections                 what selective checkpoints make again, one entry a policy
     phased                     the program is a part of a run in phases, or all of it
     ramped                     it has several phases, with batches of several shapes
+    pretrained                 it starts from the weights of a folder
     """
 
     replicate: bool
@@ -46,6 +47,7 @@ class Features:
     clip: bool
     phased: bool
     ramped: bool
+    pretrained: bool
     schedule: Literal["cosine", "wsd", "constant"]
     data: Literal["text", "tokens"]
     evaluates: bool
@@ -139,6 +141,7 @@ def features_of(program: RankProgram, plan: Plan) -> Features:
         clip=program.step.clip is not None,
         phased=bool(train.phase.items),
         ramped=len(plan.phases) > 1,
+        pretrained=train.init_from is not None,
         schedule=schedule(train.lr_schedule),
         data=_data(train.data),
         evaluates=evaluation is not None,
