@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dsl.diagnostics import Problem
+from dsl.diagnostics import Problem, Severity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,3 +63,55 @@ class NotAConfig(Problem):
     label: ClassVar[str] = "{why}"
 
     why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoArchitecture(Problem):
+    """The Hugging Face architectures that llamac knows (Llama, Mistral, Qwen3, Gemma 2) are fixed
+    in what they compute beside a few numbers, and none of them computes this model. The notes say
+    what the nearest one would do otherwise. A folder of it would load, and answer something else.
+    """
+
+    slug = "no-architecture"
+    title: ClassVar[str] = "no Hugging Face architecture computes this model"
+    label: ClassVar[str] = "the nearest is {architecture}"
+
+    architecture: str
+    lost: tuple[str, ...]
+
+    def notes(self) -> tuple[str, ...]:
+        return self.lost
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherWeights(Problem):
+    """The folder of `init_from` holds other tensors than the model has: other names, or other
+    shapes, as its config.json tells. The program would refuse it when it starts.
+
+    `llamac import` makes a spec of the folder's own model.
+    """
+
+    slug = "other-weights"
+    title: ClassVar[str] = "the weights of {folder} are not those of this model"
+    label: ClassVar[str] = "its config.json describes another model"
+
+    folder: str
+    rows: tuple[str, ...]
+
+    def notes(self) -> tuple[str, ...]:
+        return self.rows
+
+    def helps(self) -> tuple[str, ...]:
+        return (f"`llamac import {self.folder}` prints the model that they are of",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherMeaning(OtherWeights):
+    """The folder's weights fit into the model, but they were trained in one that computes something
+    else with them. That may be what is wanted (a longer context by another RoPE, say): training
+    starts, from a loss that is higher than it need be.
+    """
+
+    slug = "other-meaning"
+    severity: ClassVar[Severity] = Severity.WARNING
+    title: ClassVar[str] = "the weights of {folder} were trained in a model that computes otherwise"

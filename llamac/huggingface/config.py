@@ -1,17 +1,21 @@
-"""config.json -> the text of a spec, or what it says that no spec can."""
+"""config.json: read as the text of a spec, and made of a plan. Imports no torch."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
-from compiler.huggingface.families import Object
+from compiler.huggingface.differences import Difference
+from compiler.huggingface.families import Json, Object
 from compiler.huggingface.read import Inexpressible, Unsaid, model_of
 from compiler.huggingface.spec_text import model_text
-from compiler.schema import ModelSpec
+from compiler.huggingface.write import config_of, with_half_pairs
+from compiler.schema import ModelSpec, PlanSpec
+from compiler.schema.train import TextData, TokenData
 from dsl.diagnostics import Diagnostic
 from dsl.source import Source, Span
 from llamac.problems import CannotImport, NotAConfig
@@ -20,6 +24,9 @@ NAME = "config.json"
 LARGEST = 4 * 2**20
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*")
 _SHOWN = 40
+
+Dtype = Literal["bf16", "fp32", "fp64"]
+TORCH_DTYPES: Mapping[Dtype, str] = {"bf16": "bfloat16", "fp32": "float32", "fp64": "float64"}
 
 
 @dataclass(frozen=True)
@@ -118,3 +125,32 @@ def _line(source: Source, span: Span) -> Span:
     """No more than the first character of what could not be read."""
     start = min(span.start, max(0, len(source.text) - 1))
     return Span(source.path, start, min(start + 1, len(source.text)))
+
+
+class NoFamily(Exception):
+    """No architecture computes the model; `lost` is what the nearest one would do otherwise."""
+
+    def __init__(self, architecture: str, lost: tuple[Difference, ...]) -> None:
+        super().__init__(architecture)
+        self.architecture, self.lost = architecture, lost
+
+
+def config_json(plan: PlanSpec, longest: int, dtype: Dtype) -> dict[str, Json]:
+    """Of the plan's model; `longest` is the longest sequence it was trained on. Raises NoFamily."""
+    written = config_of(with_half_pairs(plan.model))
+    if written.lost:
+        raise NoFamily(written.family.architecture, written.lost)
+    match plan.train.data:
+        case TextData():
+            separator = 0
+        case TokenData(separator=separator):
+            pass
+    return {
+        **written.config,
+        "max_position_embeddings": longest,
+        "torch_dtype": TORCH_DTYPES[dtype],
+        "bos_token_id": None,
+        "eos_token_id": separator,
+        "pad_token_id": None,
+        "use_cache": True,
+    }
