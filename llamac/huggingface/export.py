@@ -105,16 +105,7 @@ def write_folder(
     with scratch_beside(target) as scratch:
         staged = scratch / "new"
         staged.mkdir()
-        files = dealt_out(tensors, dtype, largest)
-        place: dict[str, str] = {}
-        for number, content in enumerate(files, start=1):
-            name = f"model-{number:05}-of-{len(files):05}.safetensors"
-            name = name if len(files) > 1 else "model.safetensors"
-            write_file(staged / name, content, dtype)
-            place |= {tensor.name: name for tensor in content}
-        if len(files) > 1:
-            total = sum(tensor.size(dtype) for tensor in tensors)
-            _write(staged / INDEX, {"metadata": {"total_size": total}, "weight_map": {**place}})
+        shards = write_shards(staged, tensors, dtype, largest)
         _write(staged / NAME, config)
         ends = {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
         _write(staged / GENERATION, {"_from_model_config": True, **ends})
@@ -123,6 +114,21 @@ def write_folder(
         tree.flush_folders(staged)
         exchange.place(staged, target)
         tree.flush(target.parent)
+    return shards
+
+
+def write_shards(folder: Path, tensors: Sequence[Streamed], dtype: Dtype, largest: int) -> int:
+    """One file, or several and their index; return how many."""
+    files = dealt_out(tensors, dtype, largest)
+    place: dict[str, Json] = {}
+    for number, content in enumerate(files, start=1):
+        name = f"model-{number:05}-of-{len(files):05}.safetensors"
+        name = name if len(files) > 1 else "model.safetensors"
+        write_file(folder / name, content, dtype)
+        place |= {tensor.name: name for tensor in content}
+    if len(files) > 1:
+        total = sum(tensor.size(dtype) for tensor in tensors)
+        _write(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": place})
     return len(files)
 
 
