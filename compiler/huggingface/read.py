@@ -173,7 +173,9 @@ def _model(reader: Reader) -> ModelSpec:
 def _attention(reader: Reader, d_model: int, eps: float) -> Callable[[Mask], Gqa]:
     heads = reader.integer("num_attention_heads")
     kv_heads = reader.integer("num_key_value_heads", otherwise=heads)
-    head_dim = reader.integer("head_dim", otherwise=d_model // heads, least=2)
+    head_dim = reader.integer("head_dim", otherwise=max(2, d_model // heads), least=2)
+    if reader.values["head_dim"] is None and d_model < 2 * heads and not reader.unsaid:
+        reader.refuse("head_dim", f"hidden_size {d_model} is too small for {heads} heads")
     if heads % kv_heads:
         reader.refuse("num_key_value_heads", f"it must divide the {heads} query heads")
     if head_dim % 2:

@@ -45,6 +45,7 @@ SETTINGS: Mapping[str, Settings] = {
     ),
     "reported": (("train.log", 'log { every = 1 steps, tensorboard = true, wandb = "llamas" }'),),
     "bf16, compiled": (("train.precision", "bf16"), ("compile", "true")),
+    "from weights": (("train.init_from", '"weights"'), ("model.head.tied", "true")),
 }
 
 KINDS = TEXT.replace(
