@@ -36,6 +36,7 @@ from dsl.schema import Pattern
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 MOST_LAYERS = 20_000
+MOST = 10**9
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,9 @@ class Reader:
         value = self.values[key]
         if value is None and otherwise is not None:
             return otherwise
-        if isinstance(value, int) and not isinstance(value, bool) and value >= least:
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= MOST:
             return value
-        self.refuse(key, f"a whole number of at least {least} is needed")
+        self.refuse(key, f"a whole number from {least} to {MOST:,} is needed")
         return least
 
     def number(self, key: str, table: Object | None = None, shown: str = "") -> float:
@@ -239,12 +240,11 @@ def _llama3(reader: Reader, rest: dict[str, Json], key: str) -> Llama3Scaling:
         rest.pop(name, None)
         return value
 
-    return Llama3Scaling(
-        factor=take("factor"),
-        low=take("low_freq_factor"),
-        high=take("high_freq_factor"),
-        original=int(take("original_max_position_embeddings")),
-    )
+    low, high = take("low_freq_factor"), take("high_freq_factor")
+    if high <= low:
+        reader.refuse(key, "high_freq_factor must be above low_freq_factor")
+    original = int(take("original_max_position_embeddings"))
+    return Llama3Scaling(factor=take("factor"), low=low, high=high, original=original)
 
 
 def _masks(reader: Reader, layers: int) -> tuple[Mask, ...]:

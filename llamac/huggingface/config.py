@@ -7,15 +7,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, assert_never, cast
 
 from compiler.huggingface.differences import Difference
 from compiler.huggingface.families import Json, Object
 from compiler.huggingface.read import Inexpressible, Unsaid, model_of
 from compiler.huggingface.spec_text import model_text
 from compiler.huggingface.write import config_of, with_half_pairs
+from compiler.pipeline import read
 from compiler.schema import ModelSpec, PlanSpec
-from compiler.schema.train import TextData, TokenData
+from compiler.schema.train import Data, TextData, TokenData
 from dsl.diagnostics import Diagnostic
 from dsl.source import Source, Span
 from llamac.problems import CannotImport, NotAConfig
@@ -48,16 +49,16 @@ def import_config(path: Path, name: str = "", ignored: frozenset[str] = frozense
     file = path / NAME if path.is_dir() else path
     with file.open("rb") as opened:
         source = Source(file.as_posix(), opened.read(LARGEST).decode("utf-8", "replace"))
-    read = read_object(source)
-    if isinstance(read, Diagnostic):
-        return Imported(source, None, "", (read,))
+    config = read_object(source)
+    if isinstance(config, Diagnostic):
+        return Imported(source, None, "", (config,))
     try:
-        model = model_of(read, ignored)
+        model = model_of(config, ignored)
     except Inexpressible as refused:
         found = tuple(_cannot(source, unsaid) for unsaid in refused.keys)
         return Imported(source, None, "", found)
-    text = model_text(name or name_for(file, read), model)
-    return Imported(source, model, _heading(read, ignored) + text, ())
+    text = model_text(name or name_for(file, config), model)
+    return Imported(source, model, _heading(config, ignored) + text, ())
 
 
 def read_object(source: Source) -> Object | Diagnostic:
@@ -67,16 +68,19 @@ def read_object(source: Source) -> Object | Diagnostic:
     except json.JSONDecodeError as error:
         span = Span(source.path, min(error.pos, len(source.text)), len(source.text))
         return NotAConfig(span=_line(source, span), why=f"no JSON: {error.msg}").diagnostic()
-    except RecursionError:
-        return NotAConfig(span=Span(source.path, 0, 1), why="nested too deep").diagnostic()
+    except (RecursionError, ValueError) as error:  # nested too deep, a number of 5,000 digits
+        return NotAConfig(span=Span(source.path, 0, 1), why=str(error)).diagnostic()
     if not isinstance(found, dict):
         return NotAConfig(span=Span(source.path, 0, 1), why="an object is needed").diagnostic()
     return cast(Object, found)
 
 
 def is_name(word: str) -> bool:
-    """Whether a block may be called so."""
-    return _IDENTIFIER.fullmatch(word) is not None
+    """Whether a block may be called so: a word of the form, that the language does not use."""
+    if _IDENTIFIER.fullmatch(word) is None:
+        return False
+    text = f"cluster {word} {{ node = cpu {{}} }}"
+    return read("name.llama", lambda _: text).spec is not None
 
 
 def name_for(file: Path, config: Object) -> str:
@@ -94,7 +98,7 @@ def _heading(config: Object, ignored: frozenset[str]) -> str:
     if isinstance(longest, int):
         lines.append(f"# Meant for sequences of up to {longest:,} tokens.")
     for key in sorted(ignored & config.keys()):
-        lines.append(f"# Left out: {key} = {shown(config[key])}.")
+        lines.append(f"# Left out: {shown(key)[1:-1]} = {shown(config[key])}.")
     return "\n".join([*lines, "", ""])
 
 
@@ -140,17 +144,23 @@ def config_json(plan: PlanSpec, longest: int, dtype: Dtype) -> dict[str, Json]:
     written = config_of(with_half_pairs(plan.model))
     if written.lost:
         raise NoFamily(written.family.architecture, written.lost)
-    match plan.train.data:
-        case TextData():
-            separator = 0
-        case TokenData(separator=separator):
-            pass
     return {
         **written.config,
         "max_position_embeddings": longest,
         "torch_dtype": TORCH_DTYPES[dtype],
         "bos_token_id": None,
-        "eos_token_id": separator,
+        "eos_token_id": _end_of_document(plan.train.data),
         "pad_token_id": None,
         "use_cache": True,
     }
+
+
+def _end_of_document(data: Data) -> int:
+    """The token after which a text is complete."""
+    match data:
+        case TextData():
+            return 0
+        case TokenData(separator=separator):
+            return separator
+        case _:
+            assert_never(data)

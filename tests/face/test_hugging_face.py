@@ -81,7 +81,10 @@ def test_import_prints_a_spec_or_writes_it(llamac: Invoke, folder: Path) -> None
     done = llamac("import", "tiny-llama", "-o", "tiny.llama")
     assert (done.exit_code, done.stderr) == (2, "error: tiny.llama: it is there already\n")
     assert "model other {" in llamac("import", "tiny-llama", "--name", "other").stdout
-    assert llamac("import", "tiny-llama", "--name", "No name").exit_code == 2
+    for word in ("No name", "none", "import"):
+        assert llamac("import", "tiny-llama", "--name", word).exit_code == 2
+    folder.rename("none")  # a word of the language names no model
+    assert "model llama {" in llamac("import", "none").stdout
 
 
 def test_import_lists_what_no_spec_can_say(llamac: Invoke, folder: Path) -> None:
@@ -119,6 +122,8 @@ error[cannot-import]: no spec can say `hidden_act = "relu"`
         (b"\xff\xfe", "no JSON"),
         (b"[" * 100_000, "not-a-config"),
         (b"", "not-a-config"),
+        (b'{"model_type": "llama", "hidden_size": ' + b"9" * 5000 + b"}", "not-a-config"),
+        (b'{"model_type": "llama", "hidden_size": ' + b"9" * 4000 + b"}", "to 1,000,000,000"),
         (b"{}", "`model_type = null`"),
     ],
 )

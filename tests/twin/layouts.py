@@ -318,6 +318,9 @@ MORE: dict[str, PlanSpec] = {
         )
     ),
     "from weights, kv copies": plan(llama(2), Spread(dp=3, fsdp=3, tp=4), init_from="weights"),
+    "from weights, zero1": plan(
+        llama(12), Spread(dp=2, fsdp=2, tp=3, sharding="zero1"), init_from="weights"
+    ),
     "from weights, gemma": plan(gemma(), Spread(dp=4, fsdp=2, tp=2), init_from="weights"),
     "pp innermost": plan(
         qwen3(12), Spread(dp=2, fsdp=2, pp=3, microbatches=4, order=("pp", "tp", "cp", "dp"))
