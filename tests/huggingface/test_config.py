@@ -146,7 +146,7 @@ def configs(draw: st.DrawFn) -> dict[str, Json]:
     return {"model_type": family.model_type, **own}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(configs())
 def test_a_model_survives_its_text_and_its_config(config: dict[str, Json]) -> None:
     model = model_of(config)
@@ -156,7 +156,7 @@ def test_a_model_survives_its_text_and_its_config(config: dict[str, Json]) -> No
     assert not differences(model_of(json.loads(json.dumps(again.config))), model)
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.lists(st.booleans(), min_size=1, max_size=30).filter(any))
 def test_conditions_pick_exactly_their_layers(picked: list[bool]) -> None:
     text = condition([i for i, there in enumerate(picked) if there], len(picked))
