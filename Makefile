@@ -3,9 +3,10 @@
 #   make quickstart   install, then train a small Llama on four CPU processes
 #   make test         the test suite
 #   make test-long    the tests that are too slow for it
+#   make survival-campaign   200 runs killed at any instant, 200 with spoilt checkpoints
 #   make lint types   ruff; pyright in strict mode
 #   make docs         print again what docs/ and the README show of the code
-#   make benchmarks   start-up, compile time, size of programs, time of a check
+#   make benchmarks   start-up, compile time, size of programs, time of a check, speed of reading
 #   make clean        remove all of the above
 
 PYTHON ?= python3
@@ -16,16 +17,20 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DELETE_ON_ERROR:
-.PHONY: quickstart test test-long lint types docs benchmarks install install-dev text clean
+.PHONY: quickstart test test-long survival-campaign lint types docs benchmarks
+.PHONY: install install-dev text clean
 
 quickstart: install text
-	$(BIN)/llamac run examples/quickstart.llama laptop --resume never
+	$(BIN)/llamac run examples/quickstart.llama laptop
 
 test: install-dev
 	$(PYTEST) -n 2 -m "not long"
 
 test-long: install-dev
 	$(PYTEST) -m long
+
+survival-campaign: install-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.programs.survival
 
 lint: install-dev
 	$(BIN)/ruff check
@@ -39,6 +44,7 @@ docs: install-dev
 
 benchmarks: install
 	$(BIN)/python benchmarks/measure.py
+	$(BIN)/python benchmarks/loader.py
 
 text: install
 	$(BIN)/python scripts/gather_text.py

@@ -15,7 +15,7 @@ from compiler.plan import PhasePlan, Plan
 from compiler.problems import AssertFailed, AssertUnknown, EstimateNotBuilt
 from dsl.diagnostics import Diagnostic, Problem
 from dsl.evaluate import Atom, Listed, UnknownPath, evaluate, parts, show_atom
-from dsl.schema import Count, Dimension, Pattern, Row
+from dsl.schema import Count, Dimension, Named, Pattern, Row
 from dsl.show import expression_text
 from dsl.spec import Assert
 from dsl.suggest import closest
@@ -101,6 +101,10 @@ def _fields(value: object, prefix: str) -> dict[str, Atom]:
     if isinstance(value, Pattern):
         return _fields(cast(Pattern[object], value).kinds[0], prefix)
     found: dict[str, Atom] = {}
+    if isinstance(value, Named):
+        for label, item in cast(Named[object], value).items:
+            found |= _fields(item, f"{prefix}.{label}")
+        return found
     if not dataclasses.is_dataclass(value):
         return found
     for field in dataclasses.fields(value):

@@ -221,6 +221,25 @@ class VocabTooSmall(Problem):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LongRound(Problem):
+    """A mixture takes sequences from its sources in rounds, in which each source has a whole
+    number of turns: weights of 0.7 and 0.3 make rounds of 7 + 3. Weights with many digits make
+    long rounds, and the program works out one whole round when it starts.
+    """
+
+    slug = "long-round"
+    title: ClassVar[str] = "the weights of the mixture have no short round"
+    label: ClassVar[str] = "{shares} = {length:,} sequences, and {longest:,} are the most"
+
+    shares: str
+    length: int
+    longest: int
+
+    def helps(self) -> tuple[str, ...]:
+        return ("write weights with fewer digits, such as `weight = 0.35`",)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScheduleTooLong(Problem):
     """Warm-up and decay together take more steps than the run has."""
 

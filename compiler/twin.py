@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from compiler.data import form_of
 from compiler.mesh import Mesh
 from compiler.plan import PhasePlan, Recompute
 from compiler.planner.stages import ENDS
@@ -37,8 +38,15 @@ from compiler.schema.train import (
     Cosine,
     Data,
     EvalSpec,
+    HfData,
+    JsonlData,
     LrSchedule,
+    MegatronData,
+    MixtureData,
+    ParquetData,
     PhaseSpec,
+    ShardData,
+    Source,
     TextData,
     TokenData,
     TrainSpec,
@@ -65,6 +73,9 @@ SMALL_WORLD = 12
 WINDOW = 5
 """Positions of a sliding window: less than a sequence, more than one."""
 SEPARATOR = 5
+MIXTURE_WEIGHTS = (2.5, 1.0, 1.5)
+"""Of three sources: a round of 10 sequences, and no two shares alike."""
+
 NORM_EPS, QK_NORM_EPS = 3e-4, 7e-4
 
 INITIAL_STD = 0.3
@@ -266,11 +277,7 @@ def _plan_phases(phases: tuple[PhasePlan, ...], shapes: tuple[Shape, ...]) -> Na
 
 def _least_vocab(data: Data) -> int:
     """Room for every token that the data can hold, and never a round number."""
-    match data:
-        case TextData():
-            return 257
-        case TokenData():
-            return 29
+    return 257 if form_of(data) == "text" else 29
 
 
 def _unlike(atoms: AtomSizes) -> Iterator[int]:
@@ -456,11 +463,21 @@ def _optimizer(optimizer: AdamW) -> AdamW:
 
 
 def _data(data: Data) -> Data:
+    """The same form; what is prepared first is shards that verification writes itself."""
+    shards = ShardData(train="shards", validation="shards")
     match data:
-        case TextData():
+        case TextData(tokenizer=None):
             return data
-        case TokenData():
+        case TokenData() | MegatronData():
             return replace(data, separator=SEPARATOR)
+        case MixtureData():
+            sources = (
+                (name, Source(data=shards, weight=weight))
+                for name, weight in zip("abc", MIXTURE_WEIGHTS, strict=True)
+            )
+            return MixtureData(source=Named(tuple(sources)))
+        case TextData() | JsonlData() | ParquetData() | HfData() | ShardData():
+            return shards
 
 
 def _schedule(schedule: LrSchedule, peak: float) -> LrSchedule:

@@ -1,8 +1,9 @@
 """The face: the Python API and the command line. Imports everything below, and lazily.
 
 `api` has the verbs as functions, `cli/` one file a command, `files` reads specs, `output/` writes
-directories, `launch` starts a program here, `verify/` runs the twin. All input and output of the
-compiler is on this floor. A new verb is a function in `api` and a file in `cli/` beside `check.py`.
+directories, `prepare/` makes tokens of text, `launch` starts a program here, `verify/` runs the
+twin. All input and output of the compiler is on this floor. A new verb is a function in `api` and a
+file in `cli/` beside `check.py`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llamac.api import check, compile, load, plan, verify
+    from llamac.api import check, compile, load, plan, prepare, verify
 
-__all__ = ["check", "compile", "load", "plan", "verify"]
+__all__ = ["check", "compile", "load", "plan", "prepare", "verify"]
 __version__ = "0.1.0"
 
 

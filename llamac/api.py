@@ -24,6 +24,7 @@ from llamac.files import LIBRARY, SUFFIX, lookup_in, project_root, replace_file
 
 if TYPE_CHECKING:
     from llamac.output import Edited, Refused, Written
+    from llamac.prepare.prepare import Split
     from llamac.verify.result import Verification
 
 Overrides = Sequence[tuple[str, str]]
@@ -197,6 +198,31 @@ def compile(
             return result
         changed |= result.changed
     return Written(target, changed)
+
+
+def prepare(
+    path: str | Path,
+    name: str | None = None,
+    overrides: Overrides = (),
+    folder: str | Path | None = None,
+    *,
+    processes: int | None = None,
+) -> tuple[Split, ...] | Diagnostic | Planned | NoSuchPlan:
+    """The data of the plan as shards, in `folder` or where its program looks for them; one core a
+    process where `processes` is not said. A `Diagnostic` where the data cannot be used."""
+    planned = plan_one(path, name, overrides)
+    if isinstance(planned, NoSuchPlan) or not planned.ok:
+        return planned
+    from llamac.prepare.prepare import prepare as prepare_data
+
+    (chosen,) = planned.results
+    return prepare_data(
+        chosen,
+        planned.compiled(chosen).plan.spec,
+        planned.origins,
+        None if folder is None else Path(folder),
+        processes=processes,
+    )
 
 
 def verify(

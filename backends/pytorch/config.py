@@ -12,13 +12,30 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from backends.pytorch.features import Features
+from backends.pytorch.meaning import meaning_rows
 from backends.pytorch.names import Value
+from compiler.data import BYTE_SEPARATOR, places_of, shares_of
 from compiler.estimates import Estimate, flops_per_token
+from compiler.meaning import Value as MeaningValue
 from compiler.pipeline import Compiled
 from compiler.plan import PhasePlan, Plan, recompute_text
 from compiler.rank_program import RankProgram
+from compiler.schema import PlanSpec
 from compiler.schema.cluster import CpuNode, GpuNode
-from compiler.schema.train import Constant, Cosine, TextData, TokenData, TrainSpec, Wsd
+from compiler.schema.train import (
+    Constant,
+    Cosine,
+    HfData,
+    JsonlData,
+    MegatronData,
+    MixtureData,
+    ParquetData,
+    ShardData,
+    TextData,
+    TokenData,
+    TrainSpec,
+    Wsd,
+)
 from dsl.spec import OriginKind, Origins
 
 LINE_LENGTH = 100
@@ -74,15 +91,22 @@ def config_text(
         ("The batch", _batch(compiled, features)),
         ("How it learns", _learning(phase, compiled.plan, features)),
         ("Precision", _precision(train)),
-        ("Data", _data(train)),
+        ("Data", _data(compiled.plan.name, phase.spec)),
         ("How it runs", _running(compiled, phase, program)),
     )
+    listed = [(title, list(rows)) for title, rows in sections]
     lines = ['"""Every number and dtype of this program, each with where it comes from."""']
-    for title, rows in sections:
+    for title, rows in listed:
         lines += ["", f"# {title}."]
         for row in rows:
             lines += _assignment(row, _comment(row, compiled.plan.name, phase, origins))
-    return "\n".join([*lines, ""])
+    constants = [(row.name, row.path) for _, rows in listed for row in rows if row.path]
+    lines += ["", "# What a run learns. A checkpoint in which one of these differs is refused."]
+    lines.append("MEANING: dict[str, object] = {")
+    for path, value, held in meaning_rows(compiled.plan.spec, constants, features.phased):
+        shown = value if held else literal(value)
+        lines.append(f'    "{path}": {shown},')
+    return "\n".join([*lines, "}", ""])
 
 
 def _model(model: Mapping[str, Value], compiled: Compiled) -> Iterator[Row]:
@@ -204,18 +228,32 @@ def _precision(train: TrainSpec) -> Iterator[Row]:
     yield Row("ACCUMULATE_DTYPE", "float32", note="rotary angles, softmax of the loss, norms")
 
 
-def _data(train: TrainSpec) -> Iterator[Row]:
+def _data(plan: str, spec: PlanSpec) -> Iterator[Row]:
+    train, places = spec.train, places_of(plan, spec)
+    if places.prepared is not None:
+        yield Row("TRAIN_DATA", places.train, note="written by `llamac prepare`")
+    elif places.train:
+        yield Row("TRAIN_DATA", places.train, "train.data.train")
+    else:
+        yield Row("TRAIN_DATA", "", note="given by --data")
     match train.data:
-        case TextData(train=path):
-            yield Row("TRAIN_DATA", path, "train.data.train")
-            yield Row("SEPARATOR", 0, note="the byte that ends a document")
-        case TokenData(train=path, separator=separator):
-            given = "" if path is None else "train.data.train"
-            yield Row("TRAIN_DATA", path or "", given, "" if given else "given by --data")
-            yield Row("SEPARATOR", separator, "train.data.separator", "the token that ends one")
+        case MixtureData():
+            note = "source, sequences of each round"
+            yield Row("MIXTURE", shares_of(train.data), "train.data.source", note)
+        case TextData(tokenizer=None):
+            yield Row("SEPARATOR", BYTE_SEPARATOR, note="the byte that ends a document")
+        case TokenData(separator=separator) | MegatronData(separator=separator):
+            if train.packing == "documents":
+                note = "the token that ends a document"
+                yield Row("SEPARATOR", separator, "train.data.separator", note)
+        case TextData() | JsonlData() | ParquetData() | HfData() | ShardData():
+            pass
     if train.eval is None:
         return
-    yield Row("VALIDATION_DATA", train.data.validation or "", "train.data.validation")
+    if places.prepared is not None:
+        yield Row("VALIDATION_DATA", places.validation, note="written by `llamac prepare`")
+    else:
+        yield Row("VALIDATION_DATA", places.validation, "train.data.validation")
     yield Row("EVAL_EVERY", train.eval.every, "train.eval.every", "steps")
     yield Row("EVAL_SEQUENCES", train.eval.sequences, "train.eval.sequences")
     if train.eval.prompt is not None:
@@ -238,6 +276,9 @@ def _running(compiled: Compiled, phase: PhasePlan, program: RankProgram) -> Iter
     yield Row("LOG_EVERY", spec.train.log.every, "train.log.every", "steps")
     if spec.train.log.wandb is not None:
         yield Row("WANDB_PROJECT", spec.train.log.wandb, "train.log.wandb")
+    guard = spec.train.guard
+    yield Row("SKIPS_IN_A_ROW", guard.skips, "train.guard.skips", "steps that end the run")
+    yield Row("PATIENCE", guard.patience, "train.guard.patience", "seconds without progress")
     checkpoint = spec.train.checkpoint
     if checkpoint is None:
         end = compiled.plan.phases[-1].last_step
@@ -291,7 +332,7 @@ def _assignment(row: Row, comment: str) -> list[str]:
     return [f"{line}  # {comment}"]
 
 
-def literal(value: Value, width: int = 60) -> str:
+def literal(value: MeaningValue, width: int = 60) -> str:
     """A Python literal as ruff writes it; a spec's string is data here, whatever it holds."""
     match value:
         case str():

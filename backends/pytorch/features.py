@@ -10,10 +10,11 @@ from typing import Literal, assert_never
 
 from backends.pytorch.selections import selections
 from backends.pytorch.weights import axis_of
+from compiler.data import Form, form_of
 from compiler.plan import Plan
 from compiler.rank_program import Pipeline, RankProgram
 from compiler.schedules import ScheduleKind
-from compiler.schema.train import Constant, Cosine, LrSchedule, TextData, TokenData, Wsd
+from compiler.schema.train import Constant, Cosine, LrSchedule, MixtureData, Wsd
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class Features:
     phased                     the program is a part of a run in phases, or all of it
     ramped                     it has several phases, with batches of several shapes
     pretrained                 it starts from the weights of a folder
+    data                       the form in which it finds its tokens
+    mixture                    several sources take turns
+    packed                     documents of one sequence do not see each other
     """
 
     replicate: bool
@@ -49,7 +53,9 @@ class Features:
     ramped: bool
     pretrained: bool
     schedule: Literal["cosine", "wsd", "constant"]
-    data: Literal["text", "tokens"]
+    data: Form
+    mixture: bool
+    packed: bool
     evaluates: bool
     samples: bool
     tensorboard: bool
@@ -143,7 +149,9 @@ def features_of(program: RankProgram, plan: Plan) -> Features:
         ramped=len(plan.phases) > 1,
         pretrained=train.init_from is not None,
         schedule=schedule(train.lr_schedule),
-        data=_data(train.data),
+        data=form_of(train.data),
+        mixture=isinstance(train.data, MixtureData),
+        packed=train.packing == "documents",
         evaluates=evaluation is not None,
         samples=evaluation is not None and evaluation.prompt is not None,
         tensorboard=train.log.tensorboard,
@@ -161,13 +169,3 @@ def schedule(schedule: LrSchedule) -> Literal["cosine", "wsd", "constant"]:
             return "constant"
         case _:
             assert_never(schedule)
-
-
-def _data(data: TextData | TokenData) -> Literal["text", "tokens"]:
-    match data:
-        case TextData():
-            return "text"
-        case TokenData():
-            return "tokens"
-        case _:
-            assert_never(data)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from backends.pytorch.features import Features
 from backends.pytorch.versions import TorchVersion
+from compiler.data import places_of
 from compiler.plan import Decision, Plan
 
 
@@ -21,6 +22,7 @@ def readme_context(plan: Plan, features: Features, torch: TorchVersion) -> Mappi
         "last_step": plan.phases[-1].last_step,
         "run_steps": plan.run_steps,
         "world": plan.main.mesh.world,
+        "prepared": places_of(plan.name, plan.spec).prepared,
         "torch": torch,
         "decisions": [
             {

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from compiler.mesh import Mesh
 from compiler.plan import Decision, PhasePlan
 from compiler.planner.context import Context, Refused
+from compiler.planner.data import check_data
 from compiler.planner.numbers import divisors
 from compiler.problems import (
     Contradiction,
     DoesNotDivide,
     ScheduleTooLong,
     Undetermined,
-    VocabTooSmall,
 )
-from compiler.schema.train import Constant, Cosine, TextData, TokenData, Wsd
+from compiler.schema.train import Constant, Cosine, Wsd
 from dsl.schema import Auto, Count
 
 LOGITS_BYTES = 64 * 2**20
@@ -48,7 +48,7 @@ def resolve_run(context: Context) -> Run:
         _missing(context, "how long a sequence is", "no `seq_len`", "seq_len = 8Ki")
     if batch is None:
         _missing(context, "how large a batch is", "no `global_batch`", "global_batch = 4Mi tokens")
-    _check_data(context)
+    check_data(context)
     if seq_len is None or batch is None:
         raise Refused
     context.decide("train.seq_len", seq_len, context.origin("train.seq_len"), "tokens a sequence")
@@ -182,39 +182,6 @@ def check_schedule(context: Context, steps: int) -> None:
         context.problem(
             ScheduleTooLong(
                 span=context.span("train.lr_schedule.warmup"), arithmetic=arithmetic, steps=steps
-            )
-        )
-
-
-def _check_data(context: Context) -> None:
-    train, vocab = context.spec.train, context.spec.model.vocab
-    match train.data:
-        case TextData():
-            largest = 255
-        case TokenData(separator=separator):
-            largest = separator
-    if largest >= vocab:
-        context.problem(
-            VocabTooSmall(span=context.span("train.data"), largest=largest, vocab=vocab)
-        )
-    if train.eval is None:
-        return
-    if train.data.validation is None:
-        context.problem(
-            Undetermined(
-                span=context.span("train.data"),
-                block="data",
-                what="what is read for validation",
-                missing="no `validation`",
-                example='validation = "data/validation"',
-            )
-        )
-    if train.eval.prompt is not None and not isinstance(train.data, TextData):
-        context.problem(
-            Contradiction(
-                span=context.span("train.eval.prompt"),
-                what="a prompt is text, and the data is tokens",
-                why="only `data = text { ... }` has a tokenizer",
             )
         )
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
-from dsl.schema import Count, Effect, Named, entry, row
+from dsl.schema import Count, Dimension, Effect, Named, entry, row
 
 MEANING = Effect.MEANING
 OPERATION = Effect.OPERATION
@@ -54,12 +55,52 @@ class Constant:
 LrSchedule = Cosine | Wsd | Constant
 
 
-@entry("text")
-class TextData:
-    """Text files, a file a document, one token a byte; byte 0 separates documents."""
+@dataclass(frozen=True, kw_only=True)
+class Documents:
+    """Rows of data that is text yet; `llamac prepare` makes tokens of it."""
 
     train: str = row("file or folder to train on", effect=MEANING)
     validation: str | None = row("file or folder to validate on", effect=MEANING, default=None)
+    tokenizer: str | None = row(
+        "a `tokenizer.json`; left out: one token a byte", effect=MEANING, default=None
+    )
+    separator: str | None = row(
+        "the tokenizer's token that ends a document, as it is written",
+        effect=MEANING,
+        default=None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Records(Documents):
+    """Documents that are records of a file, and which part of a record is the text."""
+
+    text: str = row("field of a record that holds the text", effect=MEANING, default="text")
+
+
+@entry("text")
+class TextData(Documents):
+    """Text files, a file a document.
+
+    Without a tokenizer, the program itself reads them: one token a byte, and byte 0 separates
+    documents. With one, `llamac prepare` makes shards of tokens first.
+    """
+
+
+@entry("jsonl")
+class JsonlData(Records):
+    """Files of JSON objects, one a line, a document each; those of a folder end in `.jsonl`."""
+
+
+@entry("parquet")
+class ParquetData(Records):
+    """Parquet files, a document a row; those of a folder end in `.parquet`."""
+
+
+@entry("hf")
+class HfData(Records):
+    """Folders that `save_to_disk` of Hugging Face's `datasets` wrote: one dataset, a document a
+    row."""
 
 
 @entry("tokens")
@@ -74,7 +115,49 @@ class TokenData:
     separator: int = row("token that ends a document", effect=MEANING, default=0, minimum=0)
 
 
-Data = TextData | TokenData
+@entry("shards")
+class ShardData:
+    """Folders that `llamac prepare` wrote, each with an `index.json`."""
+
+    train: str = row("folder to train on", effect=MEANING)
+    validation: str | None = row("folder to validate on", effect=MEANING, default=None)
+
+
+@entry("megatron")
+class MegatronData:
+    """Pairs of `NAME.bin` and `NAME.idx` as Megatron-LM's preprocessing writes them; a path is
+    NAME, or a folder of pairs. Documents are told apart by the token that ends them."""
+
+    train: str = row("pair or folder of pairs to train on", effect=MEANING)
+    validation: str | None = row(
+        "pair or folder of pairs to validate on", effect=MEANING, default=None
+    )
+    separator: int = row("token that ends a document", effect=MEANING, minimum=0)
+
+
+Corpus = TextData | JsonlData | ParquetData | HfData | TokenData | ShardData | MegatronData
+
+
+@entry("source")
+class Source:
+    data: Corpus = row("what is read", effect=MEANING)
+    weight: float = row(
+        "share of the sequences, relative to the other sources", effect=MEANING, minimum=0
+    )
+
+
+@entry("mixture")
+class MixtureData:
+    """Several sources, of which each step takes sequences in proportion to their weights.
+
+    `llamac prepare` brings all of them into one form; files of tokens stay where they are. What
+    the sources have for validation is read as one.
+    """
+
+    source: Named[Source] = row("a named source", effect=MEANING, default=Named())
+
+
+Data = Corpus | MixtureData
 
 
 @entry("eval")
@@ -94,6 +177,26 @@ class EvalSpec:
 class CheckpointSpec:
     every: int = row("steps between checkpoints", effect=OPERATION, words=("steps",), minimum=1)
     keep: int = row("checkpoints kept", effect=OPERATION, default=2, minimum=1)
+
+
+@entry("guard")
+class GuardSpec:
+    """When a run ends by itself, so that it does not burn hours in vain."""
+
+    skips: int = row(
+        "steps in a row that are skipped, their gradients not being finite",
+        effect=OPERATION,
+        words=("steps",),
+        default=10,
+        minimum=1,
+    )
+    patience: float = row(
+        "time without progress; every process then says where it waits",
+        effect=OPERATION,
+        dimension=Dimension.SECONDS,
+        default=480.0,
+        minimum=1,
+    )
 
 
 @entry("log")
@@ -143,8 +246,19 @@ class TrainSpec:
     )
     seed: int = row("seed of weights and data order", effect=MEANING, default=0, minimum=0)
     data: Data = row("what is read", effect=MEANING, default=TokenData())
+    packing: Literal["documents", "concatenate"] = row(
+        "documents: attention and targets stay inside one; concatenate: they cross their borders",
+        effect=MEANING,
+        default="documents",
+    )
+    prepared: str | None = row(
+        "folder that `llamac prepare` writes and the program reads; left out: prepared/PLAN",
+        effect=OPERATION,
+        default=None,
+    )
     eval: EvalSpec | None = row("validation", effect=OPERATION, default=None)
     checkpoint: CheckpointSpec | None = row("saving", effect=OPERATION, default=None)
+    guard: GuardSpec = row("when a run ends by itself", effect=OPERATION, default=GuardSpec())
     log: LogSpec = row("console and metrics", effect=OPERATION, default=LogSpec())
     init_from: str | None = row(
         "Hugging Face folder whose weights it starts from", effect=MEANING, default=None

@@ -58,7 +58,7 @@ def _bytes(_context: click.Context, _parameter: click.Parameter, text: str) -> i
     "--tokenizer",
     type=click.Path(path_type=Path, exists=True),
     metavar="PATH",
-    help="Copied along.",
+    help="Copied along; default the data's.",
 )
 def export(
     file: str,
@@ -79,12 +79,13 @@ def export(
     """
     from llamac.cli.report import compiled_plan, show
     from llamac.huggingface.checkpoint import Unusable, newest, open_checkpoint
-    from llamac.huggingface.config import NoFamily, config_json
+    from llamac.huggingface.config import NoFamily, config_json, tokenizer_of
     from llamac.huggingface.export import tensors_of, tokenizer_files, write_folder
     from llamac.huggingface.start import no_architecture
 
     planned, compiled = compiled_plan(file, plan, overrides)
     spec = compiled.plan.spec
+    tokenizer = tokenizer or tokenizer_of(spec)
     longest = max(phase.seq_len for phase in compiled.plan.phases)
     try:
         config = config_json(spec, longest, dtype)

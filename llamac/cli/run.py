@@ -38,6 +38,7 @@ def run(
     trained to the end, 75 stopped with a checkpoint, 78 wrong data or configuration.
     """
     from llamac import api
+    from llamac.cli.preparing import prepare_if_needed
     from llamac.cli.report import compiled_plan, show, write_program
     from llamac.launch import start, why_not_here
 
@@ -46,6 +47,8 @@ def run(
     if problem is not None:
         show((problem,), planned.sources)
         sys.exit(FOUND)
+    if data is None:
+        prepare_if_needed(planned, compiled)
     target = output or Path("out", compiled.plan.name)
     world = compiled.plan.main.mesh.world
     for place, part in api.places(compiled, target):

@@ -64,7 +64,7 @@ def step(
     position: int,
 ) -> Record:
     """One step, watched from its start."""
-    batches = data.step_batches(Zeros(), position, torch.device("cpu"))
+    batches = data.step_batches(Zeros(data), position, torch.device("cpu"))
     watch.start()
     started = time.monotonic()
     train.train_step(*built, batches, 0)
@@ -172,6 +172,11 @@ class Zeros:
     """In place of the program's Corpus: as many tokens as are asked for."""
 
     sequences = blocks = 2**40
+    separator = 1
+
+    def __init__(self, data: ModuleType) -> None:
+        mixed: tuple[tuple[str, int], ...] = getattr(data, "MIXTURE", ())
+        self.sources = {name: (0, 2**60) for name, _ in mixed}
 
     def read(self, first: int, last: int) -> Tensor:
         return torch.zeros(last - first, dtype=torch.int64)

@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, assert_never, cast
+from typing import Literal, cast
 
+from compiler.data import separator_of, sources_of
 from compiler.huggingface.differences import Difference
 from compiler.huggingface.families import Json, Object
 from compiler.huggingface.read import Inexpressible, Unsaid, model_of
@@ -16,7 +17,7 @@ from compiler.huggingface.spec_text import model_text
 from compiler.huggingface.write import config_of, with_half_pairs
 from compiler.pipeline import read
 from compiler.schema import ModelSpec, PlanSpec
-from compiler.schema.train import Data, TextData, TokenData
+from compiler.schema.train import Documents
 from dsl.diagnostics import Diagnostic
 from dsl.source import Source, Span
 from llamac.problems import CannotImport, NotAConfig
@@ -144,23 +145,20 @@ def config_json(plan: PlanSpec, longest: int, dtype: Dtype) -> dict[str, Json]:
     written = config_of(with_half_pairs(plan.model))
     if written.lost:
         raise NoFamily(written.family.architecture, written.lost)
+    first, *_ = sources_of(plan.train.data).values()
     return {
         **written.config,
         "max_position_embeddings": longest,
         "torch_dtype": TORCH_DTYPES[dtype],
         "bos_token_id": None,
-        "eos_token_id": _end_of_document(plan.train.data),
+        "eos_token_id": separator_of(first),
         "pad_token_id": None,
         "use_cache": True,
     }
 
 
-def _end_of_document(data: Data) -> int:
-    """The token after which a text is complete."""
-    match data:
-        case TextData():
-            return 0
-        case TokenData(separator=separator):
-            return separator
-        case _:
-            assert_never(data)
+def tokenizer_of(plan: PlanSpec) -> Path | None:
+    """What the data is tokenised with, where the spec names it."""
+    sources = sources_of(plan.train.data).values()
+    named = [one.tokenizer for one in sources if isinstance(one, Documents) and one.tokenizer]
+    return Path(named[0]) if named else None

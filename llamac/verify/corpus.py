@@ -3,14 +3,31 @@ whole microbatches of one rank without a single target that counts, an epoch tha
 
 from __future__ import annotations
 
+import json
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
-from backends.reference.data import place
-from compiler.schema.train import Data, TextData, TokenData
+from backends.reference.data import place, turns
+from compiler.schema.train import (
+    Data,
+    HfData,
+    JsonlData,
+    MegatronData,
+    MixtureData,
+    ParquetData,
+    ShardData,
+    TextData,
+    TokenData,
+)
+from compiler.twin import SEPARATOR
+
+LONGEST_DOCUMENT = 7
+"""Tokens of a piece of a file that Megatron's index lists; pieces need not be documents."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +65,79 @@ def steps_of(readings: Sequence[Reading]) -> Iterator[tuple[Reading, int]]:
 
 def write_corpus(data: Data, readings: Sequence[Reading], folder: Path) -> None:
     """Files under `folder` in the format that `data` names."""
-    reading = readings[0]
-    separator = data.separator if isinstance(data, TokenData) else 0
-    tokens = _tokens(readings, separator, 256 if isinstance(data, TextData) else reading.vocab)
+    vocab = readings[0].vocab
     match data:
-        case TextData():
-            _write_text(tokens, folder)
-        case TokenData():
-            words = b"".join(token.to_bytes(4, "little") for token in tokens)
-            middle = len(words) // 8 * 4
-            _write(folder / "first.bin", words[:middle])
-            _write(folder / "second.bin", words[middle:])
+        case TextData(tokenizer=None):
+            _write_text(_tokens(readings, 0, 256), folder)
+        case TokenData(separator=separator):
+            first, second = _halves(_tokens(readings, separator, vocab))
+            _write(folder / "first.bin", _words(first, 4))
+            _write(folder / "second.bin", _words(second, 4))
+        case MegatronData(separator=separator):
+            first, second = _halves(_tokens(readings, separator, vocab))
+            _write_megatron(first, folder / "first", 8, 2)
+            _write_megatron(second, folder / "second", 4, 4)
+        case MixtureData():
+            _write_shards(_mixed(data, readings), folder)
+        case ShardData() | TextData() | JsonlData() | ParquetData() | HfData():
+            _write_shards({"": _tokens(readings, SEPARATOR, vocab)}, folder)
+
+
+def _halves(tokens: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
+    return tokens[: len(tokens) // 2], tokens[len(tokens) // 2 :]
+
+
+def _words(tokens: Sequence[int], width: int) -> bytes:
+    return b"".join(token.to_bytes(width, "little") for token in tokens)
+
+
+def _mixed(mixture: MixtureData, readings: Sequence[Reading]) -> dict[str, list[int]]:
+    """Each source a block or two short of what the steps read of it, and with tokens after its last
+    block, so that sources begin at no multiple of it."""
+    draw, block = random.Random(21), block_of(readings)
+    *_, (last, position) = steps_of(readings)
+    blocks = math.ceil((position + last.global_batch * last.seq_len) / block)
+    weights = {name: Fraction(str(source.weight)) for name, source in mixture.source.items}
+    read = [source for source, _ in turns((*weights.values(),), blocks)]
+    mixed: dict[str, list[int]] = {}
+    for source, name in enumerate(weights):
+        length = max(1, read.count(source) - 1 - source % 2) * block + 1 + source
+        mixed[name] = [draw.randrange(readings[0].vocab) for _ in range(length)]
+    return mixed
+
+
+def _write_shards(sources: Mapping[str, Sequence[int]], folder: Path) -> None:
+    """Three shards a source, of different sizes and widths."""
+    ranges: dict[str, tuple[int, int]] = {}
+    shards: list[dict[str, object]] = []
+    for name, tokens in sources.items():
+        ranges[name] = (sum(count for _, count in ranges.values()), len(tokens))
+        cuts = (0, len(tokens) // 3, len(tokens) // 2, len(tokens))
+        for part, (start, end) in enumerate(pairwise(cuts)):
+            width = 4 if part == 1 else 2
+            file = f"{name}shard-{part}.bin"
+            _write(folder / file, _words(tokens[start:end], width))
+            shards.append({"file": file, "dtype": f"uint{8 * width}", "tokens": end - start})
+    index = {
+        "format": "llamac shards 1",
+        "separator": SEPARATOR,
+        "largest": max(max(tokens) for tokens in sources.values()),
+        "sources": ranges,
+        "shards": shards,
+    }
+    _write(folder / "index.json", json.dumps(index).encode())
+
+
+def _write_megatron(tokens: Sequence[int], name: Path, code: int, width: int) -> None:
+    """NAME.bin and NAME.idx."""
+    count = -(-len(tokens) // LONGEST_DOCUMENT)
+    starts = [LONGEST_DOCUMENT * i for i in range(count)]
+    lengths = [min(LONGEST_DOCUMENT, len(tokens) - start) for start in starts]
+    head = b"MMIDIDX\0\0" + _words([1], 8) + _words([code], 1) + _words([count, count + 1], 8)
+    addresses = _words([width * start for start in starts], 8)
+    index = head + _words(lengths, 4) + addresses + _words(range(count + 1), 8)
+    _write(name.with_suffix(".bin"), _words(tokens, width))
+    _write(name.with_suffix(".idx"), index)
 
 
 def _tokens(readings: Sequence[Reading], separator: int, values: int) -> list[int]:

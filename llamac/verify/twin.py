@@ -8,9 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from backends.reference.data import Batch, batch, evaluation_batch, read_corpus
+from backends.reference.data import Batch, Corpus, batch, evaluation_batch, read_corpus
 from backends.reference.parameters import parameters_of
 from backends.reference.training import Step, train
 from backends.reference.weights import initial_weights
@@ -66,30 +65,29 @@ def expected(twin: PlanSpec, folder: Path) -> tuple[Step, ...]:
     """What the reference does with the same weights and data."""
     readings = readings_of(twin)
     total = sum(reading.steps for reading in readings) + UNREACHED
-    corpus = read_corpus(twin.train.data, corpus_folder(folder))
+    corpus = read_corpus(twin.train, corpus_folder(folder))
     block = block_of(readings)
     batches = tuple(
-        _batch(twin, corpus, reading, position, block) for reading, position in steps_of(readings)
+        _batch(corpus, reading, position, block) for reading, position in steps_of(readings)
     )
     evaluation = None
     if twin.train.eval is not None:
         seq_len, sequences = readings[-1].seq_len, twin.train.eval.sequences
-        evaluation = evaluation_batch(corpus, twin.train.data, seq_len, sequences)
+        evaluation = evaluation_batch(corpus, seq_len, sequences)
     return train(twin.model, twin.train, total, start_weights(twin), batches, evaluation)
 
 
 def first_batches(twin: PlanSpec, folder: Path) -> tuple[Batch, ...]:
     """Of the first step of every phase."""
-    corpus = read_corpus(twin.train.data, corpus_folder(folder))
+    corpus = read_corpus(twin.train, corpus_folder(folder))
     readings = readings_of(twin)
     starts = dict(reversed(list(steps_of(readings))))
     block = block_of(readings)
-    return tuple(_batch(twin, corpus, reading, starts[reading], block) for reading in readings)
+    return tuple(_batch(corpus, reading, starts[reading], block) for reading in readings)
 
 
-def _batch(twin: PlanSpec, corpus: Tensor, reading: Reading, position: int, block: int) -> Batch:
-    sequences = reading.global_batch
-    return batch(corpus, twin.train.data, reading.seed, reading.seq_len, sequences, position, block)
+def _batch(corpus: Corpus, reading: Reading, position: int, block: int) -> Batch:
+    return batch(corpus, reading.seed, reading.seq_len, reading.global_batch, position, block)
 
 
 def start_weights(twin: PlanSpec) -> dict[str, torch.Tensor]:

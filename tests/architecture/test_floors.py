@@ -24,7 +24,7 @@ LIBRARIES = {
     "dsl": {"lark"},  # makes the table of the grammar; reading a spec does without
     "compiler": set[str](),
     "backends": {"jinja2", "torch"},
-    "llamac": {"click", "safetensors", "torch"},
+    "llamac": {"click", "safetensors", "tokenizers", "torch"},
 }
 
 

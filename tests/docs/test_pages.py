@@ -1,8 +1,8 @@
 """What the pages of docs/ and the README show is what llamac says.
 
 Fences are held to it: `llamac [NAME] [more]` is a file that `llamac check` must accept (`more`: it
-goes on); `console` is commands and all that they print, in a folder with those
-files, examples/ and nothing else. `make docs` writes outputs and printed pages again.
+goes on); `python NAME` is a file; `console` is commands and all that they print, in a folder with
+those files, examples/ and nothing else. `make docs` writes outputs and printed pages again.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ def named(page: Path) -> str:
 
 
 def folder_with_llamac(folder: Path) -> Path:
-    """examples/ and a `llamac` of this tree, as the pages' commands find them."""
+    """examples/, a `llamac` of this tree and its Python, as the pages' commands find them."""
     shutil.copytree(ROOT / "examples", folder / "examples")
     tool = folder / ".bin" / "llamac"
     tool.parent.mkdir()
+    tool.with_name("python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    tool.with_name("python").chmod(0o755)
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from llamac.cli import main; main()"
     tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{code}" "$@"\n', encoding="utf-8")
     tool.chmod(0o755)
@@ -74,6 +76,8 @@ def said_again(page: Path, folder: Path) -> str:
         info, body = match["info"].split(), match["body"]
         if info[:1] == ["llamac"]:
             checked(info, body, folder)
+        if len(info) == 2 and info[0] == "python":
+            (folder / info[1]).write_text(body, encoding="utf-8")
         if info != ["console"]:
             return match[0]
         made = "".join(f"$ {c[1]}\n{shell(c[1], folder)}" for c in COMMAND.finditer(body))

@@ -39,6 +39,13 @@ LAYOUTS = {
         "fsdp": "2",
         "model.head.tied": "true",
     },
+    "a mixture, tensor parallel": {
+        "tp": "2",
+        "train.data": (
+            'mixture { source a { data = shards { train = "a" }, weight = 2 },'
+            ' source b { data = jsonl { train = "b" }, weight = 1 } }'
+        ),
+    },
 }
 
 

@@ -26,7 +26,7 @@ def changed(old: str, new: str) -> str:
 def test_help_and_version(llamac: Invoke) -> None:
     text = llamac("--help")
     assert text.exit_code == 0
-    for verb in ("check", "plan", "explain", "compile", "run", "verify"):
+    for verb in ("check", "plan", "explain", "compile", "prepare", "run", "verify"):
         assert f"  {verb} " in text.stdout
         assert llamac(verb, "--help").exit_code == 0
     assert llamac("--version").stdout.split()[0] == "llamac"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from backends.reference.data import batch, read_corpus, shuffled
+from backends.reference.data import Corpus, batch, read_corpus, shuffled
 from backends.reference.training import State, adamw, clip_factor, learning_rate
-from compiler.schema.train import AdamW, Constant, Cosine, TextData, TokenData, Wsd
+from compiler.schema.train import AdamW, Constant, Cosine, TextData, TokenData, TrainSpec, Wsd
 
 SHAPES = {"matrix": (5, 3), "vector": (4,), "three": (2, 3, 2)}
 
@@ -110,25 +111,39 @@ def test_epochs_and_seeds_have_their_own_order() -> None:
     assert len(orders) == 4
 
 
+def reading(data: TextData | TokenData) -> TrainSpec:
+    return TrainSpec(optimizer=AdamW(lr=1.0), data=data)
+
+
 def test_text_files_are_documents(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "x.txt").write_bytes(b"\x05\x06")
     (tmp_path / "a.txt").write_bytes(b"\x07")
-    assert read_corpus(TextData(train=""), tmp_path).tolist() == [7, 0, 5, 6, 0]
+    (tokens,) = read_corpus(reading(TextData(train="")), tmp_path).sources
+    assert tokens.tolist() == [7, 0, 5, 6, 0]
 
 
 def test_token_files_are_little_endian_words(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes((70_000).to_bytes(4, "little") + (3).to_bytes(4, "little"))
-    assert read_corpus(TokenData(), tmp_path).tolist() == [70_000, 3]
+    (tokens,) = read_corpus(reading(TokenData()), tmp_path).sources
+    assert tokens.tolist() == [70_000, 3]
 
 
 @pytest.mark.parametrize("separator", [0, 9])
 def test_targets_of_the_next_document_do_not_count(separator: int) -> None:
     s = separator
-    corpus = torch.tensor([4, 5, s, s, 6, 7, 8])
-    read = batch(corpus, TokenData(separator=s), seed=0, seq_len=6, sequences=1, first=0, block=6)
+    tokens = torch.tensor([4, 5, s, s, 6, 7, 8])
+    corpus = Corpus((tokens,), (Fraction(1),), separator=s, packed=True)
+    read = batch(corpus, seed=0, seq_len=6, sequences=1, first=0, block=6)
     assert read.tokens.tolist() == [[4, 5, s, s, 6, 7]]
     assert read.targets.tolist() == [[5, s, s, 6, 7, 8]]
     assert read.documents.tolist() == [[0, 0, 0, 1, 2, 2]]
     # the separator ends its document, and is learnt; what follows it is not
     assert read.counted.tolist() == [[True, True, False, False, True, True]]
+
+
+def test_concatenated_documents_are_one() -> None:
+    tokens = torch.tensor([4, 0, 6, 7])
+    read = batch(Corpus((tokens,), (Fraction(1),), 0, packed=False), 0, 3, 1, 0, 3)
+    assert read.targets.tolist() == [[0, 6, 7]]
+    assert (read.documents.tolist(), read.counted.all().item()) == ([[0, 0, 0]], True)

@@ -2,7 +2,7 @@
 
     cd tests/programs; PYTHON-WITH-TORCH-2.11 record_torch_names.py > torch_names/2.11.txt
 
-Modules are those that programs import from, operators those that they name. Needs
+Modules are those that programs import from; of others, and of operators, single names. Needs
 torch and tensorboard.
 """
 
@@ -21,6 +21,7 @@ MODULES = (
     "torch.distributed",
     "torch.distributed._functional_collectives",
     "torch.distributed.checkpoint",
+    "torch.distributed.checkpoint.api",
     "torch.distributed.checkpoint.hf_storage",
     "torch.distributed.checkpoint.metadata",
     "torch.distributed.checkpoint.state_dict_loader",
@@ -39,7 +40,9 @@ MODULES = (
     "torch.utils.tensorboard",
 )
 CLASSES = ("torch.Tensor", "torch.distributed.fsdp.FSDPModule", "torch.distributed.tensor.DTensor")
-OPERATORS = (
+SINGLE = (
+    "torch._C._distributed_c10d",
+    "torch._C._distributed_c10d._dump_fr_trace_json",
     "torch.ops._c10d_functional.all_gather_into_tensor.default",
     "torch.ops._c10d_functional.all_reduce.default",
     "torch.ops._c10d_functional.reduce_scatter_tensor.default",
@@ -66,7 +69,7 @@ def names() -> list[str]:
         found |= {f"{module}.{name}" for name in dir(loaded) if not name.startswith("__")}
     for path in CLASSES:
         found |= {f"{path}.{name}" for name in dir(resolve(path)) if not name.startswith("_")}
-    for path in OPERATORS:
+    for path in SINGLE:
         resolve(path)
         found.add(path)
     return sorted(found)

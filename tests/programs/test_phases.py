@@ -6,19 +6,19 @@ import importlib.util
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
 from backends.pytorch import emit
@@ -71,7 +71,7 @@ def weights(run: Path) -> dict[str, Tensor]:
     """Every tensor of the last checkpoint, by shard and name."""
     files = sorted((run / "checkpoints" / "step-8").glob("*.safetensors"))
     assert files
-    return {f"{f.name}/{name}": part for f in files for name, part in load_file(f).items()}
+    return {f"{f.name}/{name}": part for f in files for name, part in load(f.read_bytes()).items()}
 
 
 # The ledger: data.py as it is printed, on a corpus that notes what is read of it.
@@ -95,14 +95,21 @@ Row = tuple[str, int, int, int, int, int, float]
 
 
 @contextmanager
-def data_module(rows: Sequence[Row], block: int, rank: int) -> Iterator[Any]:
+def data_module(rows: Sequence[Row], block: int, rank: int) -> Generator[Any, None, None]:
     """data.py of a program with these PHASES, as one data rank imports it."""
     text = emit(compiled(text=TEXT)).files["data.py"]
     config = ModuleType("config")
     vars(config).update(BLOCK=block, PHASES=tuple(rows), SEED=3, SEPARATOR=-1, EVAL_SEQUENCES=1)
-    fake = {"config": config, "parallel": SimpleNamespace(coordinate=lambda axis: rank)}
+    parallel = ModuleType("parallel")
+
+    def coordinate(axis: str) -> int:
+        assert axis == "fsdp"
+        return rank
+
+    vars(parallel)["coordinate"] = coordinate
+    fake = {"config": config, "parallel": parallel}
     before = {name: sys.modules.get(name) for name in fake}
-    sys.modules.update(fake)  # pyright: ignore[reportArgumentType]  one name is all it needs
+    sys.modules.update(fake)
     try:
         spec = importlib.util.spec_from_loader("data", loader=None)
         assert spec is not None

@@ -90,6 +90,9 @@ def test_config_holds_literals_with_their_origin_and_all_are_used(plan: Compiled
     assert isinstance(docstring, ast.Expr)
     others = "\n".join(text for name, text in files.items() if name != "config.py")
     lines = files["config.py"].splitlines()
+    meaning = assignments.pop()
+    assert isinstance(meaning, ast.AnnAssign)
+    assert ast.unparse(meaning.target) == "MEANING"
     for node in assignments:
         assert isinstance(node, ast.Assign)
         ast.literal_eval(node.value)

@@ -10,6 +10,11 @@ from tests.programs.support import TEXT, compiled
 
 Settings = tuple[tuple[str, str], ...]
 
+MIXTURE = """mixture {
+  source web { data = jsonl { train = "web", validation = "w" }, weight = 7 },
+  source code { data = shards { train = "code", validation = "c" }, weight = 3 }
+}"""
+
 SETTINGS: Mapping[str, Settings] = {
     "sharded and tensor-parallel": (),
     "hybrid": (("tp", "1"), ("dp", "4"), ("fsdp", "2")),
@@ -38,6 +43,21 @@ SETTINGS: Mapping[str, Settings] = {
         ("train.data", "tokens { separator = 7 }"),
         ("train.eval", "none"),
         ("train.lr_schedule", "wsd { decay = 2 }"),
+    ),
+    "mixture": (("train.data", MIXTURE), ("train.eval.prompt", "none")),
+    "shards, concatenated": (
+        ("train.data", 'shards { train = "code" }'),
+        ("train.eval", "none"),
+        ("train.packing", "concatenate"),
+    ),
+    "megatron": (
+        ("train.data", 'megatron { train = "pair", separator = 3 }'),
+        ("train.eval", "none"),
+    ),
+    "megatron, concatenated": (
+        ("train.data", 'megatron { train = "pair", separator = 3 }'),
+        ("train.eval", "none"),
+        ("train.packing", "concatenate"),
     ),
     "constant rate": (("train.lr_schedule", "constant"), ("model.layer.attention.qk_norm", "none")),
     "scaled positions": (

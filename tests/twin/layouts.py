@@ -24,7 +24,11 @@ from compiler.schema.train import (
     Constant,
     Cosine,
     EvalSpec,
+    JsonlData,
+    MegatronData,
+    MixtureData,
     PhaseSpec,
+    Source,
     TextData,
     TokenData,
     Wsd,
@@ -264,6 +268,31 @@ RAMPS: dict[str, PlanSpec] = {
         plan(llama(12), Spread(pp=3, microbatches=4, schedule=Interleaved(chunks=2)), data=PACKED)
     ),
     "ramp, cp3": ramp(plan(llama(12), Spread(cp=3, fsdp=3, microbatches=4))),
+}
+
+WEB = JsonlData(train="web.jsonl", validation="some.jsonl")
+CODE = TextData(train="code", validation="more", tokenizer="tokenizer.json", separator="<end>")
+MIXED = MixtureData(
+    source=Named((("web", Source(data=WEB, weight=0.7)), ("code", Source(data=CODE, weight=0.3))))
+)
+
+FORMATS: dict[str, PlanSpec] = {
+    "shards, concatenated": plan(
+        llama(12), Spread(dp=2), data=WEB, packing="concatenate", eval=EvalSpec(every=10)
+    ),
+    "mixture, fsdp2": plan(llama(12), Spread(dp=2, fsdp=2), data=MIXED, eval=EvalSpec(every=10)),
+    "mixture, ramp, cp3": ramp(
+        plan(
+            llama(12),
+            Spread(cp=3, fsdp=3, microbatches=4),
+            data=MIXED,
+            packing="concatenate",
+            eval=EvalSpec(every=10),
+        )
+    ),
+    "megatron, tp2": plan(
+        llama(12), Spread(tp=2), data=MegatronData(train="some/pair", separator=9)
+    ),
 }
 
 MORE: dict[str, PlanSpec] = {

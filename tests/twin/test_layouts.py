@@ -6,7 +6,7 @@ import pytest
 
 from compiler.schema import PlanSpec
 from llamac.verify.verify import Asked, verify
-from tests.twin.layouts import CONTEXTS, LAYOUTS, MORE, PIPELINES, RAMPS, SHARDINGS
+from tests.twin.layouts import CONTEXTS, FORMATS, LAYOUTS, MORE, PIPELINES, RAMPS, SHARDINGS
 from tests.twin.more_layouts import MANY
 from tests.twin.programs import compiled, emitted
 
@@ -58,6 +58,11 @@ def test_sharding(name: str) -> None:
 @pytest.mark.parametrize("name", RAMPS)
 def test_ramp(name: str) -> None:
     holds(RAMPS[name])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_format_of_the_data(name: str) -> None:
+    holds(FORMATS[name])
 
 
 @pytest.mark.long

@@ -8,6 +8,7 @@ from itertools import combinations
 from hypothesis import given, settings
 
 from compiler.pipeline import Compiled, compile_plan
+from compiler.plan import Recompute
 from compiler.schema import PlanSpec
 from compiler.schema.plan import ByStage
 from compiler.twin import twins_of
@@ -51,8 +52,8 @@ def test_structure_is_kept(spec: PlanSpec) -> None:
 
 
 def test_sixteen_stages_that_recompute_in_four_ways() -> None:
-    ways = ("full", ("attention",), ("linear",), "none")
-    each = tuple(way for way in ways for _ in range(4))
+    ways: tuple[Recompute, ...] = ("full", ("attention",), ("linear",), "none")
+    each: tuple[Recompute, ...] = tuple(way for way in ways for _ in range(4))
     model = llama(12)
     spec = plan(
         replace(model, layers=30, layer=replace(model.layer, indices=(0,) * 30)),

@@ -54,7 +54,7 @@ ACCUMULATE_DTYPE = "float32"  # rotary angles, softmax of the loss, norms
 
 # Data.
 TRAIN_DATA = ""  # given by --data
-SEPARATOR = 0  # train.data.separator, default: the token that ends one
+SEPARATOR = 0  # train.data.separator, default: the token that ends a document
 
 # How it runs.
 PLAN = "main"  # the plan's name
@@ -62,6 +62,60 @@ DEVICE = "cuda"  # cluster.node, inherited
 COMPILE = True  # compile, default: torch.compile each layer
 RESHARD_AFTER_FORWARD = False  # sharding, default
 LOG_EVERY = 10  # train.log.every, default: steps
+SKIPS_IN_A_ROW = 10  # train.guard.skips, default: steps that end the run
+PATIENCE = 480.0  # train.guard.patience, default: seconds without progress
 CHECKPOINT_EVERY = 500  # train.checkpoint.every, inherited: steps
 CHECKPOINTS_KEPT = 2  # train.checkpoint.keep, default
 PEAK_FLOPS = 989000000000000.0  # bf16 peak of NVIDIA H100 SXM5 80GB
+
+# What a run learns. A checkpoint in which one of these differs is refused.
+MEANING: dict[str, object] = {
+    "model.vocab": VOCAB,
+    "model.d_model": D_MODEL,
+    "model.layers": 126,
+    "model.norm": "rms",
+    "model.norm.eps": NORM_EPS,
+    "model.norm.unit_offset": False,
+    "model.layer.attention": "gqa",
+    "model.layer.attention.heads": HEADS,
+    "model.layer.attention.kv_heads": KV_HEADS,
+    "model.layer.attention.head_dim": HEAD_DIM,
+    "model.layer.attention.bias": False,
+    "model.layer.attention.rope": "rope",
+    "model.layer.attention.rope.theta": ROPE_THETA,
+    "model.layer.attention.rope.pairs": "half",
+    "model.layer.attention.mask": "full",
+    "model.layer.attention.scale": ATTENTION_SCALE,
+    "model.layer.ffn": "swiglu",
+    "model.layer.ffn.d_ff": D_FF,
+    "model.layer.ffn.bias": False,
+    "model.layer.norms": "pre",
+    "model.head.tied": False,
+    "model.embedding.scale": 1.0,
+    "model.init.std": INIT_STD,
+    "train.optimizer.lr": LR,
+    "train.optimizer.betas": (BETA1, BETA2),
+    "train.optimizer.eps": EPS,
+    "train.optimizer.weight_decay": WEIGHT_DECAY,
+    "train.lr_schedule": "cosine",
+    "train.lr_schedule.warmup": WARMUP,
+    "train.lr_schedule.min_lr": MIN_LR,
+    "train.clip": CLIP,
+    "train.precision": COMPUTE_DTYPE,
+    "train.seed": SEED,
+    "train.data": "tokens",
+    "train.data.separator": SEPARATOR,
+    "train.packing": "documents",
+    "train.phase.start.tokens": 252000000,
+    "train.phase.start.seq_len": 4096,
+    "train.phase.start.global_batch": "4194304 tokens",
+    "train.phase.middle.tokens": 2870000000000,
+    "train.phase.middle.seq_len": 8192,
+    "train.phase.middle.global_batch": "8388608 tokens",
+    "train.phase.main.tokens": 12400000000000,
+    "train.phase.main.seq_len": 8192,
+    "train.phase.main.global_batch": "16777216 tokens",
+    "train.phase.long.tokens": 800000000000,
+    "train.phase.long.seq_len": 131072,
+    "train.phase.long.global_batch": "16777216 tokens",
+}

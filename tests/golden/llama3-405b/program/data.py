@@ -6,6 +6,8 @@ tokens read so far, is the state of the data.
 
 import hashlib
 from bisect import bisect_right
+from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,38 +59,60 @@ def hash63(*parts: object) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
+class TokenFile(NamedTuple):
+    """`tokens` numbers of type `dtype`, and nothing else."""
+
+    path: Path
+    dtype: torch.dtype
+    tokens: int
+
+
+@lru_cache(maxsize=1000)
+def mapped(file: TokenFile) -> Tensor:
+    """Its tokens, mapped into memory when they are first needed."""
+    if file.path.stat().st_size != file.tokens * file.dtype.itemsize:
+        raise DataError(f"{str(file.path)!r} does not hold {file.tokens:,} tokens: it was changed")
+    return torch.from_file(str(file.path), size=file.tokens, dtype=file.dtype)
+
+
 class Corpus:
-    """Token files, little-endian uint32 each, read as one stream in the order of their names."""
+    """Files of tokens, read as one stream."""
 
     def __init__(self, path: str) -> None:
-        self.parts: list[Tensor] = []
-        self.starts: list[int] = []
-        total = 0
         try:
-            for file in files_of(path):
-                n, rest = divmod(file.stat().st_size, 4)
-                if rest:
-                    raise DataError(f"{str(file)!r} is not a whole number of uint32 tokens")
-                if n:
-                    self.starts.append(total)
-                    self.parts.append(torch.from_file(str(file), size=n, dtype=torch.int32))
-                    total += n
+            self.files = [token_file(file) for file in files_of(path)]
         except OSError as error:
             raise DataError(f"cannot read {path!r}: {error.strerror}") from error
-        self.sequences = count_sequences(path, total)
-        self.blocks = (total - 1) // BLOCK
+        self.starts = [0, *accumulate(file.tokens for file in self.files)]
+        self.sequences = count_sequences(path, self.starts[-1])
+        self.blocks = (self.starts[-1] - 1) // BLOCK
 
     def read(self, first: int, last: int) -> Tensor:
-        i = bisect_right(self.starts, first) - 1
+        """Tokens `first` to `last - 1` of the stream."""
         pieces: list[Tensor] = []
-        while i < len(self.parts) and self.starts[i] < last:
-            start = self.starts[i]
-            pieces.append(self.parts[i][max(first - start, 0) : last - start])
-            i += 1
-        tokens = torch.cat(pieces).long() & 0xFFFF_FFFF
-        if int(tokens.max()) >= VOCAB:
-            raise DataError(f"token {int(tokens.max())} is outside the vocabulary of {VOCAB}")
-        return tokens
+        while first < last:
+            i = bisect_right(self.starts, first) - 1
+            file, offset = self.files[i], first - self.starts[i]
+            try:
+                piece = mapped(file)[offset : offset + last - first].long()
+            except OSError as error:
+                raise DataError(f"cannot read {str(file.path)!r}: {error.strerror}") from error
+            if int(piece.max()) >= VOCAB:
+                at, token = offset + int(piece.argmax()), int(piece.max())
+                raise DataError(
+                    f"{str(file.path)!r}: token {at:,} is {token}, outside the vocabulary of {VOCAB}"
+                )
+            pieces.append(piece)
+            first += len(piece)
+        return torch.cat(pieces)
+
+
+def token_file(path: Path) -> TokenFile:
+    """Little-endian uint32 tokens."""
+    tokens, rest = divmod(path.stat().st_size, 4)
+    if rest:
+        raise DataError(f"{str(path)!r} is not a whole number of uint32 tokens")
+    return TokenFile(path, torch.uint32, tokens)
 
 
 def files_of(path: str) -> list[Path]:
@@ -99,6 +123,15 @@ def files_of(path: str) -> list[Path]:
         found = [file for file in root.rglob("*") if file.is_file()]
         return sorted(found, key=lambda file: file.relative_to(root).as_posix())
     return [root]
+
+
+def fingerprint(path: str) -> str:
+    """What the data are, wherever they lie: sizes of the files, and how each begins."""
+    seen: list[tuple[int, bytes]] = []
+    for file in files_of(path):
+        with file.open("rb") as opened:
+            seen.append((file.stat().st_size, opened.read(4096)))
+    return f"{sum(size for size, _ in seen):,} bytes in {len(seen)} files, {hash63(seen):016x}"
 
 
 def count_sequences(path: str, tokens: int) -> int:
@@ -123,9 +156,9 @@ def shuffled(index: int, n: int, epoch: int) -> int:
 
 
 def place(corpus: Corpus, position: int) -> int:
-    """Where in the corpus the tokens at `position` of the run stand. It is cut into blocks of BLOCK
-    tokens, whole sequences in every phase; all are read, in a new order each epoch, before any is
-    read again."""
+    """Where in the corpus the tokens at `position` of the run stand. It is cut into blocks of
+    BLOCK tokens, whole sequences in every phase; all are read, in a new order each epoch, before
+    any is read again."""
     if not corpus.blocks:
         raise DataError(f"the data to train on holds fewer than {BLOCK + 1} tokens, one block")
     epoch, block = divmod(position // BLOCK, corpus.blocks)
@@ -136,12 +169,10 @@ def make_batch(
     corpus: Corpus, starts: list[int | None], seq_len: int, device: torch.device
 ) -> Batch:
     """Read the sequences that start there; None is an empty one, all of it ignored."""
+    empty = torch.full((seq_len + 1,), SEPARATOR)
     rows: list[Tensor] = []
     for start in starts:
-        if start is None:
-            rows.append(torch.full((seq_len + 1,), SEPARATOR))
-        else:
-            rows.append(corpus.read(start, start + seq_len + 1))
+        rows.append(empty if start is None else corpus.read(start, start + seq_len + 1))
     window = torch.stack(rows)
     tokens, following = window[:, :-1], window[:, 1:]
     ends = tokens == SEPARATOR

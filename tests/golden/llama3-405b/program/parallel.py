@@ -4,13 +4,22 @@ Tensor parallelism is written out: parameters are plain tensors that each rank a
 the model calls the collectives below by axis and dimension. Data-parallel sharding is FSDP2's work.
 """
 
+import json
+import logging
 import math
+import os
+import sys
+import threading
+import time
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch._C import _distributed_c10d
 from torch.distributed import _functional_collectives as functional
 from torch.distributed._functional_collectives import (
     AsyncCollectiveTensor,
@@ -29,6 +38,7 @@ from config import (
     DP,
     FSDP,
     PARAMETER_DTYPE,
+    PATIENCE,
     PP,
     REDUCE_DTYPE,
     RESHARD_AFTER_FORWARD,
@@ -40,6 +50,8 @@ PARAMETER: torch.dtype = getattr(torch, PARAMETER_DTYPE)
 COMPUTE: torch.dtype = getattr(torch, COMPUTE_DTYPE)
 REDUCE: torch.dtype = getattr(torch, REDUCE_DTYPE)
 ACCUMULATE: torch.dtype = getattr(torch, ACCUMULATE_DTYPE)
+log = logging.getLogger("train")
+log.addHandler(logging.NullHandler())
 
 SIZES = {"pp": PP, "tp": TP, "fsdp": FSDP}
 AXES = tuple(SIZES)
@@ -59,6 +71,7 @@ class ConfigError(Exception):
 def connect(device: torch.device) -> None:
     """Join the other processes and build one process group an axis."""
     if not dist.is_initialized():
+        os.environ.setdefault("TORCH_FR_BUFFER_SIZE", "2000")  # for `pending`
         backend = dist.get_default_backend_for_device(device)
         dist.init_process_group(backend, device_id=None if device.type == "cpu" else device)
     world = DP * PP * TP
@@ -251,3 +264,49 @@ def clip_gradients(model: nn.Module, layout: dict[str, Layout]) -> Tensor:
     for p in model.parameters():
         local(p.grad).mul_(scale)
     return norm
+
+
+class Watchdog(threading.Thread):
+    """Counts seconds without progress. At PATIENCE every rank says in its log where it waits, and
+    rank 0 which ranks say nothing; then the process ends. Torch's own limits name nobody."""
+
+    def __init__(self, logs: Path) -> None:
+        super().__init__(daemon=True)
+        self.idle, self.main, self.logs = 0, threading.get_ident(), logs
+        self.start()
+
+    def run(self) -> None:
+        while self.idle < PATIENCE:
+            time.sleep(1)
+            self.idle += 1  # seconds in which this process ran: one that was stopped did not wait
+        try:
+            self.tell(dist.get_rank(), range(dist.get_world_size()))
+        finally:
+            os._exit(69)
+
+    def tell(self, rank: int, ranks: range) -> None:
+        stack = traceback.extract_stack(sys._current_frames()[self.main])
+        own = [frame for frame in stack if Path(frame.filename).parent == Path(__file__).parent]
+        at = next(frame for frame in reversed(own) if frame.filename != __file__)
+        line = f"{Path(at.filename).name}:{at.lineno}: {at.line}"
+        log.error(f"no progress for {PATIENCE:.0f} s: rank {rank} waits in {pending()}, at {line}")
+        time.sleep(5)  # until all have noticed: each waits for the same rank, or for one that does
+        if rank < 2:  # rank 1 speaks for rank 0, which may be the one
+            texts = [(self.logs / f"rank-{r}.txt").read_text() for r in ranks]
+            last = [text.strip().rpartition("\n")[2] for text in texts]
+            silent = [r for r in ranks if not last[r].startswith("no progress")]
+            print(f"{last[rank]}; no word from ranks {silent} of {len(ranks)}", file=sys.stderr)
+
+
+def pending() -> str:
+    """Collectives begun and not done, by torch's flight recorder, so those of FSDP and of a backward
+    too. A group counts them alike on all its ranks."""
+    axes = {group.group_name: axis for axis, group in GROUPS.items()}
+    recorded = json.loads(vars(_distributed_c10d)["_dump_fr_trace_json"](True, False))
+    names = [
+        f"{entry['profiling_name']} number {entry['collective_seq_id']} over "
+        + axes.get(entry["process_group"][0], "all ranks")
+        for entry in recorded.get("entries", [])
+        if not entry["retired"]
+    ]
+    return " and ".join(names) or "no collective"

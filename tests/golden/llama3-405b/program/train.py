@@ -2,7 +2,8 @@
 WORLD_SIZE, MASTER_ADDR and MASTER_PORT; `launch/local.sh` starts all of them on one machine.
 
 Exit codes: 0 trained to the end, 75 stopped by a signal after a checkpoint, 78 the configuration
-or the data is wrong (starting again will not help), anything else is a failure.
+or the data is wrong (starting again will not help); failures are 65 gradients that stayed infinite,
+69 a hang, 74 a last checkpoint that could not be written, and anything else.
 """
 
 import argparse
@@ -32,12 +33,14 @@ from config import (
     INIT_ROWS,
     INIT_STD,
     LR,
+    MEANING,
     MIN_LR,
     PHASE,
     PHASES,
     PLAN,
     RUN_STEPS,
     SEED,
+    SKIPS_IN_A_ROW,
     STEPS,
     TP,
     TRAIN_DATA,
@@ -49,14 +52,15 @@ from data import (
     Batch,
     Corpus,
     DataError,
+    fingerprint,
     hash63,
     next_position,
     phase_at,
     step_batches,
 )
-from metrics import Metrics, Profiler, StepResult, log, open_log
+from metrics import Metrics, Profiler, StepResult, open_log
 from model import Model
-from parallel import ACCUMULATE, STAGES, ConfigError, connect
+from parallel import ACCUMULATE, STAGES, ConfigError, connect, log
 
 
 def build(device: torch.device, fresh: bool = True) -> tuple[Model, torch.optim.AdamW]:
@@ -189,20 +193,26 @@ def train(args: argparse.Namespace, device: torch.device) -> int:
     run, steps = Path(args.run), args.steps
     profiler = Profiler(run, args.profile, device)
     corpus = corpus_at(args.data, "train.data.train" if args.data == TRAIN_DATA else "--data")
+    watchdog = parallel.Watchdog(run / "log")
+    meaning = {**MEANING, "train.data.train": fingerprint(args.data)}
     source = checkpoint.agreed(run, args.resume)
     model, optimizer = build(device, fresh=source is None)
-    progress = checkpoint.Progress(step=0, position=0, skipped=0)
+    progress = checkpoint.Progress(step=0, position=0, skipped=0, in_a_row=0)
     if source is not None:
-        progress = checkpoint.load(source, model, optimizer)
-        log.info("resumed from %s", source)
-    else:
-        checkpoint.set_aside(run)
+        progress = checkpoint.load(source, model, optimizer, meaning)
+        log.info("resumed from %s: %d of %d steps are done", source, progress.step, steps)
+        if progress.step >= steps:
+            log.info("nothing is left to do; --resume never starts anew")
+    checkpoint.set_aside(run, source, progress.step)
+    saver = checkpoint.Saver(run, meaning)
     progress = entered(progress)
     metrics = Metrics(run, progress, steps, device)
     held = sum(math.prod(layout.shape) for layout in model.layout.values())
     count = int(parallel.all_reduce(torch.tensor(held, device=device), "pp"))
+    watchdog.idle = 0
     log.info("%s: %s parameters, %d processes", run.name, f"{count:,}", dist.get_world_size())
     while progress.step < steps:
+        watchdog.idle = 0
         batches = step_batches(corpus, progress.position, device)
         profiler.before(progress.step + 1)
         result = train_step(model, optimizer, batches, progress.step)
@@ -210,20 +220,27 @@ def train(args: argparse.Namespace, device: torch.device) -> int:
             step=progress.step + 1,
             position=next_position(progress.position),
             skipped=progress.skipped + result.skipped,
+            in_a_row=progress.in_a_row + 1 if result.skipped else 0,
         )
         profiler.after(progress.step)
         done = progress.step == steps
         val_loss: float | None = None
         metrics.stepped(progress, result, val_loss)
+        if progress.in_a_row >= SKIPS_IN_A_ROW:
+            saver.wait()
+            log.warning("stopped: in the last %d steps no gradient was finite", SKIPS_IN_A_ROW)
+            return 65
         stop = stop_requested(device)
         if done or stop or progress.step % CHECKPOINT_EVERY == 0:
-            checkpoint.save(run, model, optimizer, progress)
+            saver.save(model, optimizer, progress)
         if stop and not done:
+            saved = saver.wait()
             log.info("stopped by a signal after step %d; start again to go on", progress.step)
-            return 75
+            return 75 if saved else 74
     metrics.summary()
+    saved = saver.wait()
     log.info("checkpoints, metrics.jsonl and log/ are in %s", run)
-    return 0
+    return 0 if saved else 74
 
 
 def entered(progress: checkpoint.Progress) -> checkpoint.Progress:
@@ -281,7 +298,7 @@ def main() -> int:
     try:
         args = parse_arguments()
         open_log(Path(args.run))
-        for name in (signal.SIGTERM, signal.SIGUSR1):
+        for name in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
             signal.signal(name, lambda number, frame: SIGNALS.append(number))
         device = own_device()
         connect(device)

@@ -1,19 +1,25 @@
 """Save and restore, in safetensors, so that any layout loads what any other saved.
 
-A checkpoint is `checkpoints/step-N/`: `state.json` and one shard file a rank, which together hold
-every parameter and both of its AdamW moments under the parameter's name.
+A checkpoint is `checkpoints/step-N/`: shards, which together hold every parameter and both of its
+AdamW moments by name; `state.json`, how far the run was and what it learns; and last, SHA256SUMS of
+them all. No random generator has a state: what is drawn depends on the seed and the position.
 """
 
+import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import (
     HuggingFaceStorageReader,
     HuggingFaceStorageWriter,
@@ -23,7 +29,10 @@ from torch.distributed.tensor import DTensor, Replicate, Shard
 
 from config import CHECKPOINTS_KEPT
 from model import Model
-from parallel import MESHES, ConfigError, Layout, local
+from parallel import MESHES, ConfigError, Layout, local, log
+
+SUMS = "SHA256SUMS"
+T = TypeVar("T")
 
 
 class Progress(NamedTuple):
@@ -32,6 +41,7 @@ class Progress(NamedTuple):
     step: int  # steps done
     position: int  # tokens read
     skipped: int  # steps whose gradient was not finite
+    in_a_row: int  # of them, the last ones without a good one between
 
 
 def whole(tensor: Tensor, layout: Layout) -> DTensor:
@@ -39,16 +49,11 @@ def whole(tensor: Tensor, layout: Layout) -> DTensor:
     axes = ("tp", "fsdp")
     cuts = {**layout.cuts, "fsdp": 0}
     placements = [Shard(cuts[axis]) if axis in cuts else Replicate() for axis in axes]
-    stride = torch.empty(layout.shape, device="meta").stride()
-    shape = torch.Size(layout.shape)
+    mesh, shape = MESHES[axes[0]][axes], torch.Size(layout.shape)
+    stride = torch.empty(shape, device="meta").stride()
     # Without shape and stride DTensor would guess both from this rank's part, silently wrong.
     return DTensor.from_local(
-        local(tensor),
-        MESHES[axes[0]][axes],
-        placements,
-        run_check=False,
-        shape=shape,
-        stride=stride,
+        local(tensor), mesh, placements, run_check=False, shape=shape, stride=stride
     )
 
 
@@ -66,29 +71,105 @@ def tensors_of(model: Model, optimizer: torch.optim.AdamW) -> dict[str, DTensor]
     return tensors
 
 
-def save(run: Path, model: Model, optimizer: torch.optim.AdamW, progress: Progress) -> None:
-    """Write beside the final place, then rename: a checkpoint with its name is complete."""
-    final = run / "checkpoints" / f"step-{progress.step}"
-    staged = final.with_suffix(".partial")
-    if dist.get_rank() == 0:
-        shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir(parents=True)
-    dist.barrier()
-    tensors = tensors_of(model, optimizer)
-    writer = HuggingFaceStorageWriter(path=str(staged), save_distributed=True)
-    state_dict_saver.save(dict(tensors), storage_writer=writer)
-    if dist.get_rank() == 0:
-        (staged / "state.json").write_text(json.dumps(progress._asdict()) + "\n")
-        shutil.rmtree(final, ignore_errors=True)
-        staged.rename(final)
-        for old in complete(run)[:-CHECKPOINTS_KEPT]:
-            shutil.rmtree(old)
-    dist.barrier()
+class Saver:
+    """Writes checkpoints while training goes on, one at a time."""
+
+    def __init__(self, run: Path, meaning: Mapping[str, object]) -> None:
+        self.run, self.meaning = run, meaning
+        # A group of its own: training goes on in the others.
+        self.group = cast(dist.ProcessGroup, dist.new_group(backend="gloo"))
+        self.pool = ThreadPoolExecutor(1)
+        self.running: Future[bool] | None = None
+
+    def save(self, model: Model, optimizer: torch.optim.AdamW, progress: Progress) -> None:
+        """Copy the state to memory, and begin to write the copy."""
+        if self.running is not None and not self.running.done():
+            log.info("step %d: waiting until the last checkpoint is written", progress.step)
+        self.wait()
+        staged = self.run / "checkpoints" / f"step-{progress.step}.partial"
+        writer = HuggingFaceStorageWriter(path=str(staged), save_distributed=True)
+        written = state_dict_saver.async_save(
+            dict(tensors_of(model, optimizer)), storage_writer=writer, process_group=self.group
+        )
+        self.running = self.pool.submit(self.finish, written, staged, progress)
+
+    def wait(self) -> bool:
+        """Whether the last save, once it is done, has become a checkpoint."""
+        return self.running is None or self.running.result()
+
+    def finish(self, written: object, staged: Path, progress: Progress) -> bool:
+        """What all ranks wrote becomes a checkpoint, or nothing of it does. Runs in the thread."""
+        rank, sums, problem = dist.get_rank(), dict[str, str](), ""
+        try:
+            cast(Future[object], written).result()
+            sums = {file.name: digest(file) for file in staged.glob(f"shard-{rank + 1:05}-*")}
+        except (OSError, CheckpointException) as error:
+            problem = str(error).splitlines()[-1]  # torch's has the stack of each rank before it
+        parts = gathered((sums, problem), self.group)
+        try:
+            problem = next((said for _, said in parts if said), "")
+            if rank == 0 and not problem:
+                self.commit(staged, progress, {k: v for part, _ in parts for k, v in part.items()})
+        except OSError as error:
+            problem = str(error)
+        problem = gathered(problem, self.group)[0]
+        if problem:
+            log.warning("ALARM: step %d is not saved: %s", progress.step, problem)
+            if rank == 0:
+                shutil.rmtree(staged, ignore_errors=True)
+        return not problem
+
+    def commit(self, staged: Path, progress: Progress, sums: dict[str, str]) -> None:
+        """The sums, then the name, then the oldest goes; each lies on the disk before the next."""
+        state, listing = staged / "state.json", staged / SUMS
+        text = json.dumps({**progress._asdict(), "meaning": self.meaning}, indent=1)
+        state.write_text(text + "\n")
+        listing.write_text(listed({**sums, state.name: digest(state)}))
+        for path in (state, listing, staged, self.run, self.run / "metrics.jsonl"):
+            sync(path)
+        staged.rename(staged.with_suffix(""))
+        sync(staged.parent)
+        for old in checkpoints(self.run)[CHECKPOINTS_KEPT:]:
+            shutil.rmtree(old.rename(old.with_suffix(".partial")))
 
 
-def load(source: Path, model: Model, optimizer: torch.optim.AdamW) -> Progress:
+def gathered(mine: T, group: dist.ProcessGroup | None = None) -> list[T]:
+    """Of every rank."""
+    parts = [mine] * dist.get_world_size(group)
+    dist.all_gather_object(parts, mine, group=group)
+    return parts
+
+
+def sync(path: Path) -> None:
+    """Return when a file, or the names in a folder, lie on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def listed(sums: Mapping[str, str]) -> str:
+    return "".join(f"{value}  {name}\n" for name, value in sorted(sums.items()))
+
+
+def load(
+    source: Path, model: Model, optimizer: torch.optim.AdamW, meaning: Mapping[str, object]
+) -> Progress:
     """Fill the model and the optimizer; refuse a checkpoint of anything else."""
-    progress = Progress(**json.loads((source / "state.json").read_text()))
+    state = json.loads((source / "state.json").read_text())
+    there, here = state["meaning"], json.loads(json.dumps(meaning))
+    rows = [row for row in {**here, **there} if here.get(row) != there.get(row)]
+    if rows:  # another layout may go on with a run, but nothing that learns something else
+        shown = [f"\n  {row}: {there.get(row)} there, {here.get(row)} here" for row in rows]
+        raise ConfigError(
+            f"{source} learns something else:{''.join(shown)}\n"
+            "set it back, or start anew: --resume never, or another --run"
+        )
+    progress = Progress(*(state[name] for name in Progress._fields))
     tensors = tensors_of(model, optimizer)
     reader = HuggingFaceStorageReader(str(source))
     check(source, reader.read_metadata().state_dict_metadata, tensors)
@@ -100,57 +181,80 @@ def load(source: Path, model: Model, optimizer: torch.optim.AdamW) -> Progress:
 
 def check(source: Path, stored: Mapping[str, object], wanted: Mapping[str, DTensor]) -> None:
     """Keys, shapes and dtypes: the loader itself would cast and skip without a word."""
-    found = {k: describe(m) for k, m in stored.items() if isinstance(m, TensorStorageMetadata)}
+    tensors = {k: m for k, m in stored.items() if isinstance(m, TensorStorageMetadata)}
+    found = {k: f"{m.properties.dtype} {list(m.size)}" for k, m in tensors.items()}
     expected = {k: f"{t.dtype} {list(t.shape)}" for k, t in wanted.items()}
     wrong = sorted(k for k in found.keys() | expected if found.get(k) != expected.get(k))
     if wrong:
-        name = wrong[0]
+        there, here = found.get(wrong[0], "absent"), expected.get(wrong[0], "absent")
         raise ConfigError(
-            f"{source} does not fit this program: {len(wrong)} tensors differ, the first is {name}: "
-            f"{found.get(name, 'absent')} there, {expected.get(name, 'absent')} here"
+            f"{source} does not fit this program: {len(wrong)} tensors differ, the first is "
+            f"{wrong[0]}: {there} there, {here} here"
         )
 
 
-def describe(metadata: TensorStorageMetadata) -> str:
-    return f"{metadata.properties.dtype} {list(metadata.size)}"
+def step_of(checkpoint: Path) -> int:
+    number = checkpoint.name.removeprefix("step-")
+    return int(number) if number.isdecimal() else -1
 
 
-def complete(run: Path) -> list[Path]:
-    """Checkpoints of a run, in the order they were written."""
-    states = (run / "checkpoints").glob("step-*/state.json")
-    whole = [state for state in states if state.parent.suffix != ".partial"]
-    return [state.parent for state in sorted(whole, key=lambda state: state.stat().st_mtime_ns)]
+def checkpoints(run: Path) -> list[Path]:
+    """Of a run, the newest first."""
+    found = (run / "checkpoints").glob("step-*")
+    return sorted((path for path in found if step_of(path) >= 0), key=step_of, reverse=True)
 
 
-def find(run: Path, resume: str) -> Path | None:
-    """What `--resume` names: auto (newest of the run, if any), never, a checkpoint, or a run."""
-    if resume == "never":
-        return None
-    if resume == "auto":
-        return next(reversed(complete(run)), None)
-    named = Path(resume)
-    if (named / "state.json").is_file():
-        return named
-    if found := complete(named):
-        return found[-1]
-    raise ConfigError(f"--resume {resume}: no checkpoint is there")
+def problem_of(checkpoint: Path) -> str:
+    """Why it cannot be used, as far as this rank sees; ranks deal out the files among them."""
+    try:
+        text = (checkpoint / SUMS).read_text()
+        sums = {name: value for value, name in (line.split("  ") for line in text.splitlines())}
+        there = {path.name for path in checkpoint.iterdir()}
+        if text != listed(sums) or there != {SUMS, *sums} or "state.json" not in sums:
+            return f"{SUMS} does not list the files that are there"
+        for name in {*sorted(sums)[dist.get_rank() :: dist.get_world_size()], "state.json"}:
+            if digest(checkpoint / name) != sums[name]:
+                return f"{name} is not what was written"
+        step = json.loads((checkpoint / "state.json").read_text())["step"]
+        return "" if checkpoint.name == f"step-{step}" else f"it is of step {step}"
+    except (OSError, ValueError) as error:
+        return str(error)
 
 
 def agreed(run: Path, resume: str) -> Path | None:
-    """The same, seen alike by every process."""
-    source = find(run, resume)
-    seen = [""] * dist.get_world_size()
-    dist.all_gather_object(seen, str(source))
-    if len(set(seen)) > 1:
-        raise ConfigError(f"processes see different checkpoints: {', '.join(sorted(set(seen)))}")
-    return source
+    """What `--resume` names: auto (newest of the run, if any), never, a checkpoint, or a run.
+
+    Of a run, the newest that every rank finds whole; those passed over are named.
+    """
+    if resume == "never":
+        return None
+    named = run if resume == "auto" else Path(resume)
+    own = [named] if (named / SUMS).is_file() else checkpoints(named)
+    found = {path for part in gathered(own) for path in part}
+    problem = "no checkpoint is there"
+    for checkpoint in sorted(found, key=step_of, reverse=True):
+        said = gathered(problem_of(checkpoint))
+        if not any(said):
+            return checkpoint
+        problem = next(f"{checkpoint}: {why} (rank {rank})" for rank, why in enumerate(said) if why)
+        log.warning("passed over %s", problem)
+    if found or resume != "auto":
+        raise ConfigError(f"--resume {resume}: {problem}")
+    return None
 
 
-def set_aside(run: Path) -> None:
-    """A run that starts anew keeps what an earlier one left, under another name."""
+def set_aside(run: Path, source: Path | None, step: int) -> None:
+    """What lies beyond the step that a run goes on from is kept in earlier-1, earlier-2, ...; that
+    is all of it where the run starts from elsewhere. What was never finished goes."""
+    if source is None or source.resolve().parent != (run / "checkpoints").resolve():
+        step = 0
     if dist.get_rank() == 0:
-        for old in (run / "checkpoints", run / "metrics.jsonl"):
-            if old.exists():
-                earlier = len(list(run.glob(f"{old.stem}-*{old.suffix}")))
-                old.rename(old.with_stem(f"{old.stem}-{earlier + 1}"))
+        for partial in (run / "checkpoints").glob("*.partial"):
+            shutil.rmtree(partial)
+        aside = next(path for n in count(1) if not (path := run / f"earlier-{n}").exists())
+        old = [path for path in checkpoints(run) if step_of(path) > step]
+        for path in old if step else [*old, *run.glob("metrics.jsonl")]:
+            place = aside / path.relative_to(run)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(place)
     dist.barrier()

@@ -60,7 +60,51 @@ COMPILE = False  # compile, default: torch.compile each layer
 RESHARD_AFTER_FORWARD = True  # sharding, default
 REDUCE_EVERY_MICROBATCH = True  # sharding, default
 LOG_EVERY = 10  # train.log.every, default: steps
+SKIPS_IN_A_ROW = 10  # train.guard.skips, default: steps that end the run
+PATIENCE = 480.0  # train.guard.patience, default: seconds without progress
 CHECKPOINT_EVERY = 100  # train.checkpoint.every, inherited: steps
 CHECKPOINTS_KEPT = 2  # train.checkpoint.keep, default
 FLOPS_PER_TOKEN = 5332992.0  # forward and backward, by the model's formula
 PEAK_FLOPS = 0.0  # unknown, so mfu is null
+
+# What a run learns. A checkpoint in which one of these differs is refused.
+MEANING: dict[str, object] = {
+    "model.vocab": VOCAB,
+    "model.d_model": D_MODEL,
+    "model.layers": LAYERS,
+    "model.norm": "rms",
+    "model.norm.eps": NORM_EPS,
+    "model.norm.unit_offset": False,
+    "model.layer.attention": "gqa",
+    "model.layer.attention.heads": HEADS,
+    "model.layer.attention.kv_heads": KV_HEADS,
+    "model.layer.attention.head_dim": HEAD_DIM,
+    "model.layer.attention.bias": False,
+    "model.layer.attention.rope": "rope",
+    "model.layer.attention.rope.theta": ROPE_THETA,
+    "model.layer.attention.rope.pairs": "half",
+    "model.layer.attention.mask": "full",
+    "model.layer.attention.scale": ATTENTION_SCALE,
+    "model.layer.ffn": "swiglu",
+    "model.layer.ffn.d_ff": D_FF,
+    "model.layer.ffn.bias": False,
+    "model.layer.norms": "pre",
+    "model.head.tied": False,
+    "model.embedding.scale": 1.0,
+    "model.init.std": INIT_STD,
+    "train.steps": STEPS,
+    "train.seq_len": SEQ_LEN,
+    "train.global_batch": GLOBAL_BATCH,
+    "train.optimizer.lr": LR,
+    "train.optimizer.betas": (BETA1, BETA2),
+    "train.optimizer.eps": EPS,
+    "train.optimizer.weight_decay": WEIGHT_DECAY,
+    "train.lr_schedule": "cosine",
+    "train.lr_schedule.warmup": WARMUP,
+    "train.lr_schedule.min_lr": MIN_LR,
+    "train.clip": CLIP,
+    "train.precision": COMPUTE_DTYPE,
+    "train.seed": SEED,
+    "train.data": "text",
+    "train.packing": "documents",
+}

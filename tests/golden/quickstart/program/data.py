@@ -11,15 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from config import (
-    EVAL_SEQUENCES,
-    GLOBAL_BATCH,
-    MICROBATCH,
-    MICROBATCHES,
-    SEED,
-    SEPARATOR,
-    SEQ_LEN,
-)
+from config import EVAL_SEQUENCES, GLOBAL_BATCH, MICROBATCH, MICROBATCHES, SEED, SEPARATOR, SEQ_LEN
 from parallel import coordinate
 
 IGNORE = -1  # target of a position that is not trained on
@@ -70,6 +62,15 @@ def files_of(path: str) -> list[Path]:
     return [root]
 
 
+def fingerprint(path: str) -> str:
+    """What the data are, wherever they lie: sizes of the files, and how each begins."""
+    seen: list[tuple[int, bytes]] = []
+    for file in files_of(path):
+        with file.open("rb") as opened:
+            seen.append((file.stat().st_size, opened.read(4096)))
+    return f"{sum(size for size, _ in seen):,} bytes in {len(seen)} files, {hash63(seen):016x}"
+
+
 def count_sequences(path: str, tokens: int) -> int:
     if tokens <= SEQ_LEN:
         least = SEQ_LEN + 1
@@ -100,12 +101,10 @@ def place(corpus: Corpus, position: int) -> int:
 
 def make_batch(corpus: Corpus, starts: list[int | None], device: torch.device) -> Batch:
     """Read the sequences that start there; None is an empty one, all of it ignored."""
+    empty = torch.full((SEQ_LEN + 1,), SEPARATOR)
     rows: list[Tensor] = []
     for start in starts:
-        if start is None:
-            rows.append(torch.full((SEQ_LEN + 1,), SEPARATOR))
-        else:
-            rows.append(corpus.read(start, start + SEQ_LEN + 1))
+        rows.append(empty if start is None else corpus.read(start, start + SEQ_LEN + 1))
     window = torch.stack(rows)
     tokens, following = window[:, :-1], window[:, 1:]
     ends = tokens == SEPARATOR

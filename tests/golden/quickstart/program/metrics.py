@@ -19,10 +19,8 @@ import torch.distributed as dist
 
 from checkpoint import Progress
 from config import FLOPS_PER_TOKEN, LOG_EVERY, PEAK_FLOPS
-from parallel import ConfigError
+from parallel import ConfigError, log
 
-log = logging.getLogger("train")
-log.addHandler(logging.NullHandler())
 CLEAR = "\r\033[K"  # what overwrites the progress bar on a terminal
 
 
@@ -48,7 +46,10 @@ class Metrics:
             lines = self.file.read_text().splitlines() if self.file.exists() else []
             whole = [line for line in lines if line.endswith("}")]  # a crash may cut the last one
             kept = [line for line in whole if json.loads(line)["step"] <= progress.step]
-            self.file.write_text("".join(line + "\n" for line in kept))
+            rest = self.file.with_suffix(".partial")
+            rest.write_text("".join(line + "\n" for line in kept))
+            rest.replace(self.file)  # at once, whenever this process may be killed
+            self.end, self.refused = self.file.stat().st_size, ""
 
     def evaluated(self, val_loss: float) -> float:
         self.val_losses.append(val_loss)
@@ -75,8 +76,14 @@ class Metrics:
             "skipped": progress.skipped,
         }
         if self.file is not None:
-            with self.file.open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            self.refused += json.dumps(record) + "\n"
+            try:
+                with self.file.open("r+") as file:
+                    file.seek(self.end)
+                    self.end += file.write(self.refused)
+                self.refused = ""
+            except OSError as error:  # of a full disk, perhaps: the next step tries again
+                log.warning("ALARM: metrics.jsonl: %s", error)
         left = (self.steps - step) * seconds / (step - since.step)
         line = (
             f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {result.loss:.4f}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Start every process of this program on this machine and wait for them:
 #   launch/local.sh [arguments of train.py]
-# PYTHON names the interpreter. The exit code is the program's. TERM, INT and USR1 reach every
+# PYTHON names the interpreter. The exit code is the program's. TERM, INT and USR2 reach every
 # process, which then saves a checkpoint and leaves with 75.
 set -uo pipefail
 
@@ -30,7 +30,7 @@ pass_on() {
     kill -s "$1" "${children[@]}" 2>/dev/null
 }
 trap 'pass_on TERM' TERM INT
-trap 'pass_on USR1' USR1
+trap 'pass_on USR2' USR2
 trap 'kill -s KILL "${children[@]}" 2>/dev/null' EXIT
 
 for ((rank = 0; rank < world; rank++)); do

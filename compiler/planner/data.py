@@ -1,0 +1,163 @@
+"""What is read fits the model, is told apart, and is there for all that is asked of it."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from compiler.data import form_of, separator_of, shares_of, sources_of
+from compiler.planner.context import Context
+from compiler.problems import Contradiction, LongRound, Undetermined, VocabTooSmall
+from compiler.schema.train import (
+    Corpus,
+    HfData,
+    JsonlData,
+    MegatronData,
+    MixtureData,
+    ParquetData,
+    ShardData,
+    TextData,
+    TokenData,
+)
+
+LARGEST_BYTE = 255
+LONGEST_ROUND = 100_000
+"""Sequences after which a mixture repeats: the program works one round out when it starts."""
+
+
+def check_data(context: Context) -> None:
+    train = context.spec.train
+    for name, corpus in sources_of(train.data).items():
+        _check_corpus(context, corpus, f"train.data.source.{name}.data" if name else "train.data")
+    if isinstance(train.data, MixtureData):
+        _check_mixture(context, train.data)
+    prompt = train.eval is not None and train.eval.prompt is not None
+    if prompt and form_of(train.data) != "text":
+        context.problem(
+            Contradiction(
+                span=context.span("train.eval.prompt"),
+                what="a prompt is text, and the program reads tokens",
+                why="only `data = text { ... }` without a tokenizer is read as text",
+            )
+        )
+
+
+def _check_corpus(context: Context, corpus: Corpus, path: str) -> None:
+    vocab, largest = context.spec.model.vocab, _largest_known(corpus)
+    if largest >= vocab:
+        context.problem(VocabTooSmall(span=context.span(path), largest=largest, vocab=vocab))
+    if isinstance(corpus, TextData | JsonlData | ParquetData | HfData):
+        _check_tokenizer(context, corpus, path)
+    if context.spec.train.eval is not None and corpus.validation is None:
+        context.problem(
+            Undetermined(
+                span=context.span(path),
+                block="data",
+                what="what is read for validation",
+                missing="no `validation`",
+                example='validation = "data/validation"',
+            )
+        )
+
+
+def _largest_known(corpus: Corpus) -> int:
+    """The largest token that is sure to occur, from the spec alone."""
+    match corpus:
+        case TokenData(separator=separator) | MegatronData(separator=separator):
+            return separator
+        case TextData() | JsonlData() | ParquetData() | HfData():
+            return LARGEST_BYTE if corpus.tokenizer is None else 0
+        case ShardData():
+            return 0
+        case _:
+            assert_never(corpus)
+
+
+def _check_tokenizer(
+    context: Context, corpus: TextData | JsonlData | ParquetData | HfData, path: str
+) -> None:
+    """A tokenizer and its separator belong together."""
+    if corpus.tokenizer is not None and corpus.separator is None:
+        context.problem(
+            Undetermined(
+                span=context.span(f"{path}.tokenizer"),
+                block="data",
+                what="which of the tokenizer's tokens ends a document",
+                missing="no `separator`",
+                example='separator = "<|endoftext|>"',
+            )
+        )
+    if corpus.tokenizer is None and corpus.separator is not None:
+        context.problem(
+            Contradiction(
+                span=context.span(f"{path}.separator"),
+                what="a separator is a token of a tokenizer, and there is none",
+                why="text without a tokenizer is read as bytes, and byte 0 ends a document",
+            )
+        )
+
+
+def _check_mixture(context: Context, mixture: MixtureData) -> None:
+    if not mixture.source.items:
+        context.problem(
+            Undetermined(
+                span=context.span("train.data"),
+                block="mixture",
+                what="what is mixed",
+                missing="no `source NAME { ... }`",
+                example='source web { data = text { train = "web" }, weight = 1 }',
+            )
+        )
+        return
+    for name, source in mixture.source.items:
+        if source.data.train is None:
+            context.problem(
+                Undetermined(
+                    span=context.span(f"train.data.source.{name}.data"),
+                    block=f"source {name}",
+                    what="what is read",
+                    missing="no `train`",
+                    example='train = "data/train"',
+                )
+            )
+        if source.weight == 0:
+            context.problem(
+                Contradiction(
+                    span=context.span(f"train.data.source.{name}.weight"),
+                    what=f"`source {name}` is never read",
+                    why="a weight of 0",
+                    choices=("weight = 1",),
+                )
+            )
+    shares = shares_of(mixture)
+    length = sum(share for _, share in shares)
+    if length > LONGEST_ROUND:
+        context.problem(
+            LongRound(
+                span=context.span("train.data"),
+                shares=" + ".join(f"{share:,}" for _, share in shares),
+                length=length,
+                longest=LONGEST_ROUND,
+            )
+        )
+    _check_separators(context, mixture)
+
+
+def _check_separators(context: Context, mixture: MixtureData) -> None:
+    """As far as the spec tells; `llamac prepare` sees the rest."""
+    known = [
+        (name, separator)
+        for name, source in mixture.source.items
+        if (separator := separator_of(source.data)) is not None
+    ]
+    for name, separator in known[1:]:
+        first, expected = known[0]
+        if separator != expected:
+            context.problem(
+                Contradiction(
+                    span=context.span(f"train.data.source.{name}.data"),
+                    what="the sources end their documents with different tokens",
+                    why=f"token {separator:,} in `{name}`",
+                    other_span=context.span(f"train.data.source.{first}.data"),
+                    other=f"token {expected:,} in `{first}`",
+                )
+            )

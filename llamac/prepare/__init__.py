@@ -1,0 +1,12 @@
+"""Text into shards of tokens, which compiled programs map into memory.
+
+    unit.py        a unit of work, a document's text, and errors
+    documents.py   a format: its files cut into units, and the documents of a unit; with
+                   jsonl.py, and arrow.py for Parquet and saved datasets
+    encoding.py    a document as tokens: bytes, or a tokenizer
+    shard.py       one unit into one file of tokens, with a record of what it was made from
+    workers.py     units on all cores
+    prepare.py     all of a spec: what is to be done, what is done already, the index
+
+To read another format, add an entry to the schema and a `Reader` to documents.py.
+"""

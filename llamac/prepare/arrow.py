@@ -1,0 +1,134 @@
+"""Parquet files and datasets that `save_to_disk` wrote: their rows, read by pyarrow."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol, assert_never, cast
+
+from llamac.prepare.unit import MissingLibrary, Unit, WrongData, text_of
+
+
+class _Column(Protocol):
+    def to_pylist(self) -> list[object]: ...
+
+
+class _Rows(Protocol):
+    def column(self, name: str) -> _Column: ...
+
+
+class _Names(Protocol):
+    names: list[str]
+
+
+class _Group(Protocol):
+    total_byte_size: int
+
+
+class _Metadata(Protocol):
+    num_row_groups: int
+
+    def row_group(self, index: int) -> _Group: ...
+
+
+class _ParquetFile(Protocol):
+    metadata: _Metadata
+    schema_arrow: _Names
+
+    def iter_batches(
+        self, batch_size: int, row_groups: Sequence[int], columns: Sequence[str]
+    ) -> Iterable[_Rows]: ...
+
+
+class _Stream(Protocol):
+    schema: _Names
+
+    def __iter__(self) -> Iterator[_Rows]: ...
+
+
+def _arrow(module: str) -> Any:  # pyarrow has no types: what is taken from it is cast at once
+    """A module of pyarrow."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        raise MissingLibrary("pyarrow", "Parquet and Arrow files") from None
+
+
+def _parquet(path: Path) -> _ParquetFile:
+    library = _arrow("pyarrow")
+    try:
+        return cast(_ParquetFile, _arrow("pyarrow.parquet").ParquetFile(path))
+    except library.ArrowException as error:
+        raise WrongData(path, "", f"not a Parquet file: {error}") from None
+
+
+def row_groups(path: Path, largest: int) -> Iterator[Unit]:
+    """Neighbouring row groups together, as long as they are not too large."""
+    metadata = _parquet(path).metadata
+    start, size = 0, 0
+    for group in range(metadata.num_row_groups):
+        bytes_of_group = metadata.row_group(group).total_byte_size
+        if group > start and size + bytes_of_group > largest:
+            yield Unit((path,), size, start, group)
+            start, size = group, 0
+        size += bytes_of_group
+    if metadata.num_row_groups > start:
+        yield Unit((path,), size, start, metadata.num_row_groups)
+
+
+def arrow_files(path: Path) -> list[Path]:
+    """The files of one dataset, in the order that its state.json gives."""
+    state = path / "state.json"
+    if (path / "dataset_dict.json").is_file():
+        splits = ", ".join(sorted(f"{inner}" for inner in path.iterdir() if inner.is_dir()))
+        raise WrongData(path, "", "a folder of several datasets", f"name one of them: {splits}")
+    try:
+        listed = json.loads(state.read_bytes())["_data_files"]
+        return [path / str(entry["filename"]) for entry in listed]
+    except FileNotFoundError:
+        why = "no state.json: `save_to_disk` of `datasets` writes one"
+        raise WrongData(path, "", why) from None
+    except (ValueError, KeyError, TypeError):
+        raise WrongData(state, "", "not what `save_to_disk` of `datasets` writes") from None
+
+
+def rows(form: Literal["parquet", "hf"], unit: Unit, field: str) -> Iterator[tuple[str, bytes]]:
+    (path,) = unit.files
+    row = 0
+    library = _arrow("pyarrow")
+    try:
+        for batch in _batches(form, path, unit, field):
+            for value in batch.column(field).to_pylist():
+                try:
+                    yield f"{path}", text_of({field: value}, field)
+                except ValueError as error:
+                    within = f"row {row + 1}" + (
+                        f" of row group {unit.start}" if unit.start else ""
+                    )
+                    raise WrongData(path, within, str(error)) from None
+                row += 1
+    except library.ArrowException as error:
+        raise WrongData(path, "", f"damaged: {error}") from None
+
+
+def _batches(form: Literal["parquet", "hf"], path: Path, unit: Unit, field: str) -> Iterator[_Rows]:
+    match form:
+        case "parquet":
+            file = _parquet(path)
+            _has_column(path, field, file.schema_arrow.names)
+            groups = range(unit.start, unit.end or file.metadata.num_row_groups)
+            yield from file.iter_batches(256, row_groups=[*groups], columns=[field])
+        case "hf":
+            with path.open("rb") as source:
+                stream = cast(_Stream, _arrow("pyarrow.ipc").open_stream(source))
+                _has_column(path, field, stream.schema.names)
+                yield from stream
+        case _:
+            assert_never(form)
+
+
+def _has_column(path: Path, field: str, names: list[str]) -> None:
+    if field not in names:
+        raise WrongData(path, "", f"no column `{field}`; there are: {', '.join(names) or 'none'}")

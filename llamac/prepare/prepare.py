@@ -1,0 +1,225 @@
+"""All that a plan reads, made into shards: what is to be done, what is done already, the index."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from compiler.data import places_of, sources_of
+from compiler.schema import PlanSpec
+from dsl.diagnostics import Diagnostic, Problem
+from dsl.source import Span
+from dsl.spec import Origins
+from llamac import problems
+from llamac.prepare.index import is_of, remove_others, write_index
+from llamac.prepare.shard import Record, Task, fresh, size_of
+from llamac.prepare.sources import Source, read_source
+from llamac.prepare.unit import MissingLibrary, WrongData
+from llamac.prepare.workers import FailedTask, run
+
+Tick = Callable[[int], None]
+Progress = Callable[[str, int], AbstractContextManager[Tick]]
+"""(split, bytes of input) -> what is told, while it is open, how many have been read since."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """One folder of shards; `made` of them were not there before."""
+
+    folder: Path
+    tokens: int
+    documents: int
+    shards: int
+    made: int
+
+
+class _Failed(Exception):
+    """`args` are the problem."""
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def quiet(_split: str, _size: int) -> AbstractContextManager[Tick]:
+    return nullcontext(lambda read: None)
+
+
+def prepare(
+    plan: str,
+    spec: PlanSpec,
+    origins: Origins,
+    folder: Path | None = None,
+    *,
+    processes: int | None = None,
+    thorough: bool = True,
+    progress: Progress = quiet,
+) -> tuple[Split, ...] | Diagnostic:
+    """Shards of everything that the plan reads, in `folder` or where its program looks for them;
+    nothing for data that the program reads as it is.
+
+    What is there and was made of the same is kept; with `thorough`, once its checksum was compared.
+    The bytes of shards and index do not depend on `processes`.
+    """
+    prepared = places_of(plan, spec).prepared
+    if prepared is None:
+        return ()
+    job = _Job(plan, spec, origins, processes or cores(), thorough, progress)
+    try:
+        return tuple(job.splits(folder or Path(prepared)))
+    except _Failed as failed:
+        (problem,) = failed.args
+        return problem.diagnostic()
+
+
+def is_ready(plan: str, spec: PlanSpec) -> bool:
+    """Whether nothing can be done: the program reads its data as it is, or it was prepared from
+    sources that are not here, such as on another machine."""
+    prepared = places_of(plan, spec).prepared
+    if prepared is None:
+        return True
+    corpora = sources_of(spec.train.data).values()
+    here = [path for c in corpora for path in (c.train, c.validation) if path is not None]
+    if any(os.path.lexists(path) or os.path.lexists(f"{path}.idx") for path in here):
+        return False
+    return is_of(Path(prepared, "train"), spec.train.data)
+
+
+@dataclass(frozen=True)
+class _Job:
+    plan: str
+    spec: PlanSpec
+    origins: Origins
+    processes: int
+    thorough: bool
+    progress: Progress
+
+    def splits(self, folder: Path) -> Iterator[Split]:
+        """Training, and validation where any source has some."""
+        yield self.split("train", folder / "train")
+        if any(c.validation is not None for c in sources_of(self.spec.train.data).values()):
+            yield self.split("validation", folder / "validation")
+
+    def split(self, split: str, folder: Path) -> Split:
+        sources = [*self.sources(split, folder)]
+        self.check(sources)
+        tasks = [task for source in sources for task in source.tasks]
+        missing = [task for task in tasks if fresh(task, self.thorough) is None]
+        self.carry_out(split, missing)
+        records = {source.name: self.records(source) for source in sources}
+        for source in sources:
+            self.check_records(source, records[source.name], split)
+        write_index(folder, self.spec.train.data, sources, records)
+        remove_others(folder, tasks)
+        every = [record for found in records.values() for record in found]
+        return Split(
+            folder,
+            sum(record.tokens for record in every),
+            sum(record.documents for record in every),
+            len(every),
+            len(missing),
+        )
+
+    def sources(self, split: str, folder: Path) -> Iterator[Source]:
+        for name, corpus in sources_of(self.spec.train.data).items():
+            path = corpus.train if split == "train" else corpus.validation
+            if path is None:
+                continue
+            origin = f"train.data.source.{name}.data" if name else "train.data"
+            try:
+                yield read_source(name, corpus, Path(path), origin, folder)
+            except (WrongData, MissingLibrary, OSError) as problem:
+                raise self.failed(origin, split, problem) from problem
+
+    def carry_out(self, split: str, tasks: Sequence[Task]) -> None:
+        if not tasks:
+            return
+        try:
+            with self.progress(split, sum(size_of(task) for task in tasks)) as tick:
+                run(tasks, self.processes, tick)
+        except FailedTask as failed:
+            raise self.failed(failed.task.origin, split, failed.problem) from failed
+
+    def records(self, source: Source) -> tuple[Record, ...]:
+        made = [fresh(task, thorough=False) for task in source.tasks]
+        return (*(record for record in made if record is not None), *source.listed)
+
+    def failed(self, origin: str, split: str, problem: Exception) -> _Failed:
+        """What to say, at the row that names the file."""
+        span = self.origins.span(self.plan, f"{origin}.{split}")
+        match problem:
+            case WrongData():
+                wrong = problems.UnusableData(
+                    span=span, place=problem.located, why=problem.why, help=problem.help
+                )
+                return _Failed(wrong)
+            case MissingLibrary(args=(package, what)):
+                span = self.origins.span(self.plan, origin)
+                return _Failed(problems.MissingLibrary(span=span, what=what, package=package))
+            case OSError():
+                place, why = f"{problem.filename or split}", problem.strerror or f"{problem}"
+                return _Failed(problems.UnusableData(span=span, place=place, why=why))
+            case _:
+                raise problem
+
+    def check(self, sources: Sequence[Source]) -> None:
+        """Tokens that the model has, and that mean the same in every source."""
+        vocab = self.spec.model.vocab
+        for source in sources:
+            span = self.origins.span(self.plan, f"{source.origin}.tokenizer")
+            if source.size is not None and source.size > vocab:
+                raise _Failed(self.too_large(span, source.size - 1))
+        for source in sources[1:]:
+            for other in sources[: sources.index(source)]:
+                self.check_pair(other, source)
+
+    def too_large(self, span: Span | None, largest: int) -> Problem:
+        vocab_span = self.origins.span(self.plan, "model.vocab")
+        return problems.TokenizerTooLarge(
+            span=span, largest=largest, vocab=self.spec.model.vocab, vocab_span=vocab_span
+        )
+
+    def check_pair(self, first: Source, second: Source) -> None:
+        known = {first.tokenizer, second.tokenizer} - {None}
+        if len(known) < 2 and first.separator == second.separator:
+            return
+        raise _Failed(
+            problems.MixedTokenizers(
+                span=self.origins.span(self.plan, second.origin),
+                found=_tokens_of(second),
+                expected=_tokens_of(first),
+                other_span=self.origins.span(self.plan, first.origin),
+            )
+        )
+
+    def check_records(self, source: Source, records: Sequence[Record], split: str) -> None:
+        """What only the tokens themselves tell: whether the model has them, and how many."""
+        span = self.origins.span(self.plan, f"{source.origin}.{split}")
+        largest = max((record.largest for record in records), default=0)
+        if largest >= self.spec.model.vocab:
+            raise _Failed(self.too_large(span, largest))
+        tokens = sum(record.tokens for record in records)
+        needed = 1 + max(phase_lengths(self.spec), default=0)
+        if tokens < needed:
+            raise _Failed(problems.TooLittleData(span=span, tokens=tokens, needed=needed))
+
+
+def phase_lengths(spec: PlanSpec) -> list[int]:
+    """Every sequence length of the run."""
+    lengths = [spec.train.seq_len, *(phase.seq_len for _, phase in spec.train.phase.items)]
+    return [length for length in lengths if length is not None]
+
+
+def _tokens_of(source: Source) -> str:
+    match source.tokenizer:
+        case None:
+            made = ""
+        case "bytes":
+            made = "of bytes, "
+        case checksum:
+            made = f"of tokenizer {checksum[:12]}, "
+    return f"tokens {made}and token {source.separator:,} ends a document"

@@ -1,0 +1,177 @@
+"""One corpus of a spec: how its documents are encoded, and the tasks that make shards of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never, cast
+
+from compiler.schema.train import (
+    Corpus,
+    HfData,
+    JsonlData,
+    MegatronData,
+    ParquetData,
+    ShardData,
+    TextData,
+    TokenData,
+)
+from llamac.prepare.documents import Textual, files_under, format_of, units
+from llamac.prepare.encoding import BYTES, WIDTHS, Dtype, Encoding, encoding
+from llamac.prepare.shard import Encode, Record, Scan, Task
+from llamac.prepare.unit import Unit, WrongData
+
+FORMAT = "llamac shards 1"
+INDEX = "index.json"
+MEGATRON_DTYPES: dict[int, Dtype] = {4: "uint32", 8: "uint16"}
+"""Codes of int32, in which no token is negative, and uint16: what its preprocessing writes."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A corpus of one split.
+
+    origin     its path in the spec
+    tokenizer  what its tokens are made with, as a checksum; None where nobody knows
+    size       tokens that may occur are below it; None where only its files tell
+    tasks      make its shards, in their order
+    listed     shards that are there already, prepared elsewhere
+    """
+
+    name: str
+    origin: str
+    tokenizer: str | None
+    separator: int
+    size: int | None
+    tasks: tuple[Task, ...] = ()
+    listed: tuple[Record, ...] = ()
+
+
+def read_source(name: str, corpus: Corpus, path: Path, origin: str, folder: Path) -> Source:
+    """What is to be done for the shards of `path` in `folder`. Raises WrongData, OSError."""
+    match corpus:
+        case TextData() | JsonlData() | ParquetData() | HfData():
+            return _textual(name, corpus, path, origin, folder)
+        case TokenData(separator=separator):
+            files: list[tuple[Path, Dtype]] = [(file, "uint32") for file in files_under(path)]
+            tasks = _scans(name, files, separator, origin, folder)
+            return Source(name, origin, None, separator, None, tuple(tasks))
+        case MegatronData(separator=separator):
+            tasks = _scans(name, [*_pairs(path)], separator, origin, folder)
+            return Source(name, origin, None, separator, None, tuple(tasks))
+        case ShardData():
+            return _prepared(name, path, origin, folder)
+        case _:
+            assert_never(corpus)
+
+
+def _textual(name: str, corpus: Textual, path: Path, origin: str, folder: Path) -> Source:
+    how = BYTES
+    if corpus.tokenizer is not None and corpus.separator is not None:
+        how = encoding(Path(corpus.tokenizer), corpus.separator)
+    form = format_of(corpus)
+    field = "" if isinstance(corpus, TextData) else corpus.text
+    tasks = tuple(
+        Encode(
+            folder,
+            _stem(name, number),
+            origin,
+            form,
+            field,
+            unit,
+            how,
+            _fingerprint(form, field, how, unit),
+        )
+        for number, unit in enumerate(units(form, path))
+    )
+    return Source(name, origin, how.sha256, how.separator, how.size, tasks)
+
+
+def _stem(name: str, number: int) -> str:
+    return f"{name or 'shard'}-{number:05}"
+
+
+def _fingerprint(form: str, field: str, how: Encoding, unit: Unit) -> str:
+    files = [_state(file) for file in unit.files]
+    made_of = [form, field, how.sha256, how.separator, how.dtype, files, unit.start, unit.end]
+    return _hash([FORMAT, *made_of])
+
+
+def _state(file: Path) -> tuple[str, int, int]:
+    """What changes when a file does."""
+    state = file.stat()
+    return file.as_posix(), state.st_size, state.st_mtime_ns
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def _scans(
+    name: str, files: list[tuple[Path, Dtype]], separator: int, origin: str, folder: Path
+) -> Iterator[Scan]:
+    for number, (file, dtype) in enumerate(files):
+        fingerprint = _hash([FORMAT, _state(file), dtype, separator])
+        yield Scan(folder, _stem(name, number), origin, file, dtype, separator, fingerprint)
+
+
+def _pairs(path: Path) -> Iterator[tuple[Path, Dtype]]:
+    """NAME.bin of each pair, with the dtype that NAME.idx says. The index begins with 9 bytes of
+    magic, a version (uint64), the dtype's code (uint8) and the number of sequences (uint64); after
+    the number of documents come the lengths (int32) and addresses (int64) of all sequences."""
+    indexes = files_under(path, ".idx") if path.is_dir() else [Path(f"{path}.idx")]
+    for index in indexes:
+        with index.open("rb") as file:
+            magic, version, code, count = struct.unpack("<9sQBQ", file.read(26).ljust(26, b"\0"))
+            if magic != b"MMIDIDX\0\0" or version != 1 or not count:
+                raise WrongData(index, "", "not an index that Megatron wrote")
+            if code not in MEGATRON_DTYPES:
+                raise WrongData(index, "", f"numbers of code {code}: neither int32 nor uint16")
+            file.seek(34 + 4 * (count - 1))
+            (length,) = struct.unpack("<i", file.read(4).ljust(4, b"\0"))
+            file.seek(34 + 12 * count - 8)
+            (address,) = struct.unpack("<q", file.read(8).ljust(8, b"\0"))
+        dtype, tokens = MEGATRON_DTYPES[code], index.with_suffix(".bin")
+        told, found = address + length * WIDTHS[dtype], tokens.stat().st_size
+        if told != found:
+            raise WrongData(tokens, "", f"{found:,} bytes, and its index tells of {told:,}")
+        yield tokens, dtype
+
+
+def _prepared(name: str, path: Path, origin: str, folder: Path) -> Source:
+    """A folder that was prepared for another spec: its shards stay where they are."""
+    index = read_index(path)
+    try:
+        listed = tuple(
+            Record(
+                file=os.path.relpath((path / str(shard["file"])).resolve(), folder.resolve()),
+                dtype=cast(Dtype, shard["dtype"]),
+                tokens=int(str(shard["tokens"])),
+                documents=int(str(shard["documents"])),
+                largest=int(str(shard["largest"])),
+                size=0,
+                sha256=str(shard["sha256"]),
+                fingerprint="",
+            )
+            for shard in cast(list[dict[str, object]], index["shards"])
+        )
+        separator, tokenizer = int(str(index["separator"])), str(index["tokenizer"])
+    except (KeyError, TypeError, ValueError):
+        raise WrongData(path / INDEX, "", f"not of the form `{FORMAT}`") from None
+    return Source(name, origin, tokenizer, separator, None, listed=listed)
+
+
+def read_index(folder: Path) -> dict[str, object]:
+    """The index of a prepared folder. Raises WrongData, OSError."""
+    try:
+        index: object = json.loads((folder / INDEX).read_bytes())
+    except ValueError as error:
+        raise WrongData(folder / INDEX, "", f"not JSON: {error}") from None
+    if not isinstance(index, dict) or cast(dict[str, object], index).get("format") != FORMAT:
+        raise WrongData(folder / INDEX, "", f"not of the form `{FORMAT}`")
+    return cast(dict[str, object], index)

@@ -1,0 +1,227 @@
+"""Runs that are killed, stopped, short of disk, or find their checkpoints spoilt."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from backends.pytorch import Program
+from tests.programs.fleet import Fleet, Start, output, run
+from tests.programs.support import metrics, replaced, write
+from tests.programs.survival import (
+    CORRUPTIONS,
+    EVERY,
+    KEPT,
+    STEPS,
+    WORLD,
+    Reference,
+    campaign,
+    log_of,
+    reference,
+    saved,
+    small,
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    return reference(tmp_path_factory.mktemp("whole"))
+
+
+def again(whole: Reference, place: Path, *arguments: str) -> Start:
+    """A start in `place`, from a copy of the whole run."""
+    if not (place / "run").exists():
+        shutil.copytree(whole.folder / "run", place / "run")
+    start = whole.start_in(place)
+    return Start(start.folder, place, WORLD, (*start.arguments, *arguments))
+
+
+def with_values(whole: Reference, place: Path, **values: object) -> Start:
+    """A start of the program with other constants, in `place`."""
+    made: Program = replaced(small(whole.folder), **values)
+    start = whole.start_in(place)
+    return Start(write(made, place / "out"), place, WORLD, start.arguments)
+
+
+def until(said: str, fleet: Fleet, rank: int = 0) -> None:
+    """Wait until a rank has printed something."""
+    late = time.monotonic() + 60
+    while said not in output(fleet.start, rank).read_text():
+        assert time.monotonic() < late, fleet.said()
+        time.sleep(0.05)
+
+
+def test_a_checkpoint_is_complete_and_only_the_newest_are_kept(whole: Reference) -> None:
+    run = whole.folder / "run"
+    kept = [STEPS - EVERY * i for i in reversed(range(KEPT))]
+    found = sorted((run / "checkpoints").iterdir(), key=lambda path: int(path.name[5:]))
+    assert [path.name for path in found] == [f"step-{step}" for step in kept]
+    sums = (found[-1] / "SHA256SUMS").read_text()
+    listed = {line.split("  ")[1] for line in sums.splitlines()}
+    assert listed == {path.name for path in found[-1].iterdir()} - {"SHA256SUMS"}
+    state = json.loads((found[-1] / "state.json").read_text())
+    assert (state["step"], state["position"], state["skipped"]) == (STEPS, STEPS * 8 * 16, 0)
+
+
+def test_a_finished_run_says_so_and_changes_nothing(whole: Reference, tmp_path: Path) -> None:
+    codes, said = run(again(whole, tmp_path))
+    assert codes == [0] * WORLD, said
+    assert "12 of 12 steps are done" in said
+    assert "nothing is left to do" in said
+    assert saved(tmp_path / "run") == saved(whole.folder / "run")
+    assert log_of(tmp_path / "run") == log_of(whole.folder / "run")
+
+
+def test_another_meaning_is_refused_with_the_difference(whole: Reference, tmp_path: Path) -> None:
+    shutil.copytree(whole.folder / "run", tmp_path / "run")
+    codes, said = run(with_values(whole, tmp_path, LR=0.02, SEED=3))
+    assert codes == [78] * WORLD
+    for row in (
+        "run/checkpoints/step-12 learns something else:",
+        "  train.optimizer.lr: 0.01 there, 0.02 here",
+        "  train.seed: 0 there, 3 here",
+        "--resume never",
+    ):
+        assert row in said
+    assert "train.steps" not in said
+
+
+def test_tensors_of_another_form_are_refused(whole: Reference, tmp_path: Path) -> None:
+    shutil.copytree(whole.folder / "run", tmp_path / "run")
+    codes, said = run(with_values(whole, tmp_path, PARAMETER_DTYPE="float64"))
+    assert codes == [78] * WORLD
+    assert "the first is embedding.weight: torch.float32 [256, 16] there, torch.float64" in said
+
+
+def test_other_data_are_another_meaning_and_moved_ones_are_not(
+    whole: Reference, tmp_path: Path
+) -> None:
+    shutil.copytree(whole.folder / "train", tmp_path / "elsewhere")
+    codes, said = run(again(whole, tmp_path, "--data", "elsewhere"))
+    assert codes == [0] * WORLD, said
+    (tmp_path / "elsewhere" / "0.txt").write_text("more text than there was")
+    codes, said = run(again(whole, tmp_path, "--data", "elsewhere"))
+    assert codes == [78] * WORLD
+    assert "train.data.train: 1,578 bytes in 12 files" in said
+
+
+def test_a_run_without_a_whole_checkpoint_is_left_alone(whole: Reference, tmp_path: Path) -> None:
+    start = again(whole, tmp_path)
+    for checkpoint in (tmp_path / "run" / "checkpoints").iterdir():
+        (checkpoint / "state.json").unlink()
+    codes, said = run(start)
+    assert codes == [78] * WORLD
+    assert "SHA256SUMS does not list the files that are there" in said
+    assert log_of(tmp_path / "run") == log_of(whole.folder / "run")
+
+
+def test_what_lies_beyond_an_older_checkpoint_is_set_aside(
+    whole: Reference, tmp_path: Path
+) -> None:
+    """Going back is asked for; what then comes again is what was there."""
+    older = f"run/checkpoints/step-{STEPS - 2 * EVERY}"
+    codes, said = run(again(whole, tmp_path, "--resume", older))
+    assert codes == [0] * WORLD, said
+    aside = sorted(path.name for path in (tmp_path / "run/earlier-1/checkpoints").iterdir())
+    assert aside == [f"step-{STEPS - EVERY}", f"step-{STEPS}"]
+    assert saved(tmp_path / "run") == saved(whole.folder / "run")
+    assert log_of(tmp_path / "run") == log_of(whole.folder / "run")
+
+
+def test_a_full_disk_is_told_and_later_saves_succeed(whole: Reference, tmp_path: Path) -> None:
+    """No file may exceed 8 KB, as if the disk were full, until two saves have failed."""
+    start = whole.start_in(tmp_path)
+    fleet = Fleet(Start(start.folder, tmp_path, WORLD, start.arguments, largest=8192))
+    until("ALARM: step 4 is not saved", fleet)
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    for rank in range(WORLD):
+        resource.prlimit(fleet.pid(rank), resource.RLIMIT_FSIZE, unlimited)
+    assert fleet.finish() == [0] * WORLD, fleet.said()
+    assert "ALARM: step 2 is not saved: OSError: [Errno 27] File too large" in fleet.said()
+    assert not list((tmp_path / "run").glob("**/*.partial"))
+    assert saved(tmp_path / "run") == saved(whole.folder / "run")
+    assert log_of(tmp_path / "run") == log_of(whole.folder / "run")
+
+
+def test_a_run_that_could_not_save_its_end_did_not_succeed(
+    whole: Reference, tmp_path: Path
+) -> None:
+    start = whole.start_in(tmp_path)
+    codes, said = run(Start(start.folder, tmp_path, WORLD, start.arguments, largest=8192))
+    assert codes == [74] * WORLD
+    assert f"ALARM: step {STEPS} is not saved" in said
+    assert len(metrics(tmp_path / "run")) == STEPS
+
+
+def test_gradients_that_stay_infinite_end_the_run(whole: Reference, tmp_path: Path) -> None:
+    """A rate that blows the weights up in its first step: every later norm is not finite."""
+    codes, said = run(with_values(whole, tmp_path, LR=1e30, WARMUP=0, SKIPS_IN_A_ROW=3))
+    assert codes == [65] * WORLD, said
+    assert "in the last 3 steps no gradient was finite" in said
+    assert [record["skipped"] for record in metrics(tmp_path / "run")][-3:] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("stopped", [1, pytest.param(0, marks=pytest.mark.long)])
+def test_a_hang_names_the_rank_the_group_and_the_collective(
+    whole: Reference, tmp_path: Path, stopped: int
+) -> None:
+    fleet = Fleet(with_values(whole, tmp_path, STEPS=10**6, LOG_EVERY=1, PATIENCE=2.0))
+    until("step", fleet)
+    other = 1 - stopped
+    fleet.send(signal.SIGSTOP, [stopped])
+    until(f"no word from ranks [{stopped}] of 2", fleet, other)
+    fleet.send(signal.SIGKILL, [stopped])
+    codes = fleet.finish()
+    assert (codes[stopped], codes[other]) == (-signal.SIGKILL, 69)
+    (said,) = [line for line in fleet.said().splitlines() if line.startswith("no progress for 2 s")]
+    assert f"rank {other} waits in gloo:" in said
+    assert " over fsdp, at " in said or " over all ranks, at " in said
+    assert ".py:" in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2, signal.SIGINT])
+def test_a_signal_to_one_rank_saves_and_ends_all(
+    whole: Reference, tmp_path: Path, number: signal.Signals
+) -> None:
+    fleet = Fleet(with_values(whole, tmp_path, STEPS=10**6, LOG_EVERY=1))
+    until("step", fleet)
+    fleet.send(number, [1])
+    assert fleet.finish() == [75] * WORLD, fleet.said()
+    reached = len(metrics(tmp_path / "run"))
+    assert f"stopped by a signal after step {reached}; start again to go on" in fleet.said()
+    assert saved(tmp_path / "run", reached)
+
+
+def assert_all_right(failures: Mapping[str, str]) -> None:
+    assert not failures, "\n".join(f"{what}: {why}" for what, why in failures.items())
+
+
+@pytest.mark.long
+def test_killed_at_any_instant_a_run_ends_as_if_nothing_had_been(
+    whole: Reference, tmp_path: Path
+) -> None:
+    figures = campaign("kills", whole, tmp_path, trials=20, seed=0)
+    assert_all_right(figures.failures)
+    assert figures.trials == 20
+    assert figures.counts["kills"] >= 20
+    assert figures.counts["in a save"] >= 1
+
+
+@pytest.mark.long
+def test_every_corruption_is_found_and_the_checkpoint_before_it_taken(
+    whole: Reference, tmp_path: Path
+) -> None:
+    figures = campaign("corruptions", whole, tmp_path, trials=20, seed=0)
+    assert_all_right(figures.failures)
+    spoilt = Counter({how: figures.counts[how] for how in CORRUPTIONS})
+    assert figures.trials == 20
+    assert all(spoilt.values())
+    assert figures.counts["detected"] == spoilt.total()
