@@ -16,11 +16,11 @@ from transformers import AutoModelForCausalLM
 from backends.reference.model import logits
 from backends.reference.parameters import parameter_shapes
 from compiler.schema import ClusterSpec, CpuNode, ModelSpec, PlanSpec, TrainSpec
-from compiler.schema.train import AdamW, TokenData
+from compiler.schema.train import AdamW, JsonlData, TokenData
 from dsl.schema import Pattern
 from llamac.huggingface import safetensors_file
 from llamac.huggingface.checkpoint import Checkpoint, Unusable, newest, open_checkpoint
-from llamac.huggingface.config import NoFamily, config_json
+from llamac.huggingface.config import NoFamily, config_json, tokenizer_of
 from llamac.huggingface.export import tensors_of, write_folder
 from tests.huggingface.sharded import oracle_of, ours, write_checkpoint
 from tests.models.families import CASES, VOCAB
@@ -224,3 +224,13 @@ def test_nothing_is_written_over_and_nothing_is_left(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="shard-00001"):
         write_folder(tmp_path / "out" / "new", {}, tensors, "fp32")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["hf"]
+
+
+def test_the_tokenizer_of_the_data_comes_along() -> None:
+    """What it calls the end of a document has a number that only it knows."""
+    plan = plan_of(CASES["llama gqa"].model)
+    assert tokenizer_of(plan) is None
+    data = JsonlData(train="a", tokenizer="words/tokenizer.json", separator="<end>")
+    named = replace(plan, train=replace(plan.train, data=data))
+    assert tokenizer_of(named) == Path("words/tokenizer.json")
+    assert config_json(named, 64, "bf16")["eos_token_id"] is None
