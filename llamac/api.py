@@ -19,7 +19,7 @@ from dsl.diagnostics import Diagnostic
 from dsl.fixes import apply as apply_fixes
 from dsl.frontend import Loaded
 from dsl.source import Source
-from dsl.spec import Origins
+from dsl.spec import Origins, Spec
 from llamac.files import LIBRARY, SUFFIX, lookup_in, project_root, replace_file
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def plan(path: str | Path, overrides: Overrides = ()) -> Planned:
     if loaded.spec is None:
         return Planned(loaded, {})
     spec = loaded.spec
-    return Planned(loaded, {name: compile_named(spec, name) for name in spec.all(PlanSpec)})
+    return Planned(loaded, {name: _compiled(spec, name) for name in spec.all(PlanSpec)})
 
 
 def plan_one(
@@ -108,7 +108,19 @@ def plan_one(
     chosen = choose_plan(loaded.spec, loaded.path, name)
     if isinstance(chosen, Diagnostic):
         return NoSuchPlan(loaded, chosen, exists=bool(loaded.spec.all(PlanSpec)))
-    return Planned(loaded, {chosen: compile_named(loaded.spec, chosen)})
+    return Planned(loaded, {chosen: _compiled(loaded.spec, chosen)})
+
+
+def _compiled(spec: Spec, name: str) -> Result:
+    """Through the pipeline, and against what lies here of the weights it starts from."""
+    result, plan = compile_named(spec, name), spec.all(PlanSpec)[name]
+    if result.compiled is None or plan.train.init_from is None:
+        return result
+    from llamac.huggingface.start import check_start
+
+    found = check_start(name, plan, spec.origins)
+    wrong = any(diagnostic.is_error for diagnostic in found)
+    return Result(None if wrong else result.compiled, (*result.diagnostics, *found))
 
 
 def check(path: str | Path, overrides: Overrides = ()) -> tuple[Diagnostic, ...]:

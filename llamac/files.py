@@ -106,3 +106,20 @@ def replace_file(path: Path, text: str) -> None:
         except OSError:
             staged.unlink(missing_ok=True)
             raise
+
+
+def write_new(path: Path, text: str) -> bool:
+    """Write a file that is not there yet; False where it is. Whole or not at all."""
+    with tempfile.NamedTemporaryFile("wb", dir=path.absolute().parent, delete=False) as file:
+        staged = Path(file.name)
+        try:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+            os.fchmod(file.fileno(), 0o644)
+            os.link(staged, path)
+        except FileExistsError:
+            return False
+        finally:
+            staged.unlink(missing_ok=True)
+    return True

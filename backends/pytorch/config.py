@@ -121,7 +121,11 @@ def _model(model: Mapping[str, Value], compiled: Compiled) -> Iterator[Row]:
                 note = "factor, low, high, original" if name == "ROPE_SCALING" else ""
                 note = f"layers of kind {kind}" if printed != name else note
                 yield Row(printed, value, path, note)
-    yield Row("INIT_STD", compiled.plan.spec.model.init.std, "model.init.std")
+    spec = compiled.plan.spec
+    if spec.train.init_from is not None:
+        yield Row("INIT_FROM", spec.train.init_from, "train.init_from", "the weights to start with")
+        return
+    yield Row("INIT_STD", spec.model.init.std, "model.init.std")
     yield Row("INIT_ROWS", INIT_ROWS, note="rows of a matrix that one generator draws")
 
 

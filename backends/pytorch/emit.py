@@ -18,8 +18,10 @@ from backends.pytorch.readme import readme_context
 from backends.pytorch.versions import VERSIONS, TorchVersion
 from backends.pytorch.weights import check_conventions
 from backends.templates import render
+from compiler.huggingface.names import names_of
 from compiler.pipeline import Compiled
 from compiler.plan_json import plan_json
+from compiler.schema import PlanSpec
 from dsl.spec import Origins
 
 RUFF = 'line-length = 100\ntarget-version = "py311"\n'
@@ -27,6 +29,9 @@ RUFF = 'line-length = 100\ntarget-version = "py311"\n'
 
 MODULES = ("parallel", "data", "model", "checkpoint", "metrics", "train")
 """In the order in which they may import each other: each from those before it."""
+
+WHOLE = ("checkpoint", "pretrained")
+"""Modules that train.py names as such: `checkpoint.load`."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,8 @@ def emit(
     constants = Constants()
     text = model_text(program, constants)
     config = config_text(compiled, program, constants.values, features, origins or Origins())
-    files = {"config.py": config, **_modules(features, text, torch, config)}
+    names = _folder_names(compiled.plan.spec)
+    files = {"config.py": config, **_modules(features, text, torch, config, names)}
     launch = scripts(compiled.plan, [axis.upper() for axis in features.rank_order])
     files |= launch.files
     context = readme_context(compiled.plan, features, torch, launch.files)
@@ -60,20 +66,34 @@ def emit(
     return Program(files, launch.executable)
 
 
+def _folder_names(spec: PlanSpec) -> Mapping[str, str]:
+    """Our names -> those of the folder of `init_from`; none without one."""
+    if spec.train.init_from is None:
+        return {}
+    names = names_of(spec.model)
+    return {**names.model, **names.layer}
+
+
 def _modules(
-    features: Features, text: ModelText, torch: TorchVersion, config: str
+    features: Features,
+    text: ModelText,
+    torch: TorchVersion,
+    config: str,
+    names: Mapping[str, str],
 ) -> dict[str, str]:
     """Bodies first, then the imports that each of them needs."""
     context: dict[str, object] = {"f": features, "torch": VERSIONS[torch], "text": text}
-    bodies = {module: _render(f"{module}.py.j2", context) for module in MODULES}
+    context["names"] = names
+    modules = (*MODULES[:-1], "pretrained", "train") if features.pretrained else MODULES
+    bodies = {module: _render(f"{module}.py.j2", context) for module in modules}
     library = _render("helpers.py.j2", {"f": features})
     bodies["model"] = bodies["model"].replace("#HELPERS", needed(_bare(bodies["model"]), library))
     own = {name: Origin("config", name) for name in defined_names(config)}
     own |= {"parallel": Origin("parallel")}
     files: dict[str, str] = {}
-    for module in MODULES:
+    for module in modules:
         if module == "train":
-            own |= {"checkpoint": Origin("checkpoint")}
+            own |= {name: Origin(name) for name in WHOLE if name in modules}
         body = _bare(bodies[module])
         imports = import_block(body, own)
         files[f"{module}.py"] = bodies[module].replace("#IMPORTS", imports)

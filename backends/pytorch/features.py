@@ -31,7 +31,7 @@ class Features:
     selections                 what selective checkpoints make again, one entry a policy
     phased                     the program is a part of a run in phases, or all of it
     ramped                     it has several phases, with batches of several shapes
-    phased                     the program is one phase of a run, or may be
+    pretrained                 it starts from the weights of a folder
     data                       the form in which it finds its tokens
     mixture                    several sources take turns
     packed                     documents of one sequence do not see each other
@@ -51,6 +51,7 @@ class Features:
     clip: bool
     phased: bool
     ramped: bool
+    pretrained: bool
     schedule: Literal["cosine", "wsd", "constant"]
     data: Form
     mixture: bool
@@ -146,6 +147,7 @@ def features_of(program: RankProgram, plan: Plan) -> Features:
         clip=program.step.clip is not None,
         phased=bool(train.phase.items),
         ramped=len(plan.phases) > 1,
+        pretrained=train.init_from is not None,
         schedule=schedule(train.lr_schedule),
         data=form_of(train.data),
         mixture=isinstance(train.data, MixtureData),

@@ -52,6 +52,7 @@ TORCH: Mapping[str, Origin] = {
     "dist": Origin("torch.distributed", alias="dist"),
     "functional": Origin("torch.distributed", "_functional_collectives", "functional"),
     "F": Origin("torch.nn.functional", alias="F"),
+    **members("safetensors", "SafetensorError", "safe_open"),
     **members("torch", "Tensor", "nn"),
     **members(
         "torch.distributed._functional_collectives",

@@ -25,6 +25,7 @@ from compiler.planner.mesh import device_kind, resolve_mesh
 from compiler.planner.phases import phases_of, unknown_phases
 from compiler.planner.recompute import resolve_recompute
 from compiler.planner.stages import check_microbatches, resolve_stages
+from compiler.planner.start import check_start
 from compiler.problems import MeshMismatch
 from compiler.schema import PlanSpec
 from dsl.diagnostics import Diagnostic
@@ -73,6 +74,7 @@ def _phase(
     run = _attempt(resolve_run, context)
     stages = resolve_stages(context)
     check_heads(context)
+    check_start(context)
     if not context.has(MeshMismatch):  # a wrong tp or cp would be told again for all it divides
         check_cuts(context, graph, run.seq_len if run else None)
     _compile(context)

@@ -260,5 +260,7 @@ class TrainSpec:
     checkpoint: CheckpointSpec | None = row("saving", effect=OPERATION, default=None)
     guard: GuardSpec = row("when a run ends by itself", effect=OPERATION, default=GuardSpec())
     log: LogSpec = row("console and metrics", effect=OPERATION, default=LogSpec())
-    init_from: str | None = row("weights to start from", effect=MEANING, default=None, pending=True)
+    init_from: str | None = row(
+        "Hugging Face folder whose weights it starts from", effect=MEANING, default=None
+    )
     phase: Named[PhaseSpec] = row("named phases, in order", effect=MEANING, default=Named())

@@ -13,13 +13,15 @@ from llamac.cli.compile import compile_
 from llamac.cli.dryrun import dryrun
 from llamac.cli.exits import FAULT
 from llamac.cli.explain import explain
+from llamac.cli.export import export
+from llamac.cli.import_ import import_
 from llamac.cli.plan import plan
 from llamac.cli.prepare import prepare
 from llamac.cli.run import run
 from llamac.cli.verify import verify
 from llamac.floors import shadowed
 
-VERBS = (check, plan, explain, compile_, prepare, run, verify, dryrun)
+VERBS = (check, plan, explain, compile_, prepare, run, verify, dryrun, import_, export)
 
 
 class InOrder(click.Group):

@@ -8,17 +8,15 @@ old or wholly new, and the next call removes the hidden folder.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import shutil
 import stat
-import tempfile
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from llamac.output import exchange, manifest, tree
 from llamac.output.manifest import EditedFile, Manifest
+from llamac.output.scratch import clear_leftovers, scratch_beside
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def write(
     reason = _why_not(target, files)
     if reason is not None:
         return Refused(target, reason)
-    _clear_leftovers(target)
+    clear_leftovers(target)
     old = manifest.read(target)
     new = manifest.make(files, spec)
     every = {**files, manifest.NAME: new.text()}
@@ -143,7 +141,7 @@ def _replace(
     backups: Mapping[str, str],
 ) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _scratch(target) as scratch:
+    with scratch_beside(target) as scratch:
         staged, aside = scratch / "new", scratch / "old"
         os.mkdir(staged)
         os.chmod(staged, stat.S_IMODE(os.lstat(target).st_mode) if target.exists() else 0o755)
@@ -177,45 +175,3 @@ def _digests(target: Path, old: Manifest | None) -> dict[str, str]:
         return {}
     content = manifest.read_file(target / manifest.NAME)
     return {**old.files, manifest.NAME: manifest.digest(content or b"")}
-
-
-@contextlib.contextmanager
-def _scratch(target: Path) -> Generator[Path]:
-    """A hidden folder beside `target`, locked while we live, and removed at the end."""
-    scratch = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=target.parent))
-    try:
-        with _locked(scratch):
-            yield scratch
-    finally:
-        _remove(scratch, target)
-
-
-def _clear_leftovers(target: Path) -> None:
-    """Remove hidden folders of calls that were killed; a live call's is locked."""
-    if not target.parent.is_dir():
-        return
-    for name in sorted(os.listdir(target.parent)):
-        leftover = target.parent / name
-        if name.startswith(_prefix(target)) and not leftover.is_symlink():
-            with contextlib.suppress(BlockingIOError, FileNotFoundError), _locked(leftover):
-                _remove(leftover, target)
-
-
-def _remove(scratch: Path, target: Path) -> None:
-    """Nothing in `scratch` is the only one of its kind, but for an old tree that stepped aside."""
-    exchange.recover(target, scratch / "old")
-    shutil.rmtree(scratch, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Generator[None]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _prefix(target: Path) -> str:
-    return f".{target.name}.llamac-"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,15 +13,21 @@ from backends.reference.data import Batch, Corpus, batch, evaluation_batch, read
 from backends.reference.parameters import parameters_of
 from backends.reference.training import Step, train
 from backends.reference.weights import initial_weights
+from compiler.huggingface.names import stored_by
 from compiler.planner.phases import phases_of
 from compiler.schema.plan import PlanSpec
 from compiler.twin import UNREACHED
 from dsl.schema import Auto
+from llamac.huggingface.export import write_shards
+from llamac.huggingface.safetensors_file import Streamed
 from llamac.verify.compare import BOUNDS, Bounds, compare
 from llamac.verify.corpus import Reading, block_of, steps_of, write_corpus
 from llamac.verify.execute import execute, import_ahead, store_for
 from llamac.verify.result import TwinResult
 from llamac.verify.worker import Task
+
+SHARD = 8192
+"""Bytes of a file of the weights that a twin starts from."""
 
 PATIENCE = 45.0
 """Seconds without progress after which a twin counts as hanging."""
@@ -108,7 +114,8 @@ def run_twin(
 ) -> TwinResult:
     """Runs the program `files` (path -> text, the twin's config.py among them) in `folder`.
 
-    `files` must read its data from `corpus_folder(folder)`.
+    `files` must read its data from `corpus_folder(folder)`, and the weights that it starts from,
+    if any, from `weights_folder(folder)`.
     """
     started = time.monotonic()
     program, output, corpus = folder / "program", folder / "output", corpus_folder(folder)
@@ -117,6 +124,10 @@ def run_twin(
     for name, text in files.items():
         (program / name).write_text(text, encoding="utf-8")
     write_corpus(twin.train.data, readings_of(twin), corpus)
+    initial = initial_weights(twin.model, twin.train.seed)
+    if twin.train.init_from is not None:
+        initial = start_weights(twin)
+        write_weights(twin, initial, weights_folder(folder))
 
     import_ahead({name: text for name, text in files.items() if name.endswith(".py")})
     world = twin.cluster.nodes * twin.cluster.node.devices
@@ -138,7 +149,7 @@ def run_twin(
     observables, differences = (
         compare(
             records,
-            initial_weights(twin.model, twin.train.seed),
+            initial,
             expected(twin, folder),
             files,
             bounds,
@@ -159,6 +170,24 @@ def run_twin(
 
 def corpus_folder(folder: Path) -> Path:
     return folder / "corpus"
+
+
+def weights_folder(folder: Path) -> Path:
+    return folder / "weights"
+
+
+def write_weights(twin: PlanSpec, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
+    """As a Hugging Face folder of several small shards, exact."""
+    folder.mkdir()
+    tensors = [
+        Streamed(at.name, at.shape, part(weights[name].reshape(at.shape)))
+        for name, at in stored_by(twin.model).items()
+    ]
+    write_shards(folder, tensors, "fp64", largest=SHARD)
+
+
+def part(whole: torch.Tensor) -> Callable[[int, int], torch.Tensor]:
+    return lambda first, last: whole[first:last]
 
 
 def sizes_of(twin: PlanSpec) -> tuple[tuple[str, int], ...]:

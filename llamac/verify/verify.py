@@ -15,7 +15,14 @@ from llamac.verify.faults import Fault, seeded
 from llamac.verify.lowering import lowering
 from llamac.verify.result import Layer, TwinResult, Verification
 from llamac.verify.settings import DTYPES, edits, settings, with_settings
-from llamac.verify.twin import PATIENCE, corpus_folder, first_batches, run_twin, start_weights
+from llamac.verify.twin import (
+    PATIENCE,
+    corpus_folder,
+    first_batches,
+    run_twin,
+    start_weights,
+    weights_folder,
+)
 
 Files = Mapping[str, str]
 Emit = Callable[[Compiled], Files]
@@ -57,7 +64,7 @@ def verify(plan: Compiled, emit: Emit, asked: Asked | None = None) -> Verificati
             folder = Path(scratch)
             text = emit(small)
             layers.append(_same_text(emitted, text))
-            files = {**run, CONFIG: twin_config(text[CONFIG], corpus_folder(folder))}
+            files = {**run, CONFIG: twin_config(text[CONFIG], folder)}
             result = run_twin(files, twin, folder, asked.patience)
             layers.append(lowering(small, start_weights(twin), first_batches(twin, folder)))
             results.append(result)
@@ -100,12 +107,13 @@ def modules(files: Files) -> dict[str, str]:
     return {name: text for name, text in files.items() if name.endswith(".py") and "/" not in name}
 
 
-def twin_config(text: str, corpus: Path, dtypes: Mapping[str, str] = FLOAT64) -> str:
-    """The twin's config.py: float64 throughout, a loss in several chunks, the corpus's place."""
-    present = settings(text)
-    changed: dict[str, object] = {**dtypes}
-    changed |= {"LOSS_CHUNK": LOSS_CHUNK, "TRAIN_DATA": str(corpus), "VALIDATION_DATA": str(corpus)}
-    optional = {"VALIDATION_DATA"}
+def twin_config(text: str, folder: Path, dtypes: Mapping[str, str] = FLOAT64) -> str:
+    """The twin's config.py: float64 throughout, a loss in several chunks, what it reads in
+    `folder`."""
+    present, corpus = settings(text), str(corpus_folder(folder))
+    changed: dict[str, object] = {**dtypes, "LOSS_CHUNK": LOSS_CHUNK, "TRAIN_DATA": corpus}
+    changed |= {"VALIDATION_DATA": corpus, "INIT_FROM": str(weights_folder(folder))}
+    optional = {"VALIDATION_DATA", "INIT_FROM"}
     return with_settings(
         text, {k: v for k, v in changed.items() if k in present or k not in optional}
     )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 FUNCTIONS: Mapping[str, tuple[str, str]] = {
-    "initial": ("train.py", "def initialize("),
+    "initial": ("train.py", "if fresh:"),
     "loss": ("train.py", "def train_step("),
     "grad_norm": ("parallel.py", "def clip_gradients("),
     "lr": ("train.py", "def learning_rate("),

@@ -16,6 +16,7 @@ MAY_IMPORT_TORCH = (
     "backends/interpreter/",
     "backends/reference/",
     "llamac/dryrun/",
+    *(f"llamac/huggingface/{name}.py" for name in ("checkpoint", "export", "safetensors_file")),
     "llamac/verify/",
 )
 # What the front end and the compiler may need beside Python itself.
@@ -23,7 +24,7 @@ LIBRARIES = {
     "dsl": {"lark"},  # makes the table of the grammar; reading a spec does without
     "compiler": set[str](),
     "backends": {"jinja2", "torch"},
-    "llamac": {"click", "tokenizers", "torch"},
+    "llamac": {"click", "safetensors", "tokenizers", "torch"},
 }
 
 

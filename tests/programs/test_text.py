@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.pytorch import emit
+from backends.pytorch import MODULES, emit
 from backends.pytorch.config import literal
 from compiler.pipeline import Compiled
 from tests.programs.support import compiled, write
@@ -23,7 +23,7 @@ from tests.programs.variants import modules, variants
 
 VARIANTS = variants()
 STUBS = Path(__file__).parent / "stubs"
-OWN = {"config", "model", "parallel", "data", "train", "checkpoint", "metrics", "verdict"}
+OWN = {*MODULES, "config", "pretrained", "verdict"}
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_launch_script_parses(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("plan", VARIANTS.values(), ids=VARIANTS)
-def test_imports_only_torch_and_the_standard_library(plan: Compiled) -> None:
+def test_imports_only_what_its_readme_names(plan: Compiled) -> None:
     asked = {"wandb"} if plan.plan.spec.train.log.wandb is not None else set[str]()
     for text in modules(plan).values():
         for node in ast.walk(ast.parse(text)):
@@ -77,7 +77,10 @@ def test_imports_only_torch_and_the_standard_library(plan: Compiled) -> None:
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             for name in names:
                 root = name.split(".")[0]
-                assert root in {"torch", *asked, *OWN} or root in sys.stdlib_module_names
+                assert (
+                    root in {"torch", "safetensors", *asked, *OWN}
+                    or root in sys.stdlib_module_names
+                )
 
 
 @pytest.mark.parametrize("plan", VARIANTS.values(), ids=VARIANTS)

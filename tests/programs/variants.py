@@ -66,6 +66,7 @@ SETTINGS: Mapping[str, Settings] = {
     "reported": (("train.log", 'log { every = 1 steps, tensorboard = true, wandb = "llamas" }'),),
     "bf16, compiled": (("train.precision", "bf16"), ("compile", "true")),
     "two nodes": (("cluster.nodes", "2"), ("cluster.node.devices", "2")),
+    "from weights": (("train.init_from", '"weights"'), ("model.head.tied", "true")),
 }
 
 KINDS = TEXT.replace(

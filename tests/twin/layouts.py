@@ -198,6 +198,9 @@ PIPELINES: dict[str, PlanSpec] = {
             recompute=ByStage(stages=("full", ("swiglu", "linear"), "none")),
         ),
     ),
+    "from weights, tied ends": plan(
+        llama(12, tied=True), Spread(pp=3, tp=2, microbatches=4), init_from="weights"
+    ),
     "tp2 x fsdp3 x pp4, accumulation, recomputed": plan(
         llama(12), Spread(dp=3, fsdp=3, tp=2, pp=4, microbatches=8, recompute="full")
     ),
@@ -343,6 +346,11 @@ MORE: dict[str, PlanSpec] = {
             eval=EvalSpec(every=10, prompt="once"),
         )
     ),
+    "from weights, kv copies": plan(llama(2), Spread(dp=3, fsdp=3, tp=4), init_from="weights"),
+    "from weights, zero1": plan(
+        llama(12), Spread(dp=2, fsdp=2, tp=3, sharding="zero1"), init_from="weights"
+    ),
+    "from weights, gemma": plan(gemma(), Spread(dp=4, fsdp=2, tp=2), init_from="weights"),
     "pp innermost": plan(
         qwen3(12), Spread(dp=2, fsdp=2, pp=3, microbatches=4, order=("pp", "tp", "cp", "dp"))
     ),

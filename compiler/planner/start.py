@@ -1,0 +1,38 @@
+"""What a plan that starts from the weights of others needs of its model."""
+
+from __future__ import annotations
+
+from compiler.huggingface.names import Unnamed, names_of
+from compiler.planner.context import Context
+from compiler.problems import Contradiction
+
+
+def check_start(context: Context) -> None:
+    """A folder of `init_from` has every parameter under a name, and heads in its own order."""
+    model, path = context.spec.model, "model.layer.attention.rope.pairs"
+    if context.spec.train.init_from is None:
+        return
+    ropes = [kind.attention.rope for kind in model.layer.kinds]
+    if any(rope is not None and rope.pairs == "interleaved" for rope in ropes):
+        context.problem(
+            Contradiction(
+                span=context.span(path),
+                what="the weights of `init_from` are for other rotary pairs",
+                why="Hugging Face folders have heads in the order of `half`",
+                other_span=context.span("train.init_from"),
+                other="the weights",
+                choices=("pairs = half",),
+            )
+        )
+    try:
+        names_of(model)
+    except Unnamed as unnamed:
+        context.problem(
+            Contradiction(
+                span=context.span("train.init_from"),
+                what="no Hugging Face folder holds the weights of this model",
+                why=f"none has a tensor for `{unnamed}`",
+                other_span=context.span("model"),
+                other="the model",
+            )
+        )

@@ -1,0 +1,115 @@
+"""`llamac export`: the weights of a run, for the tools of others."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from llamac.cli import options
+from llamac.cli.exits import FAULT, FINE, FOUND
+
+if TYPE_CHECKING:
+    from llamac.huggingface.config import Dtype
+
+_UNITS = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
+
+
+def _bytes(_context: click.Context, _parameter: click.Parameter, text: str) -> int:
+    found = re.fullmatch(r"([1-9][0-9]{0,6})([A-Za-z]+)", text)
+    if found is None or found[2] not in _UNITS:
+        raise click.BadParameter(f"`{text}` is no size such as 5GB or 500MB")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+@click.command()
+@options.spec_and_plan
+@click.option(
+    "--to", type=click.Choice(["hf"]), default="hf", help="The form; a Hugging Face folder."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    required=True,
+    help="New folder.",
+)
+@click.option(
+    "--run",
+    "run",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Of the run; default runs/PLAN.",
+)
+@click.option(
+    "--checkpoint", type=click.Path(path_type=Path), metavar="DIR", help="Another than the newest."
+)
+@click.option(
+    "--dtype", type=click.Choice(["bf16", "fp32", "fp64"]), default="bf16", show_default=True
+)
+@click.option(
+    "--shard-size", callback=_bytes, default="5GB", show_default=True, help="Largest file."
+)
+@click.option(
+    "--tokenizer",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="PATH",
+    help="Copied along; default the data's.",
+)
+def export(
+    file: str,
+    plan: str | None,
+    overrides: options.Overrides,
+    to: str,
+    output: Path,
+    run: Path | None,
+    checkpoint: Path | None,
+    dtype: Dtype,
+    shard_size: int,
+    tokenizer: Path | None,
+) -> None:
+    """Write the weights of a run as a folder that `transformers` and others load.
+
+    Reads the newest checkpoint of the run, of whatever layout, without its processes and a piece at
+    a time. Exit code 1: no architecture there computes the model, or the checkpoint is not its.
+    """
+    from llamac.cli.report import compiled_plan, show
+    from llamac.huggingface.checkpoint import Unusable, newest, open_checkpoint
+    from llamac.huggingface.config import NoFamily, config_json, tokenizer_of
+    from llamac.huggingface.export import tensors_of, tokenizer_files, write_folder
+    from llamac.huggingface.start import no_architecture
+
+    planned, compiled = compiled_plan(file, plan, overrides)
+    spec = compiled.plan.spec
+    tokenizer = tokenizer or tokenizer_of(spec)
+    longest = max(phase.seq_len for phase in compiled.plan.phases)
+    try:
+        config = config_json(spec, longest, dtype)
+        source = checkpoint or newest(run or Path("runs", compiled.plan.name))
+        tensors = tensors_of(spec.model, open_checkpoint(source))
+        shards = write_folder(
+            output,
+            config,
+            tensors,
+            dtype,
+            largest=shard_size,
+            tokenizer=() if tokenizer is None else tokenizer_files(tokenizer),
+        )
+    except NoFamily as refused:
+        problem = no_architecture(compiled.plan.name, spec, refused, planned.origins)
+        show((problem,), planned.sources)
+        sys.exit(FOUND)
+    except Unusable as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(FOUND)
+    except FileExistsError:
+        click.echo(f"error: {output}: it is there already; name another, or remove it", err=True)
+        sys.exit(FAULT)
+    total = f"{compiled.estimates['parameters'].value:,.0f}"
+    word = "file" if shards == 1 else "files"
+    click.echo(f"{output}: {total} parameters of {source} in {shards} {word}, {dtype}", err=True)
+    sys.exit(FINE)

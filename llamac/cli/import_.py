@@ -1,0 +1,41 @@
+"""`llamac import`: the spec of a Hugging Face model, from its config.json."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from llamac.cli.exits import FAULT, FINE, FOUND
+
+
+@click.command("import")
+@click.argument("config", metavar="CONFIG", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Default -.")
+@click.option("--name", metavar="NAME", default="", help="Of the model; default its folder's.")
+@click.option("--ignore", metavar="KEY", multiple=True, help="Leave out what no spec can say.")
+def import_(config: Path, output: Path | None, name: str, ignore: tuple[str, ...]) -> None:
+    """Print the model of a Hugging Face config.json, or of the folder that holds one, as a spec.
+
+    What a spec cannot say is listed, and nothing is written: exit code 1. The weights of the folder
+    come with `init_from = "DIR"` in a train block.
+    """
+    from llamac.cli.report import show
+    from llamac.files import write_new
+    from llamac.huggingface.config import import_config, is_name
+
+    if name and not is_name(name):
+        raise click.BadParameter(f"`{name}` is no name: write something like `llama_8b`")
+    imported = import_config(config, name, frozenset(ignore))
+    if imported.diagnostics:
+        show(imported.diagnostics, {imported.source.path: imported.source})
+        sys.exit(FOUND)
+    if output is None or str(output) == "-":
+        sys.stdout.write(imported.text)
+    elif not write_new(output, imported.text):
+        click.echo(f"error: {output}: it is there already", err=True)
+        sys.exit(FAULT)
+    else:
+        click.echo(f"{output}: written", err=True)
+    sys.exit(FINE)
