@@ -1,5 +1,5 @@
-"""config.py as data: a program's settings are literal assignments, so they can be read, replaced
-and compared without running anything."""
+"""config.py as data: a program's settings are assignments of literals, and of names that stand
+above, so they can be read, replaced and compared without running anything."""
 
 from __future__ import annotations
 
@@ -10,8 +10,22 @@ DTYPES = ("PARAMETER_DTYPE", "COMPUTE_DTYPE", "REDUCE_DTYPE", "ACCUMULATE_DTYPE"
 
 
 def settings(text: str) -> dict[str, object]:
-    """Name -> value of every literal assignment, in order."""
-    return {name: ast.literal_eval(value) for name, value in _assignments(text)}
+    """Name -> value of every assignment, in order: of literals, and of names that stand above."""
+    found: dict[str, object] = {}
+    for name, value in _assignments(text):
+        found[name] = ast.literal_eval(_Named(found).visit(value))
+    return found
+
+
+class _Named(ast.NodeTransformer):
+    """Puts a value that is known in the place of its name."""
+
+    def __init__(self, known: Mapping[str, object]) -> None:
+        self.known = known
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        value = self.known.get(node.id, node)
+        return node if value is node else ast.parse(repr(value), mode="eval").body
 
 
 def with_settings(text: str, changed: Mapping[str, object]) -> str:

@@ -76,7 +76,7 @@ class Fleet:
         for rank in self.ranks:
             rank.join()
         if alive:
-            raise TimeoutError(f"{len(alive)} of {len(self.ranks)} ranks still ran")
+            raise TimeoutError(f"{len(alive)} of {len(self.ranks)} ranks still ran: {self.said()}")
         return [int(rank.exitcode or 0) for rank in self.ranks]
 
     def said(self) -> str:

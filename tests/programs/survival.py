@@ -58,6 +58,7 @@ def small(folder: Path) -> Program:
         ("tp", "1"),
         ("train.data.validation", json.dumps(str(folder / "validation"))),
         ("train.checkpoint", f"checkpoint {{ every = {EVERY}, keep = {KEPT} }}"),
+        ("train.guard", "guard { patience = 20s }"),
     )
     return replaced(made, STEPS=STEPS)
 
@@ -130,6 +131,7 @@ def kill_trial(whole: Reference, place: Path, rng: random.Random, figures: Figur
         figures.counts["kills"] += not done
         figures.counts["in a save"] += not done and any((place / "run").glob("**/*.partial"))
         figures.counts["before the first step"] += not (place / "run" / "metrics.jsonl").exists()
+        figures.counts["by the watchdog"] += 69 in codes
         if 75 in codes or 78 in codes:
             figures.failures[what] = f"exit codes {codes}"
     codes, said = run(start)

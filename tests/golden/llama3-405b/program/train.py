@@ -188,12 +188,11 @@ def corpus_at(path: str, setting: str) -> Corpus:
         raise DataError(f"{setting}: {error}") from error
 
 
-def train(args: argparse.Namespace, device: torch.device) -> int:
+def train(args: argparse.Namespace, device: torch.device, watchdog: parallel.Watchdog) -> int:
     """The run, from wherever it was left to its last step. Returns the exit code."""
     run, steps = Path(args.run), args.steps
     profiler = Profiler(run, args.profile, device)
     corpus = corpus_at(args.data, "train.data.train" if args.data == TRAIN_DATA else "--data")
-    watchdog = parallel.Watchdog(run / "log")
     meaning = {**MEANING, "train.data.train": fingerprint(args.data)}
     source = checkpoint.agreed(run, args.resume)
     model, optimizer = build(device, fresh=source is None)
@@ -300,9 +299,10 @@ def main() -> int:
         open_log(Path(args.run))
         for name in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
             signal.signal(name, lambda number, frame: SIGNALS.append(number))
+        watchdog = parallel.Watchdog(Path(args.run) / "log")
         device = own_device()
         connect(device)
-        code = train(args, device)
+        code = train(args, device, watchdog)
         dist.destroy_process_group()
         return code
     except (ConfigError, DataError) as error:
