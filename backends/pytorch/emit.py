@@ -68,15 +68,14 @@ def _modules(
     bodies = {module: _render(f"{module}.py.j2", context) for module in MODULES}
     library = _render("helpers.py.j2", {"f": features})
     bodies["model"] = bodies["model"].replace("#HELPERS", needed(_bare(bodies["model"]), library))
-    own = {name: Origin("config", name) for name in defined_names(config)}
-    own |= {"parallel": Origin("parallel")}
+    own = {"config": Origin("config")}
+    own |= {name: Origin("config", name) for name in defined_names(config)}
     files: dict[str, str] = {}
     for module in MODULES:
-        if module == "train":
-            own |= {"checkpoint": Origin("checkpoint")}
         body = _bare(bodies[module])
         imports = import_block(body, own)
         files[f"{module}.py"] = bodies[module].replace("#IMPORTS", imports)
+        own |= {module: Origin(module)}
         own |= {name: Origin(module, name) for name in defined_names(body)}
     return files
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -95,7 +96,7 @@ def test_config_holds_literals_with_their_origin_and_all_are_used(plan: Compiled
         ast.literal_eval(node.value)
         assert isinstance(node.targets[0], ast.Name)
         name = node.targets[0].id
-        assert f" {name}" in others or f"({name}" in others, f"{name} is not used"
+        assert re.search(rf"\b{name}\b", others), f"{name} is not used"
         assert "  # " in lines[node.lineno - 1] or lines[node.lineno - 2].startswith("# ")
 
 
