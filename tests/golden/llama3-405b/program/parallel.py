@@ -1,8 +1,7 @@
 """Who holds what, and every collective: mesh, sharding, gradient reductions, clipping.
 
 Tensor parallelism is written out: parameters are plain tensors that each rank already holds cut,
-and the model calls the collectives below by axis and dimension. Data-parallel sharding is FSDP2's
-work.
+and the model calls the collectives below by axis and dimension. FSDP2 cuts over data ranks.
 """
 
 import json
