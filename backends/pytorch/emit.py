@@ -30,9 +30,6 @@ RUFF = 'line-length = 100\ntarget-version = "py311"\n'
 MODULES = ("parallel", "data", "model", "checkpoint", "metrics", "train")
 """In the order in which they may import each other: each from those before it."""
 
-WHOLE = ("checkpoint", "pretrained")
-"""Modules that train.py names as such: `checkpoint.load`."""
-
 
 @dataclass(frozen=True)
 class Program:
@@ -88,15 +85,14 @@ def _modules(
     bodies = {module: _render(f"{module}.py.j2", context) for module in modules}
     library = _render("helpers.py.j2", {"f": features})
     bodies["model"] = bodies["model"].replace("#HELPERS", needed(_bare(bodies["model"]), library))
-    own = {name: Origin("config", name) for name in defined_names(config)}
-    own |= {"parallel": Origin("parallel")}
+    own = {"config": Origin("config")}
+    own |= {name: Origin("config", name) for name in defined_names(config)}
     files: dict[str, str] = {}
     for module in modules:
-        if module == "train":
-            own |= {name: Origin(name) for name in WHOLE if name in modules}
         body = _bare(bodies[module])
         imports = import_block(body, own)
         files[f"{module}.py"] = bodies[module].replace("#IMPORTS", imports)
+        own |= {module: Origin(module)}
         own |= {name: Origin(module, name) for name in defined_names(body)}
     return files
 

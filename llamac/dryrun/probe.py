@@ -40,8 +40,8 @@ def probe(folder: Path, rank: int, world: int, mode: Mode, positions: list[int])
     first, as a first step would."""
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     adapt_torch(fake)
-    parallel, data, train = import_program(folder, rank, world)
-    vars(train)["COMPILE"] = mode == "compiled"
+    config, parallel, data, train = import_program(folder, rank, world)
+    vars(config)["COMPILE"] = mode == "compiled"  # train.py reads it late, model.py has
     dist.init_process_group("fake", rank=rank, world_size=world, store=FakeStore())
     device = torch.device("cpu")
     parallel.connect(device)
@@ -93,7 +93,7 @@ def import_program(folder: Path, rank: int, world: int) -> tuple[ModuleType, ...
     }
     sys.dont_write_bytecode = True
     sys.path.insert(0, str(folder))
-    return tuple(importlib.import_module(m) for m in ("parallel", "data", "train"))
+    return tuple(importlib.import_module(m) for m in ("config", "parallel", "data", "train"))
 
 
 def adapt_torch(fake: FakeTensorMode) -> None:

@@ -18,7 +18,7 @@ POSITIONS = "        positions = own_positions(key_documents.shape[1]).to(x.devi
 PARTS = "    parts = tokens[:, own], targets[:, own], documents[:, own], documents[:, order]\n"
 LOSS = "        loss = model(*batch) / valid.clamp(min=1)\n"
 VALID = "    valid = parallel.all_reduce_data(targets)\n"
-WHOLE = "    whole = Batch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))\n"
+WHOLE = "    whole = data.Batch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))\n"
 NORM = '    norm = all_reduce(total, "pp").sqrt()  # stages hold different layers\n'
 ENDS = '        gradient.copy_(all_reduce(gradient, "ends"))\n'
 DIVISION = "        loss_fn=lambda total, _: total[0] / model.valid,\n"
@@ -67,7 +67,7 @@ CONTEXT = (
         "parallel.py",
         '    add_mesh(device, ranks, ("replicate", "fsdp"))\n',
         '    add_mesh(device, ranks, ("replicate", "fsdp"))\n'
-        "    ranks = ranks.reshape(DP, CP, FSDP).transpose(0, 1)\n"
+        "    ranks = ranks.reshape(config.DP, config.CP, config.FSDP).transpose(0, 1)\n"
         '    names = ("elsewhere", "replicate", "fsdp")\n'
         '    MESHES["fsdp"] = DeviceMesh(device.type, ranks, mesh_dim_names=names)\n',
     ),
@@ -78,7 +78,7 @@ CONTEXT = (
         "train.py",
         LOSS,
         LOSS.replace("valid", "targets")
-        + '        loss = loss * parallel.size("cp") / parallel.size("replicate")\n',
+        + '        loss = loss * parallel.SIZES["cp"] / parallel.SIZES["replicate"]\n',
     ),
     Fault(
         "tokens-counted-after-cutting",
@@ -86,7 +86,7 @@ CONTEXT = (
         ("cp",),
         "train.py",
         VALID,
-        '    valid = parallel.all_reduce_data(targets) // parallel.size("cp")\n',
+        '    valid = parallel.all_reduce_data(targets) // parallel.SIZES["cp"]\n',
     ),
     Fault(
         "positions-contiguous",
@@ -182,7 +182,7 @@ PIPELINE = (
         ("pp",),
         "train.py",
         WHOLE,
-        WHOLE + "    whole.targets[:MICROBATCH] = IGNORE\n",
+        WHOLE + "    whole.targets[: config.MICROBATCH] = data.IGNORE\n",
     ),
     Fault(
         "mean-of-microbatches",
@@ -191,7 +191,7 @@ PIPELINE = (
         "train.py",
         DIVISION,
         "        loss_fn=lambda total, targets: (\n"
-        "            total[0] / (targets != IGNORE).sum().clamp(min=1) / MICROBATCHES\n"
+        "            total[0] / (targets != data.IGNORE).sum().clamp(min=1) / config.MICROBATCHES\n"
         "        ),\n",
     ),
     Fault(
@@ -259,7 +259,8 @@ PIPELINE = (
         ("pp", "tied"),
         "parallel.py",
         '        if name == "embedding.weight" and coordinate("pp") > 0:\n            continue',
-        '        if name == "embedding.weight" and coordinate("pp") > PP:\n            continue',
+        '        if name == "embedding.weight" and coordinate("pp") > config.PP:\n'
+        "            continue",
     ),
     Fault(
         "decay-of-one-end",

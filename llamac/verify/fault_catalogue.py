@@ -9,8 +9,10 @@ from llamac.verify.phase_faults import PHASES
 from llamac.verify.zero1_faults import ZERO1
 
 REDUCE = "    parallel.reduce_gradients(model, model.layout)\n"
-GATHER = "    return waited(all_gather_single_autograd(x, dim, GROUPS[axis]))\n"
-SCATTER = '    return waited(reduce_scatter_single_autograd(x, "sum", dim, GROUPS[axis]))\n'
+GATHER = "    return waited(functional.all_gather_single_autograd(x, dim, GROUPS[axis]))\n"
+SCATTER = (
+    '    return waited(functional.reduce_scatter_single_autograd(x, "sum", dim, GROUPS[axis]))\n'
+)
 LOSS = "        loss = model(*batch) / valid.clamp(min=1)\n"
 NORM = '    norm = all_reduce(torch.stack(totals).sum(), "fsdp").sqrt()\n'
 STEP = "        optimizer.step()\n"
@@ -46,7 +48,8 @@ COLLECTIVES = (
         ("tp",),
         "parallel.py",
         GATHER,
-        "    whole = waited(all_gather_single_autograd(x.detach(), dim, GROUPS[axis]))\n"
+        "    whole = functional.all_gather_single_autograd(x.detach(), dim, GROUPS[axis])\n"
+        "    whole = waited(whole)\n"
         "    parts = list(whole.chunk(SIZES[axis], dim))\n"
         "    parts[COORDINATES[axis]] = x\n"
         "    return torch.cat(parts, dim)\n",
@@ -111,7 +114,7 @@ SCALE = (
         "train.py",
         LOSS,
         LOSS.replace("valid", "targets") + "        for axis in parallel.DATA_AXES:\n"
-        "            loss = loss / parallel.size(axis)\n",
+        "            loss = loss / parallel.SIZES[axis]\n",
     ),
     Fault(
         "mean-of-microbatch-means",
@@ -119,7 +122,7 @@ SCALE = (
         ("accumulation",),
         "train.py",
         LOSS,
-        "        valid = parallel.all_reduce_data((batch.targets != IGNORE).sum())\n"
+        "        valid = parallel.all_reduce_data((batch.targets != data.IGNORE).sum())\n"
         + LOSS
         + "        loss = loss / len(batches)\n",
     ),
@@ -129,7 +132,7 @@ SCALE = (
         ("dp",),
         "parallel.py",
         "module.set_gradient_divide_factor(1.0)",
-        "module.set_gradient_divide_factor(float(FSDP))",
+        "module.set_gradient_divide_factor(float(config.FSDP))",
     ),
     Fault(
         "tied-gradient-doubled",
@@ -197,7 +200,7 @@ NORM_AND_OPTIMIZER = (
         (),
         "train.py",
         '"weight_decay": 0.0',
-        '"weight_decay": WEIGHT_DECAY',
+        '"weight_decay": config.WEIGHT_DECAY',
     ),
     Fault(
         "decay-coupled",

@@ -102,6 +102,6 @@ GATHERED = (
         ("replicate",),
         "parallel.py",
         "module.set_gradient_divide_factor(1.0)",
-        'module.set_gradient_divide_factor(float(size("replicate")))',
+        'module.set_gradient_divide_factor(float(SIZES["replicate"]))',
     ),
 )

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from compiler.pipeline import Compiled
+from backends.pytorch import emit
+from compiler.pipeline import Compiled, programs
 from llamac import api
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.llama"))
@@ -36,6 +37,18 @@ def test_llama3_405b_is_the_published_layout() -> None:
     assert main.tokens_per_step == long.tokens_per_step == 16 * 2**20
     assert main.mesh.world == long.mesh.world == 16_384
     assert main.stages == (0, *[1] * 126, 0)
+
+
+def test_llama3_405b_is_short_enough_to_read() -> None:
+    """Each of its programs, in lines: the text, not the numbers of config.py."""
+    for part in programs(compiled("llama3-405b", "main")):
+        files = emit(part).files
+        lines = {n: t.count("\n") for n, t in files.items() if n.endswith(".py")}
+        assert lines.pop("config.py")
+        widths = [len(line) for name in lines for line in files[name].splitlines()]
+        assert max(widths) <= 100
+        assert sum(lines.values()) <= 1500
+        assert lines["model.py"] <= 350
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,7 @@ from typing import NamedTuple, TypeVar, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
-from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.hf_storage import (
-    HuggingFaceStorageReader,
-    HuggingFaceStorageWriter,
-)
+from torch.distributed.checkpoint import api, hf_storage, state_dict_loader, state_dict_saver
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.tensor import DTensor, Replicate, Shard
 
@@ -45,16 +40,14 @@ class Progress(NamedTuple):
 
 
 def whole(tensor: Tensor, layout: Layout) -> DTensor:
-    """The same storage, described as part of the whole parameter."""
+    """This rank's part of a parameter or moment, described as part of the whole: same storage."""
     axes = ("tp", "fsdp")
     cuts = {**layout.cuts, "fsdp": 0}
     placements = [Shard(cuts[axis]) if axis in cuts else Replicate() for axis in axes]
     mesh, shape = MESHES[axes[0]][axes], torch.Size(layout.shape)
     stride = torch.empty(shape, device="meta").stride()
     # Without shape and stride DTensor would guess both from this rank's part, silently wrong.
-    return DTensor.from_local(
-        local(tensor), mesh, placements, run_check=False, shape=shape, stride=stride
-    )
+    return DTensor.from_local(tensor, mesh, placements, run_check=False, shape=shape, stride=stride)
 
 
 def tensors_of(model: Model, optimizer: torch.optim.AdamW) -> dict[str, DTensor]:
@@ -65,9 +58,9 @@ def tensors_of(model: Model, optimizer: torch.optim.AdamW) -> dict[str, DTensor]
         if not state:  # AdamW fills it at its first step
             state["step"] = torch.zeros((), device=p.device)
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
-        tensors[name] = whole(p, model.layout[name])
+        tensors[name] = whole(local(p), model.layout[name])
         for moment in ("exp_avg", "exp_avg_sq"):
-            tensors[f"optimizer.{moment}.{name}"] = whole(state[moment], model.layout[name])
+            tensors[f"optimizer.{moment}.{name}"] = whole(local(state[moment]), model.layout[name])
     return tensors
 
 
@@ -87,7 +80,7 @@ class Saver:
             log.info("step %d: waiting until the last checkpoint is written", progress.step)
         self.wait()
         staged = self.run / "checkpoints" / f"step-{progress.step}.partial"
-        writer = HuggingFaceStorageWriter(path=str(staged), save_distributed=True)
+        writer = hf_storage.HuggingFaceStorageWriter(path=str(staged), save_distributed=True)
         written = state_dict_saver.async_save(
             dict(tensors_of(model, optimizer)), storage_writer=writer, process_group=self.group
         )
@@ -103,7 +96,7 @@ class Saver:
         try:
             cast(Future[object], written).result()
             sums = {file.name: digest(file) for file in staged.glob(f"shard-{rank + 1:05}-*")}
-        except (OSError, CheckpointException) as error:
+        except (OSError, api.CheckpointException) as error:
             problem = str(error).splitlines()[-1]  # torch's has the stack of each rank before it
         parts = gathered((sums, problem), self.group)
         try:
@@ -171,7 +164,7 @@ def load(
         )
     progress = Progress(*(state[name] for name in Progress._fields))
     tensors = tensors_of(model, optimizer)
-    reader = HuggingFaceStorageReader(str(source))
+    reader = hf_storage.HuggingFaceStorageReader(str(source))
     check(source, reader.read_metadata().state_dict_metadata, tensors)
     state_dict_loader.load(dict(tensors), storage_reader=reader)
     for p in model.parameters():

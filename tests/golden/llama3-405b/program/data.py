@@ -1,7 +1,7 @@
 """Tokens in: where they lie, the order they are read in, which row goes to which rank.
 
-A sequence is a phase's seq_len tokens and the token after them. Nothing but one integer, the number of
-tokens read so far, is the state of the data.
+A sequence is a phase's seq_len tokens and the token after them. Nothing but one integer, the
+number of tokens read so far, is the state of the data.
 """
 
 import hashlib
@@ -84,8 +84,9 @@ class Corpus:
         except OSError as error:
             raise DataError(f"cannot read {path!r}: {error.strerror}") from error
         self.starts = [0, *accumulate(file.tokens for file in self.files)]
-        self.sequences = count_sequences(path, self.starts[-1])
         self.blocks = (self.starts[-1] - 1) // BLOCK
+        if not self.blocks:
+            raise DataError(f"{path!r} holds {self.starts[-1]} tokens, a block takes {BLOCK + 1}")
 
     def read(self, first: int, last: int) -> Tensor:
         """Tokens `first` to `last - 1` of the stream."""
@@ -100,7 +101,7 @@ class Corpus:
             if int(piece.max()) >= VOCAB:
                 at, token = offset + int(piece.argmax()), int(piece.max())
                 raise DataError(
-                    f"{str(file.path)!r}: token {at:,} is {token}, outside the vocabulary of {VOCAB}"
+                    f"{str(file.path)!r}: token {at:,} is {token}, outside a vocabulary of {VOCAB}"
                 )
             pieces.append(piece)
             first += len(piece)
@@ -134,13 +135,6 @@ def fingerprint(path: str) -> str:
     return f"{sum(size for size, _ in seen):,} bytes in {len(seen)} files, {hash63(seen):016x}"
 
 
-def count_sequences(path: str, tokens: int) -> int:
-    if tokens <= LAST.seq_len:
-        least = LAST.seq_len + 1
-        raise DataError(f"{path!r} holds {tokens} tokens, and one sequence takes {least}")
-    return (tokens - 1) // LAST.seq_len
-
-
 def shuffled(index: int, n: int, epoch: int) -> int:
     """Where `index` goes in the epoch's permutation of 0 .. n-1: a Feistel network, walked until
     it lands below n. It needs no memory, so any position can be asked for at once."""
@@ -159,21 +153,13 @@ def place(corpus: Corpus, position: int) -> int:
     """Where in the corpus the tokens at `position` of the run stand. It is cut into blocks of
     BLOCK tokens, whole sequences in every phase; all are read, in a new order each epoch, before
     any is read again."""
-    if not corpus.blocks:
-        raise DataError(f"the data to train on holds fewer than {BLOCK + 1} tokens, one block")
     epoch, block = divmod(position // BLOCK, corpus.blocks)
     return shuffled(block, corpus.blocks, epoch) * BLOCK + position % BLOCK
 
 
-def make_batch(
-    corpus: Corpus, starts: list[int | None], seq_len: int, device: torch.device
-) -> Batch:
-    """Read the sequences that start there; None is an empty one, all of it ignored."""
-    empty = torch.full((seq_len + 1,), SEPARATOR)
-    rows: list[Tensor] = []
-    for start in starts:
-        rows.append(empty if start is None else corpus.read(start, start + seq_len + 1))
-    window = torch.stack(rows)
+def make_batch(corpus: Corpus, starts: list[int], seq_len: int, device: torch.device) -> Batch:
+    """Read the sequences that start there."""
+    window = torch.stack([corpus.read(start, start + seq_len + 1) for start in starts])
     tokens, following = window[:, :-1], window[:, 1:]
     ends = tokens == SEPARATOR
     targets = following.masked_fill(ends, IGNORE)
@@ -197,7 +183,7 @@ def step_batches(corpus: Corpus, position: int, device: torch.device) -> list[Ba
     batches: list[Batch] = []
     for i in range(phase.microbatches):
         rows = rows_of(i * (phase.global_batch // phase.microbatches), phase)
-        starts: list[int | None] = [place(corpus, position + row * phase.seq_len) for row in rows]
+        starts = [place(corpus, position + row * phase.seq_len) for row in rows]
         batches.append(make_batch(corpus, starts, phase.seq_len, device))
     return batches
 

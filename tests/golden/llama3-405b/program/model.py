@@ -153,9 +153,12 @@ class Stage(nn.Module):
             self.final_norm = model.final_norm
             self.head = model.head
 
-    def hidden(self, x: Tensor, documents: Tensor) -> Tensor:
-        """Tokens [batch, seq] or activations in, activations out; of the last stage, what the head
-        multiplies [batch, seq, d_model]."""
+    def forward(self, x: Tensor, targets: Tensor, documents: Tensor) -> Tensor:
+        """Tokens [batch, seq] or activations in, activations out; of the last stage, the sum of the
+        losses of all targets [batch, seq] that are not IGNORE, as [1].
+
+        The logits of a chunk are computed again in the backward, so they never live all at once.
+        """
         if self.first:
             x = embed(x, self.embedding.weight)  # [batch, seq, d_model]: partial sum
             x = reduce_scatter(x, "tp", 1)  # [batch, seq / tp, d_model]
@@ -168,17 +171,6 @@ class Stage(nn.Module):
             return x
         h = rms_norm(x, self.final_norm.weight, NORM_EPS)
         h_gathered = all_gather(h, "tp", 1)  # [batch, seq, d_model]
-        return h_gathered
-
-    def forward(self, x: Tensor, targets: Tensor, documents: Tensor) -> Tensor:
-        """Activations for the next stage; of the last, the sum of the losses of all targets
-        [batch, seq] that are not IGNORE, as [1].
-
-        The logits of a chunk are computed again in the backward, so they never live all at once.
-        """
-        h_gathered = self.hidden(x, documents)
-        if not self.last:
-            return h_gathered
         pieces = zip(
             h_gathered.split(LOSS_CHUNK, dim=1), targets.split(LOSS_CHUNK, dim=1), strict=True
         )

@@ -11,6 +11,7 @@ import math
 import os
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -20,45 +21,10 @@ from torch.distributed.pipelining import PipelineStage, ScheduleInterleaved1F1B
 from torch.distributed.pipelining.schedules import _PipelineSchedule as PipelineSchedule
 
 import checkpoint
+import config
+import data
 import parallel
-from config import (
-    BETA1,
-    BETA2,
-    CHECKPOINT_EVERY,
-    COMPILE,
-    D_MODEL,
-    DEVICE,
-    EPS,
-    FIRST_STEP,
-    INIT_ROWS,
-    INIT_STD,
-    LR,
-    MEANING,
-    MIN_LR,
-    PHASE,
-    PHASES,
-    PLAN,
-    RUN_STEPS,
-    SEED,
-    SKIPS_IN_A_ROW,
-    STEPS,
-    TP,
-    TRAIN_DATA,
-    WARMUP,
-    WEIGHT_DECAY,
-)
-from data import (
-    IGNORE,
-    Batch,
-    Corpus,
-    DataError,
-    fingerprint,
-    hash63,
-    next_position,
-    phase_at,
-    step_batches,
-)
-from metrics import Metrics, Profiler, StepResult, open_log
+from metrics import Metrics, StepResult, open_log, profiled
 from model import Model
 from parallel import ACCUMULATE, STAGES, ConfigError, connect, log
 
@@ -66,8 +32,8 @@ from parallel import ACCUMULATE, STAGES, ConfigError, connect, log
 def build(device: torch.device, fresh: bool = True) -> tuple[Model, torch.optim.AdamW]:
     """The sharded model and its optimizer; without `fresh`, the weights are yet to be loaded."""
     model = Model()
-    if COMPILE:
-        torch._dynamo.config.recompile_limit += 2 * len(PHASES)  # a shape of batches each
+    if config.COMPILE:
+        torch._dynamo.config.recompile_limit += 2 * len(config.PHASES)  # a shape of batches each
         for block in model.layers.values():
             block.compile(fullgraph=True, dynamic=False)
     for stage in model.stages:
@@ -78,10 +44,11 @@ def build(device: torch.device, fresh: bool = True) -> tuple[Model, torch.optim.
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     vectors = [p for p in model.parameters() if p.ndim < 2]
     groups = [
-        {"params": matrices, "weight_decay": WEIGHT_DECAY},
+        {"params": matrices, "weight_decay": config.WEIGHT_DECAY},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    return model, torch.optim.AdamW(groups, lr=LR, betas=(BETA1, BETA2), eps=EPS, fused=True)
+    betas = config.BETA1, config.BETA2
+    return model, torch.optim.AdamW(groups, lr=config.LR, betas=betas, eps=config.EPS, fused=True)
 
 
 def initialize(model: Model) -> None:
@@ -93,11 +60,12 @@ def initialize(model: Model) -> None:
             weight.fill_(layout.start)
             continue
         rows, columns = parallel.local_slices(layout)
-        for block in range(rows.start // INIT_ROWS, -(-rows.stop // INIT_ROWS)):
-            top = block * INIT_ROWS
-            generator = torch.Generator().manual_seed(hash63(SEED, name, block))
-            height = min(INIT_ROWS, layout.shape[0] - top)
-            drawn = torch.empty(height, layout.shape[1]).normal_(0, INIT_STD, generator=generator)
+        for block in range(rows.start // config.INIT_ROWS, -(-rows.stop // config.INIT_ROWS)):
+            top = block * config.INIT_ROWS
+            generator = torch.Generator().manual_seed(data.hash63(config.SEED, name, block))
+            height = min(config.INIT_ROWS, layout.shape[0] - top)
+            drawn = torch.empty(height, layout.shape[1])
+            drawn.normal_(0, config.INIT_STD, generator=generator)
             first, last = max(rows.start, top), min(rows.stop, top + height)
             part = drawn[first - top : last - top, columns]
             weight[first - rows.start : last - rows.start] = part.to(weight)
@@ -106,17 +74,17 @@ def initialize(model: Model) -> None:
 def learning_rate(step: int) -> float:
     """Linear warm-up, then half a cosine down to MIN_LR at the last step. Steps count from 0."""
     t = step + 1
-    if t <= WARMUP:
-        return LR * t / WARMUP
-    progress = (t - WARMUP) / (RUN_STEPS - WARMUP)
-    return MIN_LR + (LR - MIN_LR) * (1 + math.cos(math.pi * progress)) / 2
+    if t <= config.WARMUP:
+        return config.LR * t / config.WARMUP
+    progress = (t - config.WARMUP) / (config.RUN_STEPS - config.WARMUP)
+    return config.MIN_LR + (config.LR - config.MIN_LR) * (1 + math.cos(math.pi * progress)) / 2
 
 
 def train_step(
-    model: Model, optimizer: torch.optim.AdamW, batches: list[Batch], step: int
+    model: Model, optimizer: torch.optim.AdamW, batches: list[data.Batch], step: int
 ) -> StepResult:
     """One optimizer step over the global batch, of which `batches` is this rank's part."""
-    targets = torch.stack([(batch.targets != IGNORE).sum() for batch in batches]).sum()
+    targets = torch.stack([(batch.targets != data.IGNORE).sum() for batch in batches]).sum()
     valid = parallel.all_reduce_data(targets)
     model.valid = valid.clamp(min=1)
     losses = pipeline(model, batches)
@@ -133,14 +101,14 @@ def train_step(
     return StepResult(loss, norm, lr, int(valid), skipped)
 
 
-def schedule_of(model: Model, batches: list[Batch]) -> PipelineSchedule:
+def schedule_of(model: Model, batches: list[data.Batch]) -> PipelineSchedule:
     """The order in which this rank's stages run the microbatches of a step.
 
     The schedule itself tells FSDP when to reduce: after a stage's last backward.
     """
     tokens = torch.zeros_like(batches[0].tokens)
     device = tokens.device
-    shape = len(tokens), tokens.shape[1] // TP, D_MODEL
+    shape = len(tokens), tokens.shape[1] // config.TP, config.D_MODEL
     x = torch.empty(shape, dtype=parallel.COMPUTE, device=device)
     loss = torch.empty(1, dtype=ACCUMULATE, device=device)
     stages = [
@@ -163,13 +131,13 @@ def schedule_of(model: Model, batches: list[Batch]) -> PipelineSchedule:
     )
 
 
-def pipeline(model: Model, batches: list[Batch]) -> list[Tensor]:
+def pipeline(model: Model, batches: list[data.Batch]) -> list[Tensor]:
     """Forward and backward of all microbatches through all stages. Losses are those of the last
     stage, zero elsewhere."""
     shape = len(batches), *batches[0].tokens.shape
     if shape != model.shape:  # a phase begins
         model.shape, model.schedule = shape, schedule_of(model, batches)
-    whole = Batch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
+    whole = data.Batch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
     sides = {name: part for name, part in whole._asdict().items() if name != "tokens"}
     tokens = (whole.tokens,) if model.stages[0].first else ()
     losses: list[Tensor] = []
@@ -180,20 +148,21 @@ def pipeline(model: Model, batches: list[Batch]) -> list[Tensor]:
     return [torch.zeros_like(model.valid, dtype=ACCUMULATE)]
 
 
-def corpus_at(path: str, setting: str) -> Corpus:
+def corpus_at(path: str, setting: str) -> data.Corpus:
     """The data that a setting names: what is wrong with it is told by that name."""
     try:
-        return Corpus(path)
-    except DataError as error:
-        raise DataError(f"{setting}: {error}") from error
+        return data.Corpus(path)
+    except data.DataError as error:
+        raise data.DataError(f"{setting}: {error}") from error
 
 
 def train(args: argparse.Namespace, device: torch.device, watchdog: parallel.Watchdog) -> int:
     """The run, from wherever it was left to its last step. Returns the exit code."""
     run, steps = Path(args.run), args.steps
-    profiler = Profiler(run, args.profile, device)
-    corpus = corpus_at(args.data, "train.data.train" if args.data == TRAIN_DATA else "--data")
-    meaning = {**MEANING, "train.data.train": fingerprint(args.data)}
+    profile = ExitStack()
+    setting = "train.data.train" if args.data == config.TRAIN_DATA else "--data"
+    corpus = corpus_at(args.data, setting)
+    meaning = {**config.MEANING, "train.data.train": data.fingerprint(args.data)}
     source = checkpoint.agreed(run, args.resume)
     model, optimizer = build(device, fresh=source is None)
     progress = checkpoint.Progress(step=0, position=0, skipped=0, in_a_row=0)
@@ -212,25 +181,26 @@ def train(args: argparse.Namespace, device: torch.device, watchdog: parallel.Wat
     log.info("%s: %s parameters, %d processes", run.name, f"{count:,}", dist.get_world_size())
     while progress.step < steps:
         watchdog.idle = 0
-        batches = step_batches(corpus, progress.position, device)
-        profiler.before(progress.step + 1)
+        batches = data.step_batches(corpus, progress.position, device)
+        if progress.step + 1 == args.profile[0]:
+            profile.enter_context(profiled(run, device))
         result = train_step(model, optimizer, batches, progress.step)
         progress = checkpoint.Progress(
             step=progress.step + 1,
-            position=next_position(progress.position),
+            position=data.next_position(progress.position),
             skipped=progress.skipped + result.skipped,
             in_a_row=progress.in_a_row + 1 if result.skipped else 0,
         )
-        profiler.after(progress.step)
+        if progress.step == args.profile[-1]:
+            profile.close()
         done = progress.step == steps
-        val_loss: float | None = None
-        metrics.stepped(progress, result, val_loss)
-        if progress.in_a_row >= SKIPS_IN_A_ROW:
+        metrics.stepped(progress, result, None)
+        if progress.in_a_row >= config.SKIPS_IN_A_ROW:
             saver.wait()
-            log.warning("stopped: in the last %d steps no gradient was finite", SKIPS_IN_A_ROW)
+            log.warning("stopped: in the last %d steps no gradient was finite", progress.in_a_row)
             return 65
         stop = stop_requested(device)
-        if done or stop or progress.step % CHECKPOINT_EVERY == 0:
+        if done or stop or progress.step % config.CHECKPOINT_EVERY == 0:
             saver.save(model, optimizer, progress)
         if stop and not done:
             saved = saver.wait()
@@ -244,12 +214,13 @@ def train(args: argparse.Namespace, device: torch.device, watchdog: parallel.Wat
 
 def entered(progress: checkpoint.Progress) -> checkpoint.Progress:
     """The same; its first phase starts with a whole sequence of its own."""
-    if progress.step < FIRST_STEP:
+    if progress.step < config.FIRST_STEP:
         raise ConfigError(
-            f"phase {PHASE} starts after step {FIRST_STEP}, and the run is at {progress.step}: start "
-            "the program of the phase before it first, or name its run with --resume"
+            f"phase {config.PHASE} starts after step {config.FIRST_STEP}, and the run is at "
+            f"{progress.step}: start the program of the phase before it first, or name its run "
+            "with --resume"
         )
-    seq_len = phase_at(progress.position).seq_len
+    seq_len = data.phase_at(progress.position).seq_len
     return progress._replace(position=-(-progress.position // seq_len) * seq_len)
 
 
@@ -265,27 +236,32 @@ def stop_requested(device: torch.device) -> bool:
 
 def own_device() -> torch.device:
     """The CPU, or the accelerator that is this process's on its machine."""
-    if DEVICE == "cpu":
+    if config.DEVICE == "cpu":
         return torch.device("cpu")
     index, present = int(os.environ["LOCAL_RANK"]), torch.accelerator.device_count()
     if index >= present:
-        raise ConfigError(f"process {index} finds no {DEVICE} device: {present} are here")
+        raise ConfigError(f"process {index} finds no {config.DEVICE} device: {present} are here")
     torch.accelerator.set_device_index(index)
-    return torch.device(DEVICE, index)
+    return torch.device(config.DEVICE, index)
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train as config.py says.")
-    parser.add_argument("--steps", type=int, default=STEPS, help="stop after step N (%(default)s)")
-    parser.add_argument("--run", default=f"runs/{PLAN}", help="folder of the run (%(default)s)")
+    parser.add_argument("--steps", type=int, default=config.STEPS, help="last step (%(default)s)")
+    parser.add_argument("--run", default=f"runs/{config.PLAN}", help="its folder (%(default)s)")
     parser.add_argument(
         "--resume", default="auto", help="auto (newest checkpoint of the run), never, or a folder"
     )
-    parser.add_argument("--data", default=TRAIN_DATA, help="file or folder to train on")
-    parser.add_argument("--profile", metavar="FIRST:LAST", help="trace these steps into the run")
+    parser.add_argument("--data", default=config.TRAIN_DATA, help="file or folder to train on")
+    parser.add_argument("--profile", default="0:0", help="trace steps FIRST:LAST into the run")
     args = parser.parse_args()
-    if not 0 < args.steps <= STEPS:
-        raise ConfigError(f"--steps {args.steps}: phase {PHASE} ends at step {STEPS} of the run")
+    if not 0 < args.steps <= config.STEPS:
+        problem = f"phase {config.PHASE} ends at step {config.STEPS} of the run"
+        raise ConfigError(f"--steps {args.steps}: {problem}")
+    first, _, last = args.profile.partition(":")
+    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        raise ConfigError(f"--profile {args.profile}: write FIRST:LAST, two steps such as 10:13")
+    args.profile = range(int(first), int(last) + 1)
     return args
 
 
@@ -305,7 +281,7 @@ def main() -> int:
         code = train(args, device, watchdog)
         dist.destroy_process_group()
         return code
-    except (ConfigError, DataError) as error:
+    except (ConfigError, data.DataError) as error:
         log.error("error: %s", error)
         if os.environ["LOCAL_RANK"] == "0":
             print(f"error: {error}", file=sys.stderr)

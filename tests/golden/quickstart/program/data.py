@@ -1,7 +1,7 @@
 """Tokens in: where they lie, the order they are read in, which row goes to which rank.
 
-A sequence is SEQ_LEN tokens and the token after them. Nothing but one integer, the number of
-tokens read so far, is the state of the data.
+A sequence is SEQ_LEN tokens and the token after them. Nothing but one integer, the
+number of tokens read so far, is the state of the data.
 """
 
 import hashlib

@@ -11,6 +11,8 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,37 +116,21 @@ def peak_memory_gib(device: torch.device) -> float:
     return torch.accelerator.max_memory_allocated() / 2**30
 
 
-class Profiler:
-    """What every rank does in steps FIRST to LAST of --profile FIRST:LAST, both included, as
-    profile/rank-R.json for chrome://tracing; on CUDA also its allocations, for
-    pytorch.org/memory_viz, in memory-R.pickle."""
-
-    def __init__(self, run: Path, window: str | None, device: torch.device) -> None:
-        first, _, last = (window or "0:0").partition(":")
-        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
-            raise ConfigError(f"--profile {window}: write FIRST:LAST, two steps such as 10:13")
-        self.first, self.last = int(first), int(last)
-        self.folder, self.cuda = run / "profile", device.type == "cuda"
-        self.running: torch.profiler.profile | None = None
-
-    def before(self, step: int) -> None:
-        if step == self.first:
-            self.running = torch.profiler.profile()
-            self.running.start()
-            if self.cuda:
-                torch.cuda.memory._record_memory_history()
-
-    def after(self, step: int) -> None:
-        if self.running is None or step < self.last:
-            return
-        self.running.stop()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.running.export_chrome_trace(str(self.folder / f"rank-{dist.get_rank()}.json"))
-        if self.cuda:
-            torch.cuda.memory._dump_snapshot(str(self.folder / f"memory-{dist.get_rank()}.pickle"))
-            torch.cuda.memory._record_memory_history(enabled=None)
-        self.running = None
-        log.info("profile of steps %d to %d: %s", self.first, step, self.folder)
+@contextmanager
+def profiled(run: Path, device: torch.device) -> Iterator[None]:
+    """Write what this rank does meanwhile to profile/rank-R.json, for chrome://tracing; on CUDA
+    also its allocations, for pytorch.org/memory_viz, to memory-R.pickle."""
+    folder, rank, memory = run / "profile", dist.get_rank(), torch.cuda.memory
+    folder.mkdir(parents=True, exist_ok=True)
+    if device.type == "cuda":
+        memory._record_memory_history()
+    with torch.profiler.profile() as profile:
+        yield
+    profile.export_chrome_trace(str(folder / f"rank-{rank}.json"))
+    if device.type == "cuda":
+        memory._dump_snapshot(str(folder / f"memory-{rank}.pickle"))
+        memory._record_memory_history(enabled=None)
+    log.info("profile: %s", folder)
 
 
 def open_log(run: Path) -> None:

@@ -1,7 +1,7 @@
 """Who holds what, and every collective: mesh, sharding, gradient reductions, clipping.
 
-Tensor parallelism is written out: parameters are plain tensors that each rank already holds cut, and
-the model calls the collectives below by axis and dimension. Data-parallel sharding is FSDP2's work.
+Tensor parallelism is written out: parameters are plain tensors that each rank already holds cut,
+and the model calls the collectives below by axis and dimension. FSDP2 cuts over data ranks.
 """
 
 import json
@@ -21,36 +21,20 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch._C import _distributed_c10d
 from torch.distributed import _functional_collectives as functional
-from torch.distributed._functional_collectives import (
-    AsyncCollectiveTensor,
-    all_gather_single_autograd,
-    reduce_scatter_single_autograd,
-    wait_tensor,
-)
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
-from config import (
-    ACCUMULATE_DTYPE,
-    CLIP,
-    COMPUTE_DTYPE,
-    FSDP,
-    PARAMETER_DTYPE,
-    PATIENCE,
-    REDUCE_DTYPE,
-    RESHARD_AFTER_FORWARD,
-    TP,
-)
+import config
 
-PARAMETER: torch.dtype = getattr(torch, PARAMETER_DTYPE)
-COMPUTE: torch.dtype = getattr(torch, COMPUTE_DTYPE)
-REDUCE: torch.dtype = getattr(torch, REDUCE_DTYPE)
-ACCUMULATE: torch.dtype = getattr(torch, ACCUMULATE_DTYPE)
+PARAMETER: torch.dtype = getattr(torch, config.PARAMETER_DTYPE)
+COMPUTE: torch.dtype = getattr(torch, config.COMPUTE_DTYPE)
+REDUCE: torch.dtype = getattr(torch, config.REDUCE_DTYPE)
+ACCUMULATE: torch.dtype = getattr(torch, config.ACCUMULATE_DTYPE)
 log = logging.getLogger("train")
 log.addHandler(logging.NullHandler())
 
-SIZES = {"tp": TP, "fsdp": FSDP}
+SIZES = {"tp": config.TP, "fsdp": config.FSDP}
 AXES = tuple(SIZES)
 DATA_AXES = ("fsdp",)
 MESHES: dict[str, DeviceMesh] = {}  # axis -> the mesh that has it
@@ -68,12 +52,12 @@ def connect(device: torch.device) -> None:
         os.environ.setdefault("TORCH_FR_BUFFER_SIZE", "2000")  # for `pending`
         backend = dist.get_default_backend_for_device(device)
         dist.init_process_group(backend, device_id=None if device.type == "cpu" else device)
-    world = FSDP * TP
+    world = config.FSDP * config.TP
     if dist.get_world_size() != world:
         raise ConfigError(f"this program runs on {world} processes, not {dist.get_world_size()}")
     # tp counts fastest, then fsdp. Meshes list fsdp last: the rows of a parameter
     # that both cut are dealt out over tp first, then over fsdp, and so they are in a checkpoint.
-    ranks = torch.arange(world).view(FSDP, TP).transpose(-1, -2)
+    ranks = torch.arange(world).view(config.FSDP, config.TP).transpose(-1, -2)
     add_mesh(device, ranks, ("tp", "fsdp"))
 
 
@@ -87,30 +71,26 @@ def add_mesh(device: torch.device, ranks: Tensor, axes: tuple[str, ...]) -> None
         MESHES[axis], GROUPS[axis], COORDINATES[axis] = mesh, group, group.rank()
 
 
-def size(axis: str) -> int:
-    return SIZES[axis]
-
-
 def coordinate(axis: str) -> int:
     return COORDINATES[axis]
 
 
-# Collectives. Each waits at once: a pending tensor that enters a compiled region loses its gradient.
+# Collectives. Each waits at once: a pending tensor loses its gradient in a compiled region.
 
 
 def waited(x: Tensor) -> Tensor:
     """Compiled code has waited by itself; a second wait would keep x for the backward."""
-    return wait_tensor(x) if isinstance(x, AsyncCollectiveTensor) else x
+    return functional.wait_tensor(x) if isinstance(x, functional.AsyncCollectiveTensor) else x
 
 
 def all_gather(x: Tensor, axis: str, dim: int) -> Tensor:
     """Shards of dimension `dim` -> the whole on every rank; backward: reduce-scatter."""
-    return waited(all_gather_single_autograd(x, dim, GROUPS[axis]))
+    return waited(functional.all_gather_single_autograd(x, dim, GROUPS[axis]))
 
 
 def reduce_scatter(x: Tensor, axis: str, dim: int) -> Tensor:
     """Partial sums -> this rank's shard of their sum; backward: all-gather."""
-    return waited(reduce_scatter_single_autograd(x, "sum", dim, GROUPS[axis]))
+    return waited(functional.reduce_scatter_single_autograd(x, "sum", dim, GROUPS[axis]))
 
 
 class SumPartials(torch.autograd.Function):
@@ -131,7 +111,7 @@ def sum_partials(x: Tensor, axis: str) -> Tensor:
 
 def all_reduce(x: Tensor, axis: str, op: str = "sum") -> Tensor:
     """For values that need no gradient."""
-    return wait_tensor(functional.all_reduce(x, op, GROUPS[axis]))
+    return functional.wait_tensor(functional.all_reduce(x, op, GROUPS[axis]))
 
 
 def all_reduce_data(x: Tensor) -> Tensor:
@@ -166,7 +146,7 @@ def parameter(
     """`parameter(rows, columns, tp=0)`: whole shape, and the dimension each axis cuts."""
     local = list(shape)
     for axis, dim in cuts.items():
-        local[dim] //= size(axis)
+        local[dim] //= SIZES[axis]
     made = Parameter(torch.empty(local, dtype=PARAMETER, device="meta"))
     made.placement = Layout(shape, cuts, () if partial is None else (partial,), start)
     return made
@@ -180,9 +160,9 @@ def local_slices(layout: Layout) -> tuple[slice, ...]:
     """Which part of the whole parameter this rank holds."""
     starts, sizes = [0] * len(layout.shape), list(layout.shape)
     for axis, dim in layout.cuts.items():
-        sizes[dim] //= size(axis)
+        sizes[dim] //= SIZES[axis]
         starts[dim] += coordinate(axis) * sizes[dim]
-    rows = math.ceil(sizes[0] / FSDP)  # as FSDP2 deals them out: the last shares may be short
+    rows = math.ceil(sizes[0] / config.FSDP)  # as FSDP2 deals them out: the last may be short
     first = min(coordinate("fsdp") * rows, sizes[0])
     starts[0] += first
     sizes[0] = min(rows, sizes[0] - first)
@@ -202,7 +182,7 @@ def shard(model: nn.Module, blocks: list[nn.Module]) -> None:
     policy = MixedPrecisionPolicy(COMPUTE, REDUCE, cast_forward_inputs=False)
     for i, block in enumerate(blocks):
         last = i == len(blocks) - 1  # the backward starts with it
-        reshard = RESHARD_AFTER_FORWARD and not last
+        reshard = config.RESHARD_AFTER_FORWARD and not last
         fully_shard(block, mesh=mesh, mp_policy=policy, reshard_after_forward=reshard)
     fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
     for module in model.modules():
@@ -217,7 +197,7 @@ def reduce_after_backward(model: nn.Module, now: bool) -> None:
     stay whole after a forward stay so until then."""
     if isinstance(model, FSDPModule):
         model.set_requires_gradient_sync(now)
-        model.set_reshard_after_backward(now or RESHARD_AFTER_FORWARD)
+        model.set_reshard_after_backward(now or config.RESHARD_AFTER_FORWARD)
 
 
 def reshard(model: nn.Module) -> None:
@@ -256,7 +236,7 @@ def clip_gradients(model: nn.Module, layout: dict[str, Layout]) -> Tensor:
             total = all_reduce(total, axis)
         totals.append(total)
     norm = all_reduce(torch.stack(totals).sum(), "fsdp").sqrt()
-    scale = (CLIP / (norm + 1e-6)).clamp(max=1.0)
+    scale = (config.CLIP / (norm + 1e-6)).clamp(max=1.0)
     for p in model.parameters():
         local(p.grad).mul_(scale)
     return norm
@@ -272,7 +252,7 @@ class Watchdog(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        while self.idle < PATIENCE:
+        while self.idle < config.PATIENCE:
             time.sleep(1)
             self.idle += 1  # seconds in which this process ran: one that was stopped did not wait
         try:
@@ -285,7 +265,8 @@ class Watchdog(threading.Thread):
         own = [frame for frame in stack if Path(frame.filename).parent == Path(__file__).parent]
         at = next(frame for frame in reversed(own) if frame.filename != __file__)
         line = f"{Path(at.filename).name}:{at.lineno}: {at.line}"
-        log.error(f"no progress for {PATIENCE:.0f} s: rank {rank} waits in {pending()}, at {line}")
+        waits = f"rank {rank} waits in {pending()}, at {line}"
+        log.error(f"no progress for {config.PATIENCE:.0f} s: {waits}")
         time.sleep(5)  # until all have noticed: each waits for the same rank, or for one that does
         if rank < 2:  # rank 1 speaks for rank 0, which may be the one
             texts = [(self.logs / f"rank-{r}.txt").read_text() for r in ranks]
@@ -295,8 +276,8 @@ class Watchdog(threading.Thread):
 
 
 def pending() -> str:
-    """Collectives begun and not done, by torch's flight recorder, so those of FSDP and of a backward
-    too. A group counts them alike on all its ranks."""
+    """Collectives begun and not done, by torch's flight recorder, so those of FSDP and of a
+    backward too. A group counts them alike on all its ranks."""
     axes = {group.group_name: axis for axis, group in GROUPS.items()}
     recorded = json.loads(vars(_distributed_c10d)["_dump_fr_trace_json"](True, False))
     names = [

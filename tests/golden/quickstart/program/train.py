@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import textwrap
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -20,47 +21,10 @@ from torch import Tensor
 from torch.distributed.fsdp import register_fsdp_forward_method
 
 import checkpoint
+import config
+import data
 import parallel
-from config import (
-    BETA1,
-    BETA2,
-    CHECKPOINT_EVERY,
-    COMPILE,
-    DEVICE,
-    EPS,
-    EVAL_EVERY,
-    INIT_ROWS,
-    INIT_STD,
-    LR,
-    MEANING,
-    MIN_LR,
-    PLAN,
-    PROMPT,
-    REDUCE_EVERY_MICROBATCH,
-    SAMPLE_TEMPERATURE,
-    SAMPLE_TOKENS,
-    SEED,
-    SEPARATOR,
-    SEQ_LEN,
-    SKIPS_IN_A_ROW,
-    STEPS,
-    TRAIN_DATA,
-    VALIDATION_DATA,
-    WARMUP,
-    WEIGHT_DECAY,
-)
-from data import (
-    IGNORE,
-    Batch,
-    Corpus,
-    DataError,
-    evaluation_batches,
-    fingerprint,
-    hash63,
-    next_position,
-    step_batches,
-)
-from metrics import Metrics, Profiler, StepResult, open_log
+from metrics import Metrics, StepResult, open_log, profiled
 from model import Model
 from parallel import ACCUMULATE, ConfigError, connect, log
 
@@ -69,7 +33,7 @@ def build(device: torch.device, fresh: bool = True) -> tuple[Model, torch.optim.
     """The sharded model and its optimizer; without `fresh`, the weights are yet to be loaded."""
     model = Model()
     blocks = list(model.layers)
-    if COMPILE:
+    if config.COMPILE:
         for block in blocks:
             block.compile(fullgraph=True)
     parallel.shard(model, blocks)
@@ -80,10 +44,11 @@ def build(device: torch.device, fresh: bool = True) -> tuple[Model, torch.optim.
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     vectors = [p for p in model.parameters() if p.ndim < 2]
     groups = [
-        {"params": matrices, "weight_decay": WEIGHT_DECAY},
+        {"params": matrices, "weight_decay": config.WEIGHT_DECAY},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    return model, torch.optim.AdamW(groups, lr=LR, betas=(BETA1, BETA2), eps=EPS, fused=True)
+    betas = config.BETA1, config.BETA2
+    return model, torch.optim.AdamW(groups, lr=config.LR, betas=betas, eps=config.EPS, fused=True)
 
 
 def initialize(model: Model) -> None:
@@ -95,11 +60,12 @@ def initialize(model: Model) -> None:
             weight.fill_(layout.start)
             continue
         rows, columns = parallel.local_slices(layout)
-        for block in range(rows.start // INIT_ROWS, -(-rows.stop // INIT_ROWS)):
-            top = block * INIT_ROWS
-            generator = torch.Generator().manual_seed(hash63(SEED, name, block))
-            height = min(INIT_ROWS, layout.shape[0] - top)
-            drawn = torch.empty(height, layout.shape[1]).normal_(0, INIT_STD, generator=generator)
+        for block in range(rows.start // config.INIT_ROWS, -(-rows.stop // config.INIT_ROWS)):
+            top = block * config.INIT_ROWS
+            generator = torch.Generator().manual_seed(data.hash63(config.SEED, name, block))
+            height = min(config.INIT_ROWS, layout.shape[0] - top)
+            drawn = torch.empty(height, layout.shape[1])
+            drawn.normal_(0, config.INIT_STD, generator=generator)
             first, last = max(rows.start, top), min(rows.stop, top + height)
             part = drawn[first - top : last - top, columns]
             weight[first - rows.start : last - rows.start] = part.to(weight)
@@ -108,22 +74,22 @@ def initialize(model: Model) -> None:
 def learning_rate(step: int) -> float:
     """Linear warm-up, then half a cosine down to MIN_LR at the last step. Steps count from 0."""
     t = step + 1
-    if t <= WARMUP:
-        return LR * t / WARMUP
-    progress = (t - WARMUP) / (STEPS - WARMUP)
-    return MIN_LR + (LR - MIN_LR) * (1 + math.cos(math.pi * progress)) / 2
+    if t <= config.WARMUP:
+        return config.LR * t / config.WARMUP
+    progress = (t - config.WARMUP) / (config.STEPS - config.WARMUP)
+    return config.MIN_LR + (config.LR - config.MIN_LR) * (1 + math.cos(math.pi * progress)) / 2
 
 
 def train_step(
-    model: Model, optimizer: torch.optim.AdamW, batches: list[Batch], step: int
+    model: Model, optimizer: torch.optim.AdamW, batches: list[data.Batch], step: int
 ) -> StepResult:
     """One optimizer step over the global batch, of which `batches` is this rank's part."""
-    targets = torch.stack([(batch.targets != IGNORE).sum() for batch in batches]).sum()
+    targets = torch.stack([(batch.targets != data.IGNORE).sum() for batch in batches]).sum()
     valid = parallel.all_reduce_data(targets)
     losses: list[Tensor] = []
     for i, batch in enumerate(batches):
         last = i == len(batches) - 1
-        parallel.reduce_after_backward(model, last or REDUCE_EVERY_MICROBATCH)
+        parallel.reduce_after_backward(model, last or config.REDUCE_EVERY_MICROBATCH)
         loss = model(*batch) / valid.clamp(min=1)
         loss.backward()
         losses.append(loss.detach())
@@ -141,12 +107,13 @@ def train_step(
 
 
 @torch.no_grad()
-def evaluate(model: Model, corpus: Corpus, device: torch.device) -> float:
+def evaluate(model: Model, corpus: data.Corpus, device: torch.device) -> float:
     """Mean loss over the validation targets of all ranks."""
     totals = torch.zeros(2, dtype=torch.float64)
-    for batch in evaluation_batches(corpus, device):
+    for batch in data.evaluation_batches(corpus, device):
         loss = model(*batch)
-        totals += torch.stack([loss.cpu().double(), (batch.targets != IGNORE).sum().cpu().double()])
+        valid = (batch.targets != data.IGNORE).sum()
+        totals += torch.stack([loss.cpu().double(), valid.cpu().double()])
     parallel.reshard(model)
     loss, valid = parallel.all_reduce_data(totals.to(device, ACCUMULATE)).tolist()
     return loss / max(valid, 1)
@@ -155,16 +122,16 @@ def evaluate(model: Model, corpus: Corpus, device: torch.device) -> float:
 @torch.no_grad()
 def sample(model: Model, device: torch.device) -> str:
     """SAMPLE_TOKENS bytes that follow PROMPT. Every rank draws the same; nothing is cached."""
-    generator = torch.Generator().manual_seed(hash63(SEED, "sample"))
-    text = list(PROMPT.encode()) or [SEPARATOR]
-    for _ in range(SAMPLE_TOKENS):
-        seen = text[-SEQ_LEN:]
-        tokens = torch.full((1, SEQ_LEN), SEPARATOR, device=device)
+    generator = torch.Generator().manual_seed(data.hash63(config.SEED, "sample"))
+    text = list(config.PROMPT.encode()) or [config.SEPARATOR]
+    for _ in range(config.SAMPLE_TOKENS):
+        seen = text[-config.SEQ_LEN :]
+        tokens = torch.full((1, config.SEQ_LEN), config.SEPARATOR, device=device)
         tokens[0, : len(seen)] = torch.tensor(seen, device=device)
         logits = model.next_logits(tokens, len(seen) - 1)
-        odds = (logits.float().cpu() / SAMPLE_TEMPERATURE).softmax(0)
+        odds = (logits.float().cpu() / config.SAMPLE_TEMPERATURE).softmax(0)
         drawn = int(torch.multinomial(odds, 1, generator=generator))
-        if drawn == SEPARATOR or drawn > 255:  # the document ends, or a token that no text has
+        if drawn == config.SEPARATOR or drawn > 255:  # the end, or a token that no text has
             break
         text.append(drawn)
     parallel.reshard(model)
@@ -172,21 +139,22 @@ def sample(model: Model, device: torch.device) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in decoded)
 
 
-def corpus_at(path: str, setting: str) -> Corpus:
+def corpus_at(path: str, setting: str) -> data.Corpus:
     """The data that a setting names: what is wrong with it is told by that name."""
     try:
-        return Corpus(path)
-    except DataError as error:
-        raise DataError(f"{setting}: {error}") from error
+        return data.Corpus(path)
+    except data.DataError as error:
+        raise data.DataError(f"{setting}: {error}") from error
 
 
 def train(args: argparse.Namespace, device: torch.device, watchdog: parallel.Watchdog) -> int:
     """The run, from wherever it was left to its last step. Returns the exit code."""
     run, steps = Path(args.run), args.steps
-    profiler = Profiler(run, args.profile, device)
-    corpus = corpus_at(args.data, "train.data.train" if args.data == TRAIN_DATA else "--data")
-    validation = corpus_at(VALIDATION_DATA, "train.data.validation")
-    meaning = {**MEANING, "train.data.train": fingerprint(args.data)}
+    profile = ExitStack()
+    setting = "train.data.train" if args.data == config.TRAIN_DATA else "--data"
+    corpus = corpus_at(args.data, setting)
+    validation = corpus_at(config.VALIDATION_DATA, "train.data.validation")
+    meaning = {**config.MEANING, "train.data.train": data.fingerprint(args.data)}
     source = checkpoint.agreed(run, args.resume)
     model, optimizer = build(device, fresh=source is None)
     progress = checkpoint.Progress(step=0, position=0, skipped=0, in_a_row=0)
@@ -204,27 +172,29 @@ def train(args: argparse.Namespace, device: torch.device, watchdog: parallel.Wat
     metrics.evaluated(evaluate(model, validation, device))
     while progress.step < steps:
         watchdog.idle = 0
-        batches = step_batches(corpus, progress.position, device)
-        profiler.before(progress.step + 1)
+        batches = data.step_batches(corpus, progress.position, device)
+        if progress.step + 1 == args.profile[0]:
+            profile.enter_context(profiled(run, device))
         result = train_step(model, optimizer, batches, progress.step)
         progress = checkpoint.Progress(
             step=progress.step + 1,
-            position=next_position(progress.position),
+            position=data.next_position(progress.position),
             skipped=progress.skipped + result.skipped,
             in_a_row=progress.in_a_row + 1 if result.skipped else 0,
         )
-        profiler.after(progress.step)
+        if progress.step == args.profile[-1]:
+            profile.close()
         done = progress.step == steps
         val_loss: float | None = None
-        if done or progress.step % EVAL_EVERY == 0:
+        if done or progress.step % config.EVAL_EVERY == 0:
             val_loss = metrics.evaluated(evaluate(model, validation, device))
         metrics.stepped(progress, result, val_loss)
-        if progress.in_a_row >= SKIPS_IN_A_ROW:
+        if progress.in_a_row >= config.SKIPS_IN_A_ROW:
             saver.wait()
-            log.warning("stopped: in the last %d steps no gradient was finite", SKIPS_IN_A_ROW)
+            log.warning("stopped: in the last %d steps no gradient was finite", progress.in_a_row)
             return 65
         stop = stop_requested(device)
-        if done or stop or progress.step % CHECKPOINT_EVERY == 0:
+        if done or stop or progress.step % config.CHECKPOINT_EVERY == 0:
             saver.save(model, optimizer, progress)
         if stop and not done:
             saved = saver.wait()
@@ -249,27 +219,32 @@ def stop_requested(device: torch.device) -> bool:
 
 def own_device() -> torch.device:
     """The CPU, or the accelerator that is this process's on its machine."""
-    if DEVICE == "cpu":
+    if config.DEVICE == "cpu":
         return torch.device("cpu")
     index, present = int(os.environ["LOCAL_RANK"]), torch.accelerator.device_count()
     if index >= present:
-        raise ConfigError(f"process {index} finds no {DEVICE} device: {present} are here")
+        raise ConfigError(f"process {index} finds no {config.DEVICE} device: {present} are here")
     torch.accelerator.set_device_index(index)
-    return torch.device(DEVICE, index)
+    return torch.device(config.DEVICE, index)
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train as config.py says.")
-    parser.add_argument("--steps", type=int, default=STEPS, help="stop after step N (%(default)s)")
-    parser.add_argument("--run", default=f"runs/{PLAN}", help="folder of the run (%(default)s)")
+    parser.add_argument("--steps", type=int, default=config.STEPS, help="last step (%(default)s)")
+    parser.add_argument("--run", default=f"runs/{config.PLAN}", help="its folder (%(default)s)")
     parser.add_argument(
         "--resume", default="auto", help="auto (newest checkpoint of the run), never, or a folder"
     )
-    parser.add_argument("--data", default=TRAIN_DATA, help="file or folder to train on")
-    parser.add_argument("--profile", metavar="FIRST:LAST", help="trace these steps into the run")
+    parser.add_argument("--data", default=config.TRAIN_DATA, help="file or folder to train on")
+    parser.add_argument("--profile", default="0:0", help="trace steps FIRST:LAST into the run")
     args = parser.parse_args()
-    if not 0 < args.steps <= STEPS:
-        raise ConfigError(f"--steps {args.steps}: the learning rate is laid out for {STEPS} steps")
+    if not 0 < args.steps <= config.STEPS:
+        problem = f"the learning rate is laid out for {config.STEPS} steps"
+        raise ConfigError(f"--steps {args.steps}: {problem}")
+    first, _, last = args.profile.partition(":")
+    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        raise ConfigError(f"--profile {args.profile}: write FIRST:LAST, two steps such as 10:13")
+    args.profile = range(int(first), int(last) + 1)
     return args
 
 
@@ -289,7 +264,7 @@ def main() -> int:
         code = train(args, device, watchdog)
         dist.destroy_process_group()
         return code
-    except (ConfigError, DataError) as error:
+    except (ConfigError, data.DataError) as error:
         log.error("error: %s", error)
         if os.environ["LOCAL_RANK"] == "0":
             print(f"error: {error}", file=sys.stderr)
