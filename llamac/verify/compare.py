@@ -214,7 +214,7 @@ def _compared(
         return Comparison(observable, name, step, bound, (math.inf,) * len(records), absent)
     scale = max((want.abs().max().item() for _, want in both if want.numel()), default=0.0)
     errors = tuple(
-        _error((part - want).abs().max().item() if want.numel() else 0.0, scale, rounding)
+        _error((part - want).abs().max().item() if want.numel() else 0.0, scale, bound, rounding)
         for part, want in both
     )
     found = NO_CAUSE
@@ -228,9 +228,11 @@ def _compared(
     return Comparison(observable, name, step, bound, errors, found)
 
 
-def _error(difference: float, scale: float, rounding: float = 0.0) -> float:
-    """Relative, where not a number is infinitely wrong."""
-    if difference <= rounding:
+def _error(difference: float, scale: float, bound: float = 0.0, rounding: float = 0.0) -> float:
+    """Relative, where not a number is infinitely wrong; none where more than `bound` is rounding."""
+    if difference == 0.0:
         return 0.0
     ratio = difference / scale if scale else math.inf
-    return ratio if ratio == ratio else math.inf
+    if ratio != ratio:
+        return math.inf
+    return 0.0 if ratio > bound and difference <= rounding else ratio

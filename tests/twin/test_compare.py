@@ -32,6 +32,7 @@ def differences(observable: str, expected: float, got: float) -> tuple[Differenc
         coordinates={},
         shapes={"big": [2], "tiny": [2]},
         slices={"big": [[0, 2]], "tiny": [[0, 2]]},
+        moment_slices={"big": [[0, 2]], "tiny": [[0, 2]]},
         initial=found("initial"),
         steps=[
             StepRecord(
