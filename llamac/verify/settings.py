@@ -44,14 +44,27 @@ def with_settings(text: str, changed: Mapping[str, object]) -> str:
 
 
 def edits(compiled: str, edited: str) -> tuple[str, ...]:
-    """One line a setting that is not what the spec compiles to."""
-    before, after = settings(compiled), settings(edited)
+    """One line a setting that is not what the spec compiles to. A setting that repeats an edited
+    one by its name is not told again."""
+    before, after = _literals(compiled), _literals(edited)
     return tuple(
         f"config.py: {name} is {after.get(name, 'absent')!r}, the spec gives "
         f"{before.get(name, 'nothing')!r}"
         for name in [*before, *(name for name in after if name not in before)]
         if before.get(name) != after.get(name)
     )
+
+
+def _literals(text: str) -> dict[str, object]:
+    """Name -> value of every assignment, in which names that stand above stay names."""
+    return {name: ast.literal_eval(_Quoted().visit(value)) for name, value in _assignments(text)}
+
+
+class _Quoted(ast.NodeTransformer):
+    """Puts its name in the place of a value that stands above."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(node.id)
 
 
 def _assignments(text: str) -> list[tuple[str, ast.expr]]:

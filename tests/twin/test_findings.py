@@ -50,7 +50,7 @@ def test_broken_text_is_a_difference() -> None:
 
 
 def test_a_hang_is_a_difference() -> None:
-    asked = with_line("    while dist.get_rank() == 1:\n        time.sleep(1)\n")
+    asked = with_line("    while dist.get_rank() == 1:\n        signal.pause()\n")
     result = verify(compiled(PLAN), emitted, asked)
     assert not result.ok
     assert {stop.rank for stop in result.twins[0].stopped} == {0, 1}
