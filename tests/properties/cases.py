@@ -19,7 +19,7 @@ from compiler.planner import plan
 from compiler.rank_program import RankProgram
 from compiler.schema import PlanSpec
 from dsl.spec import Origins
-from tests.strategies import LARGEST_WORLD, Ranks, plan_specs, ranks
+from tests.strategies import EVERY_RANKS, USUAL_WORLD, Ranks, plan_specs
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,8 +44,10 @@ class Case:
 
 
 def meshes() -> st.SearchStrategy[Ranks]:
-    """One in three of any size, the others of few ranks, which run faster."""
-    return st.one_of(ranks(12), ranks(), ranks(LARGEST_WORLD))
+    """Mostly of few ranks, which run faster; hybrids, rare among all, have a weight of their own."""
+    few, usual = ([m for m in EVERY_RANKS if m.world <= most] for most in (12, USUAL_WORLD))
+    hybrids = [m for m in usual if m.replicate > 1 and m.shard > 1]
+    return st.sampled_from([*few * 6, *usual * 2, *EVERY_RANKS, *hybrids * 8])
 
 
 @st.composite
