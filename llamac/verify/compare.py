@@ -229,7 +229,7 @@ def _compared(
 
 
 def _error(difference: float, scale: float, bound: float = 0.0, rounding: float = 0.0) -> float:
-    """Relative, where not a number is infinitely wrong; none where more than `bound` is rounding."""
+    """Relative; not a number is infinitely wrong, and what exceeds `bound` may be rounding."""
     if difference == 0.0:
         return 0.0
     ratio = difference / scale if scale else math.inf

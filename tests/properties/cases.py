@@ -44,7 +44,7 @@ class Case:
 
 
 def meshes() -> st.SearchStrategy[Ranks]:
-    """Mostly of few ranks, which run faster; hybrids, rare among all, have a weight of their own."""
+    """Mostly of few ranks, which run faster; hybrids, rare among all, weigh more."""
     few, usual = ([m for m in EVERY_RANKS if m.world <= most] for most in (12, USUAL_WORLD))
     hybrids = [m for m in usual if m.replicate > 1 and m.shard > 1]
     return st.sampled_from([*few * 6, *usual * 2, *EVERY_RANKS, *hybrids * 8])
