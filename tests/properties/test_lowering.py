@@ -30,7 +30,7 @@ CASES_OF_A_PART = 250
 MORE_PARTS = 4
 """Beyond those of `make test`."""
 SHARE_WITH_THREE_ATOMS = 0.4
-SHARE_OF_EVERY_FEATURE = 0.02
+SHARE_OF_EVERY_FEATURE = 0.05
 
 
 @pytest.mark.parametrize("part", range(PARTS))
