@@ -139,10 +139,10 @@ def _pieces(file: Path) -> list[tuple[str, Piece]]:
 
 
 def _check_sums(folder: Path) -> None:
-    """Against the list that was written last."""
+    """Against the list that was written last: without one, the checkpoint was never finished."""
     listing = folder / SUMS
     if not listing.is_file():
-        return
+        raise Unusable(f"{folder}: not a checkpoint: it has no {SUMS}")
     for line in listing.read_text(encoding="utf-8").splitlines():
         expected, _, name = line.partition("  ")
         try:

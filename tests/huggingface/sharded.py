@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -51,7 +52,19 @@ def write_checkpoint(
         file = folder / f"shard-{rank + 1:05}-model-00001-of-00001.safetensors"
         save_file(held | {k: v.clone() for k, v in moments.items()}, file, metadata)
     (folder / "state.json").write_text('{"step": 4, "position": 8, "skipped": 0}\n')
+    write_sums(folder)
     return folder
+
+
+def write_sums(folder: Path) -> None:
+    """SHA256SUMS of what lies there."""
+    listing = folder / "SHA256SUMS"
+    listing.unlink(missing_ok=True)
+    sums = [
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
+        for file in sorted(folder.iterdir())
+    ]
+    listing.write_text("".join(sums))
 
 
 def share(

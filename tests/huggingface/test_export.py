@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from llamac.huggingface import safetensors_file
 from llamac.huggingface.checkpoint import Checkpoint, Unusable, newest, open_checkpoint
 from llamac.huggingface.config import NoFamily, config_json, tokenizer_of
 from llamac.huggingface.export import tensors_of, write_folder
-from tests.huggingface.sharded import oracle_of, ours, write_checkpoint
+from tests.huggingface.sharded import oracle_of, ours, write_checkpoint, write_sums
 from tests.models.families import CASES, VOCAB
 from tests.models.names import transformers_name
 
@@ -183,11 +182,6 @@ def test_what_is_no_checkpoint_of_the_model_is_refused(tmp_path: Path) -> None:
     saved = run / "step-10"
     with pytest.raises(Unusable, match=r"1 tensors differ, the first is head\.weight: \[29, 24\] "):
         tensors_of(CASES["llama gqa tied scaled"].model, open_checkpoint(saved))
-    sums = [
-        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
-        for file in sorted(saved.iterdir())
-    ]
-    (saved / "SHA256SUMS").write_text("".join(sums))
     open_checkpoint(saved)
     shard = saved / "shard-00003-model-00001-of-00001.safetensors"
     content = bytearray(shard.read_bytes())
@@ -195,9 +189,12 @@ def test_what_is_no_checkpoint_of_the_model_is_refused(tmp_path: Path) -> None:
     shard.write_bytes(content)
     with pytest.raises(Unusable, match=r"shard-00003.*: not what was written"):
         open_checkpoint(saved)
-    (saved / "SHA256SUMS").unlink()
     shard.unlink()
+    write_sums(saved)
     with pytest.raises(Unusable, match=r"embedding\.weight has \d+ of \d+ elements"):
+        open_checkpoint(saved)
+    (saved / "SHA256SUMS").unlink()
+    with pytest.raises(Unusable, match="it has no SHA256SUMS"):
         open_checkpoint(saved)
     (run / "step-2" / "state.json").unlink()
     with pytest.raises(Unusable, match="not a checkpoint"):
