@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Protocol, cast
 
 import torch
 
@@ -44,12 +44,19 @@ MIXTURE = """mixture {
 }"""
 
 
+class Loader(Protocol):
+    """The names of a program's data.py that are used here."""
+
+    def Corpus(self, path: str) -> object: ...
+    def step_batches(self, corpus: object, position: int, device: torch.device) -> object: ...
+
+
 def first_rank(_axis: str) -> int:
     return 0
 
 
-def loader(data: str) -> Any:  # the module of a program that only exists here
-    """data.py of a program that reads `data`."""
+def loader(data: str) -> Loader:
+    """data.py of a program that reads `data`, as a module that only exists here."""
     text = SPEC.format(seq_len=SEQ_LEN, batch=BATCH, data=data)
     loaded = read("loader.llama", lambda path: text if path == "loader.llama" else Missing())
     if loaded.spec is None:
@@ -63,7 +70,7 @@ def loader(data: str) -> Any:  # the module of a program that only exists here
     exec(files["config.py"], vars(modules["config"]))
     vars(modules["parallel"])["coordinate"] = first_rank
     exec(files["data.py"], vars(modules["data"]))
-    return modules["data"]
+    return cast("Loader", modules["data"])
 
 
 def write_shards(folder: Path, shards: int, tokens: int, sources: int) -> None:
@@ -87,7 +94,7 @@ def write_index(
     (folder / "index.json").write_text(json.dumps({**index, "sources": sources, "shards": shards}))
 
 
-def speed(data: Any, corpus: Any, seconds: float) -> float:
+def speed(data: Loader, corpus: object, seconds: float) -> float:
     """Tokens a second."""
     cpu = torch.device("cpu")
     step, started = 0, time.perf_counter()
@@ -97,7 +104,7 @@ def speed(data: Any, corpus: Any, seconds: float) -> float:
     return step * BATCH * SEQ_LEN / (time.perf_counter() - started)
 
 
-def seek(folder: Path, data: Any, shards: int) -> tuple[float, float]:
+def seek(folder: Path, data: Loader, shards: int) -> tuple[float, float]:
     """Seconds to open a corpus of 1e12 tokens, and to the first batch far inside. The shards are
     one file with holes."""
     tokens = 10**12 // shards
