@@ -51,12 +51,17 @@ def answer_requests(path: Path, program: Path, groups: Mapping[str, dist.Process
 
 def where(frame: FrameType, program: Path, groups: Mapping[str, dist.ProcessGroup]) -> str:
     """`reduce_scatter over tp, at model.py:75: the line`"""
-    waiting = " and ".join(pending(groups)) or "no collective"
+    waiting = " and ".join(pending(groups)) or f"no collective, in {innermost(frame)}"
     lines = list(own_lines(frame, program))
     helpers = [line for line in lines if line.startswith("parallel.py")]
     callers = [line for line in lines if not line.startswith("parallel.py")]
     through = f", in {helpers[0]}" if helpers and lines[0] == helpers[0] else ""
     return f"waits in {waiting}, at {callers[0] if callers else 'an unknown line'}{through}"
+
+
+def innermost(frame: FrameType) -> str:
+    """`_wait_batch_p2p of schedules.py`. Gloo does not record what it sends and receives."""
+    return f"{frame.f_code.co_name} of {Path(frame.f_code.co_filename).name}"
 
 
 def own_lines(frame: FrameType | None, program: Path) -> Iterator[str]:

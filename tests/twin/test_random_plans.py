@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
 from compiler.schema import PlanSpec
+from llamac.verify.result import as_text
 from llamac.verify.verify import verify
 from tests.strategies import EVERY_RANKS, plan_specs
 from tests.twin.programs import compiled, emitted
@@ -21,4 +22,4 @@ MESHES = [ranks for ranks in EVERY_RANKS if ranks.atoms <= 2 and ranks.world <= 
 @given(spec=plan_specs(strategies.sampled_from(MESHES)))
 def test_random_plan(spec: PlanSpec) -> None:
     result = verify(compiled(spec), emitted)
-    assert result.ok, result
+    assert result.ok, as_text(result)
