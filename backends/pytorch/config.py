@@ -15,6 +15,7 @@ from backends.launch.choice import has_preflight
 from backends.pytorch.features import Features
 from backends.pytorch.meaning import meaning_rows
 from backends.pytorch.names import Value
+from backends.pytorch.wrapping import LINE_LENGTH
 from compiler.data import BYTE_SEPARATOR, places_of, shares_of
 from compiler.estimates import Estimate, flops_per_token
 from compiler.meaning import Value as MeaningValue
@@ -39,7 +40,6 @@ from compiler.schema.train import (
 )
 from dsl.spec import OriginKind, Origins
 
-LINE_LENGTH = 100
 INIT_ROWS = 16
 SAMPLE_TOKENS = 120
 SAMPLE_TEMPERATURE = 0.8

@@ -17,6 +17,7 @@ from backends.pytorch.names import Constants
 from backends.pytorch.readme import readme_context
 from backends.pytorch.versions import VERSIONS, TorchVersion
 from backends.pytorch.weights import check_conventions
+from backends.pytorch.wrapping import LINE_LENGTH, wrap_lines
 from backends.templates import render
 from compiler.huggingface.names import names_of
 from compiler.pipeline import Compiled
@@ -24,7 +25,7 @@ from compiler.plan_json import plan_json
 from compiler.schema import PlanSpec
 from dsl.spec import Origins
 
-RUFF = 'line-length = 100\ntarget-version = "py311"\n'
+RUFF = f'line-length = {LINE_LENGTH}\ntarget-version = "py311"\n'
 """So that ruff, run anywhere, judges the program as it was printed."""
 
 MODULES = ("parallel", "data", "model", "checkpoint", "metrics", "train")
@@ -91,7 +92,7 @@ def _modules(
     for module in modules:
         body = _bare(bodies[module])
         imports = import_block(body, own)
-        files[f"{module}.py"] = bodies[module].replace("#IMPORTS", imports)
+        files[f"{module}.py"] = wrap_lines(bodies[module].replace("#IMPORTS", imports))
         own |= {module: Origin(module)}
         own |= {name: Origin(module, name) for name in defined_names(body)}
     return files

@@ -12,8 +12,7 @@ import symtable
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-LINE_LENGTH = 100
-"""That of the program's ruff.toml."""
+from backends.pytorch.wrapping import LINE_LENGTH
 
 
 @dataclass(frozen=True)

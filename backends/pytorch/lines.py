@@ -9,12 +9,12 @@ from backends.pytorch.names import Names
 from backends.pytorch.operators import Call, expression
 from backends.pytorch.operators.call import Argument
 from backends.pytorch.weights import parts_of
+from backends.pytorch.wrapping import LINE_LENGTH
 from compiler.mesh import Mesh
 from compiler.operators import Attention, Linear
 from compiler.placement import Layout
 from compiler.rank_program import Collective, Compute, Kept, LocalValue
 
-LINE_LENGTH = 100
 INDENT = 8
 
 
@@ -68,7 +68,7 @@ def collective(statement: Collective, scope: Scope) -> str:
             assert_never(statement.pair)
 
 
-def assignment(statement: Compute | Collective, scope: Scope, name: str = "") -> list[str]:
+def assignment(statement: Compute | Collective, scope: Scope, name: str = "") -> str:
     """`name = expression  # [local shape]`; the comment where the shape changes and it fits."""
     text = value_of(statement, scope)
     if scope.marks and _is_marked(statement):
@@ -79,17 +79,9 @@ def assignment(statement: Compute | Collective, scope: Scope, name: str = "") ->
     line = f"{target} = {text}"
     output = statement.output
     if (output.dims, output.layout) == (before.dims, before.layout):
-        return wrapped(line)
+        return line
     commented = f"{line}  # {shape(output, scope.mesh)}"
-    return [commented] if len(commented) + INDENT <= LINE_LENGTH else wrapped(line)
-
-
-def wrapped(line: str) -> list[str]:
-    """The line, or where it is too long its outermost call's arguments on a line of their own."""
-    if len(line) + INDENT <= LINE_LENGTH:
-        return [line]
-    head, _, rest = line.partition("(")
-    return [f"{head}(", f"    {rest.removesuffix(')')}", ")"]
+    return commented if len(commented) + INDENT <= LINE_LENGTH else line
 
 
 def _is_marked(statement: Compute | Collective) -> bool:

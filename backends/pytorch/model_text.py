@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from backends.pytorch.lines import LINE_LENGTH, Scope, assignment, value_of, wrapped
+from backends.pytorch.lines import Scope, assignment, value_of
 from backends.pytorch.names import Constants, Names
 from backends.pytorch.operators.attention import mask
 from backends.pytorch.operators.rope import angles
 from backends.pytorch.selections import made_again, selections
 from backends.pytorch.weights import declaration
+from backends.pytorch.wrapping import LINE_LENGTH
 from compiler.operators import Attention, Rope, Softcap
 from compiler.rank_program import (
     BlockProgram,
@@ -153,10 +154,10 @@ def _block(program: RankProgram, block: BlockProgram, names: Names) -> BlockText
     for statement in body:
         if isinstance(statement, Region):
             raise ValueError(f"{block.name}: a region inside a layer")
-        lines += assignment(statement, scope)
+        lines.append(assignment(statement, scope))
     if isinstance(last, Region):
         raise ValueError(f"{block.name}: a layer that ends in a region")
-    lines += wrapped(f"return {value_of(last, scope)}")
+    lines.append(f"return {value_of(last, scope)}")
     arguments = ["x", *(["cos", "sin"] if rope_of(block) else [])]
     arguments += ["mask"] if attention_of(block) else []
     index = program.kinds.index(block)
@@ -255,7 +256,7 @@ def _layer_declarations(program: RankProgram, constants: Constants) -> Lines:
             classes = f"({kinds})" if several else "Block"
         block = f"{classes}[LAYER_KINDS[i]]()" if several else f"{classes}()"
         inner = f"{{str(i): {block} for s in own for i in layers_of(s)}}"
-        return [*chosen, *wrapped(f"self.layers = nn.ModuleDict({inner})")]
+        return [*chosen, f"self.layers = nn.ModuleDict({inner})"]
     if several:
         return [f"self.layers = nn.ModuleList(({kinds})[kind]() for kind in LAYER_KINDS)"]
     return ["self.layers = nn.ModuleList(Block() for _ in range(LAYERS))"]
@@ -286,7 +287,7 @@ def _embed(program: RankProgram, constants: Constants) -> Lines:
     for statement in embedding.statements:
         if isinstance(statement, Region):
             raise ValueError("a region inside the embedding")
-        lines += assignment(statement, scope, "x")
+        lines.append(assignment(statement, scope, "x"))
     return lines
 
 
@@ -303,7 +304,7 @@ def _finish(program: RankProgram, constants: Constants) -> tuple[Lines, Scope]:
     for statement in head.statements[:-1]:
         if isinstance(statement, Region):
             raise ValueError("the head has two regions")
-        lines += assignment(statement, scope)
+        lines.append(assignment(statement, scope))
     return lines, scope
 
 
@@ -349,13 +350,8 @@ def _losses(region: Region, scope: Scope, is_stage: bool) -> Lines:
     """Apply the region to its pieces and add up."""
     split = [f"{scope.texts[name]}.split(LOSS_CHUNK, dim=1)" for name in region.sliced]
     whole = ", ".join(scope.texts[name] for name in region.whole)
-    zipped = f"pieces = zip({', '.join(split)}, strict=True)"
-    if len(zipped) + 8 > LINE_LENGTH:
-        pieces = ["pieces = zip(", f"    {', '.join(split)}, strict=True", ")"]
-    else:
-        pieces = [zipped]
     return [
-        *pieces,
+        f"pieces = zip({', '.join(split)}, strict=True)",
         "losses = [",
         f"    checkpoint(chunk_{region.name}, *piece, {whole}, use_reentrant=False)",
         "    for piece in pieces",
@@ -376,7 +372,7 @@ def _chunk(program: RankProgram, region: Region, constants: Constants) -> ChunkT
     _know_parameters(scope, head.parameters, texts)
     arguments = [scope.texts[name] for name in (*region.sliced, *region.whole)]
     *body, last = region.statements
-    lines = [line for statement in body for line in assignment(statement, scope)]
-    lines += wrapped(f"return {value_of(last, scope)}")
+    lines = [assignment(statement, scope) for statement in body]
+    lines.append(f"return {value_of(last, scope)}")
     typed = ", ".join(f"{argument}: Tensor" for argument in arguments)
     return ChunkText(f"chunk_{region.name}", typed, lines)

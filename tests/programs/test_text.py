@@ -12,14 +12,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from backends.pytorch import MODULES, emit
 from backends.pytorch.config import literal
-from compiler.pipeline import Compiled
+from compiler.pipeline import Compiled, compile_plan
+from compiler.schema import PlanSpec
 from tests.programs.support import compiled, write
 from tests.programs.variants import modules, variants
+from tests.strategies import plan_specs
 
 VARIANTS = variants()
 STUBS = Path(__file__).parent / "stubs"
@@ -45,6 +47,24 @@ def tool(folder: Path, *arguments: str) -> str:
 def test_formatted_and_linted(folder: Path) -> None:
     assert tool(folder, "-m", "ruff", "format", "--check", "--no-cache", ".") == ""
     assert tool(folder, "-m", "ruff", "check", "--no-cache", ".") == ""
+
+
+def test_random_programs_are_formatted(tmp_path: Path) -> None:
+    """Several kinds of layer, long names, every axis at once: where lines get too long."""
+    drawn: list[Compiled] = []
+
+    @settings(max_examples=40, deadline=None, phases=[Phase.generate], database=None)
+    @given(spec=plan_specs())
+    def draw(spec: PlanSpec) -> None:
+        result = compile_plan("plan", spec)
+        assert result.compiled is not None, result.diagnostics
+        drawn.append(result.compiled)
+
+    draw()
+    for index, plan in enumerate(drawn):
+        write(emit(plan), tmp_path / str(index))
+    assert tool(tmp_path, "-m", "ruff", "format", "--check", "--no-cache", ".") == ""
+    assert tool(tmp_path, "-m", "ruff", "check", "--no-cache", ".") == ""
 
 
 def test_compiles_without_a_warning(folder: Path) -> None:
