@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import TypeAlias, cast
 
 from compiler.schema import PlanSpec
-from compiler.schema.train import Data
+from compiler.schema.train import Data, TrainSpec
 from dsl.schema import Auto, Count, Effect, Field, Named, Pattern, entry_name, fields_of, is_entry
 
 Value: TypeAlias = "bool | int | float | str | tuple[Value, ...]"
@@ -29,7 +29,10 @@ def _rows(path: str, entry: object) -> Iterator[tuple[str, Value]]:
 
 
 def _is_place(entry: object, name: str) -> bool:
-    """Data may move; the program itself sees what they are."""
+    """Data may move; the program itself sees what they are. The weights that a run started from
+    are in its checkpoints."""
+    if isinstance(entry, TrainSpec):
+        return name == "init_from"
     return isinstance(entry, Data) and name in ("train", "validation", "tokenizer")
 
 

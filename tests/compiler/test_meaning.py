@@ -26,6 +26,7 @@ SAME = (
     (("train.checkpoint", "checkpoint { every = 5, keep = 9 }"),),
     (("train.guard", "guard { skips = 3, patience = 1h }"),),
     (("train.data.train", '"moved"'),),
+    (("train.init_from", '"weights"'),),
 )
 
 
