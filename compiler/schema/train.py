@@ -89,7 +89,8 @@ class TextData(Documents):
 
 @entry("jsonl")
 class JsonlData(Records):
-    """Files of JSON objects, one a line, a document each; those of a folder end in `.jsonl`."""
+    """Files of JSON objects, one a line, a document each; those of a folder end in `.jsonl`, or, as
+    gzip packs them, in `.jsonl.gz` or `.json.gz`."""
 
 
 @entry("parquet")

@@ -12,7 +12,7 @@ from typing import Literal, assert_never
 
 from compiler.schema.train import HfData, JsonlData, ParquetData, TextData
 from llamac.prepare.arrow import arrow_files, row_groups, rows
-from llamac.prepare.jsonl import byte_ranges, lines
+from llamac.prepare.jsonl import SUFFIXES, byte_ranges, lines
 from llamac.prepare.unit import Unit, WrongData
 
 SMALLEST_UNIT, LARGEST_UNIT = 2**20, 64 * 2**20
@@ -46,7 +46,7 @@ def units(form: Format, path: Path) -> tuple[Unit, ...]:
             files = files_under(path)
             return _groups(files, _unit_bytes(files))
         case "jsonl":
-            files = files_under(path, ".jsonl")
+            files = files_under(path, *SUFFIXES)
             largest = _unit_bytes(files)
             return tuple(unit for file in files for unit in byte_ranges(file, largest))
         case "parquet":
@@ -80,15 +80,16 @@ def documents(form: Format, unit: Unit, field: str) -> Iterator[tuple[str, bytes
             assert_never(form)
 
 
-def files_under(path: Path, suffix: str = "") -> list[Path]:
+def files_under(path: Path, *suffixes: str) -> list[Path]:
     """The file itself, or all of a folder that end so, in the order of their relative paths."""
     if not path.is_dir():
         path.stat()  # says that it is missing
         return [path]
-    found = [file for file in path.rglob(f"*{suffix}") if file.is_file()]
+    found = [f for f in path.rglob("*") if f.is_file() and f.name.endswith(suffixes or "")]
     if not found:
+        wanted = " or ".join(f"`{suffix}`" for suffix in suffixes if suffix)
         raise WrongData(
-            path, "", f"no file in this folder ends in `{suffix}`" if suffix else "an empty folder"
+            path, "", f"no file in this folder ends in {wanted}" if wanted else "an empty folder"
         )
     return sorted(found, key=lambda file: file.relative_to(path).as_posix())
 

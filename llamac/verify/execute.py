@@ -24,6 +24,9 @@ from llamac.verify.worker import Record, Task, log_path, place_path, record_path
 GRACE = 3.0
 """Seconds the other ranks get after one has died: they usually wait for it in a collective."""
 
+TICK = 1.0
+"""Seconds between two looks at the ranks."""
+
 ANSWER = 5.0
 """Seconds that ranks get to say where they hang."""
 
@@ -99,19 +102,18 @@ def store_for(world: int) -> TCPStore:
 def _await(processes: list[ForkProcess], task: Task, patience: float) -> None:
     """Returns when all have ended, or none has written to its log for `patience` seconds."""
     logs = [log_path(task.output, rank) for rank in range(task.world)]
-    deadline = time.monotonic() + patience
+    left = patience
     written = 0
-    while alive := [process for process in processes if process.is_alive()]:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return
-        wait([process.sentinel for process in alive], timeout=min(left, 1.0))
+    while left > 0 and (alive := [process for process in processes if process.is_alive()]):
+        before = time.monotonic()
+        wait([process.sentinel for process in alive], timeout=min(left, TICK))
+        # Of a longer time nobody ran: this machine was suspended, and its ranks with it.
+        left -= min(time.monotonic() - before, 2 * TICK)
         if any(process.exitcode for process in processes):
-            deadline = min(deadline, time.monotonic() + GRACE)
-            patience = 0.0
+            left, patience = min(left, GRACE), 0.0
         now = sum(log.stat().st_size for log in logs if log.exists())
         if now > written:
-            written, deadline = now, max(deadline, time.monotonic() + patience)
+            written, left = now, max(left, patience)
 
 
 def _places(hanging: Mapping[int, ForkProcess], task: Task) -> dict[int, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,13 @@ def with_line(line: str) -> Asked:
     assert STEP in files["train.py"]
     files["train.py"] = files["train.py"].replace(STEP, STEP + line)
     return Asked(program=files, patience=5.0)
+
+
+def test_a_suspended_machine_is_no_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its clock leaps by an hour whenever it is looked at, and nobody has waited an hour."""
+    looks = count()
+    monkeypatch.setattr(time, "monotonic", lambda: 3600.0 * next(looks))
+    assert verify(compiled(PLAN), emitted).ok
 
 
 def test_a_crash_names_rank_and_line() -> None:
