@@ -6,6 +6,7 @@ Runs in a forked process: it may change the environment and the modules as it li
 from __future__ import annotations
 
 import faulthandler
+import gc
 import importlib
 import os
 import sys
@@ -81,6 +82,7 @@ def place_path(output: Path, rank: int) -> Path:
 
 def run_rank(rank: int, task: Task, all_forked: Event) -> None:
     """Entry of the forked process; leaves a record, or a traceback at the end of its log."""
+    gc.freeze()  # a collection would look at all that the parent has, and so copy its pages
     all_forked.wait()
     log = log_path(task.output, rank).open("w", encoding="utf-8")
     os.dup2(log.fileno(), 1)
