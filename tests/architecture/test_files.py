@@ -14,20 +14,33 @@ MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:work|root|home|Users|opt|mnt)/\w")
 REGISTRIES = re.compile(r"(?:https?|file)://[^\s\"')>]*(?:pypi|pythonhosted|npmjs|simple/)", re.I)
 
 
-def tracked() -> list[Path]:
+def listed(*which: str) -> list[Path]:
+    """What git lists by these options."""
     listing = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        ["git", "ls-files", "-z", "--exclude-standard", *which],
         cwd=ROOT,
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    paths = [ROOT / name for name in listing.split("\0") if name]
+    return [ROOT / name for name in listing.split("\0") if name]
+
+
+def tracked() -> list[Path]:
+    paths = listed("--cached", "--others")
     return [path for path in paths if path.is_file() and path != Path(__file__)]
 
 
 def text_of(path: Path) -> str:
     return path.read_bytes().decode("utf-8", "replace")
+
+
+def test_no_source_is_ignored() -> None:
+    """Or it would be tested here, and be missing in every clone."""
+    folders = ("dsl", "compiler", "backends", "llamac", "examples", "tests", "benchmarks", "docs")
+    ignored = listed("--others", "--ignored", "--", *folders, "scripts")
+    sources = {".py", ".j2", ".md", ".llama", ".lark", ".sh", ".sbatch", ".json", ".toml", ".patch"}
+    assert [path for path in ignored if path.suffix in sources] == []
 
 
 def test_python_files_are_short() -> None:
