@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dsl.diagnostics import Problem
-from dsl.problems import Misplaced, UnknownField
+from dsl.problems import Misplaced, UnknownField, UnknownName
 from dsl.resolve import Module
 from dsl.schema import Field, entry_name, fields_of
 from dsl.source import Span
@@ -102,10 +102,17 @@ class _Folder:
         match written.clause:
             case Replace(Path((name,), _), value, _):
                 self.assign(name, value, written)
+            case Replace(Path((name, label, *rest), _), value, span) if rest and self.named(name):
+                self.refine_labelled(name, label, (Replace(_below(rest), value, span),), written)
             case Replace(Path((name, *rest), _), value, span):
                 self.refine(name, None, (Replace(_below(rest), value, span),), written)
             case Refine(Path((name,), _), predicate, body, _):
                 self.refine(name, predicate, body, written)
+            case Refine(Path((name, label), _), None, body, _) if self.named(name):
+                self.refine_labelled(name, label, body, written)
+            case Refine(Path((name, label, *rest), _), predicate, body, span) if self.named(name):
+                inner = Refine(_below(rest), predicate, body, span)
+                self.refine_labelled(name, label, (inner,), written)
             case Refine(Path((name, *rest), _), predicate, body, span):
                 inner = Refine(_below(rest), predicate, body, span)
                 self.refine(name, None, (inner,), written)
@@ -165,6 +172,26 @@ class _Folder:
         before = old.labelled.get(block.name.text, ())
         labelled = {**old.labelled, block.name.text: (*before, *clauses)}
         self.settings[block.kind.text] = Setting(block.kind.span, by.kind, labelled=labelled)
+
+    def named(self, name: Name) -> bool:
+        """Whether the row holds bodies with names."""
+        return name.text in self.fields and self.fields[name.text].shape.named is not None
+
+    def refine_labelled(
+        self, name: Name, label: Name, body: tuple[Clause, ...], by: Written
+    ) -> None:
+        """`phase.long.steps = 5`: of a phase that stands above."""
+        labelled = self.settings.get(name.text, Setting(name.span, by.kind)).labelled
+        if label.text not in labelled:
+            suggestion = closest(label.text, labelled)
+            known = tuple(labelled)
+            self.report(
+                UnknownName(span=label.span, name=label.text, suggestion=suggestion, known=known)
+            )
+            return
+        clauses = (Written(clause, by.module, by.kind) for clause in body)
+        labelled = {**labelled, label.text: (*labelled[label.text], *clauses)}
+        self.settings[name.text] = Setting(name.span, by.kind, labelled=labelled)
 
     def field(self, name: Name) -> Field | None:
         found = self.fields.get(name.text)
