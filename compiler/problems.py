@@ -340,6 +340,21 @@ class TpAcrossNodes(Problem):
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnreadValidation(Problem):
+    """The data name what is to be read for validation, and the `train` block has no `eval` that
+    reads it: the run would end without a validation loss.
+    """
+
+    slug = "unread-validation"
+    severity: ClassVar[Severity] = Severity.WARNING
+    title: ClassVar[str] = "nothing reads this `validation`"
+    label: ClassVar[str] = "the run has no `eval`"
+
+    def helps(self) -> tuple[str, ...]:
+        return ("write `eval = eval { every = 100 steps }`", "leave `validation` out")
+
+
+@dataclass(frozen=True, kw_only=True)
 class UnknownPlan(Problem):
     """A verb that makes a program needs a plan: the file has none, or none of the name given, or
     several and none was named. `check` takes files without a plan, since others may import them.

@@ -105,7 +105,7 @@ def _row(value: object, row: Field, at: str) -> object:
         number = item.value if isinstance(item, Count) else item
         bound = row.row.bound(number) if isinstance(number, int | float) else None
         if bound is not None:
-            raise _fail(at, bound, number)
+            raise _fail(at, f"{bound[0]} {bound[1]:,g}", number)
     if row.row.length not in (None, len(items)):
         raise _fail(at, f"a list of {row.row.length}", items)
     if row.row.distinct and len(set(items)) < len(items):

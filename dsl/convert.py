@@ -130,7 +130,8 @@ def _number(quantity: Quantity, shape: Shape, given: Given) -> object | Problem:
     number = quantity.number
     bound = row.bound(number)
     if bound is not None:
-        return _out_of_range(given, bound, show(quantity), _within(given))
+        limit = f"{bound[0]} {show(Quantity(bound[1], wanted))}"
+        return _out_of_range(given, limit, show(quantity), _within(given))
     if not shape.count and int not in shape.scalars:
         made = float(number)
         return made if math.isfinite(made) else _out_of_range(given, "finite", "infinite")
@@ -166,6 +167,9 @@ def _assignment(given: Given, number: float) -> str:
     """`layers = 3`; of a list's item the number alone."""
     whole = abs(number) <= LARGEST_INT and float(number).is_integer()
     text = f"{int(number)}" if whole else f"{number:g}"
+    if given.field.row.dimension is not None:
+        dimensions = DIMENSIONS[given.field.row.dimension]
+        text = show(Quantity(number, dimensions)).replace(" ", "")  # 60s
     if given.field.shape.count:
         word = given.value.word if isinstance(given.value, Number) else None
         text += f" {given.field.row.words[-1] if word is None else word.text}"

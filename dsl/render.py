@@ -107,14 +107,14 @@ def _file(
     place = f"{clean(source.path)}:{position.line}:{position.column}"
     lines = [f"{space}{quiet}{arrow}{reset} {place}", f"{space} {quiet}|{reset}"]
     ordered = sorted(labels, key=lambda label: (label.span.start, label is not labels[0]))
-    shown: int | None = None
+    shown: tuple[int, str] | None = None
     for label in ordered:
         number = source.position(label.span.start).line
         main = label is diagnostic.primary
         text, before, marked = _excerpt(source, label, number)
-        if number != shown:
+        if (number, text) != shown:  # of a long line, each label may have its own part
             lines.append(f"{quiet}{number:>{margin}} |{reset} {text}")
-            shown = number
+            shown = number, text
         tone = palette.severity(diagnostic.severity) if main else quiet
         marks = ("^" if main else "-") * max(marked, 1)
         remark = f" {clean(label.text)}" if label.text else ""

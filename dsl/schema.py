@@ -108,14 +108,14 @@ class Row:
     pending: bool = False
     form: Form | None = None
 
-    def bound(self, number: float) -> str | None:
-        """What the number must be and is not: `at least 1`."""
+    def bound(self, number: float) -> tuple[str, float] | None:
+        """What the number must be and is not: (`at least`, 1)."""
         if self.minimum is not None and number < self.minimum:
-            return f"at least {self.minimum:,g}"
+            return "at least", self.minimum
         if self.above is not None and number <= self.above:
-            return f"above {self.above:,g}"
+            return "above", self.above
         if self.below is not None and number >= self.below:
-            return f"below {self.below:,g}"
+            return "below", self.below
         return None
 
 

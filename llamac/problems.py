@@ -119,6 +119,22 @@ class OtherMeaning(OtherWeights):
 
 
 @dataclass(frozen=True, kw_only=True)
+class UncheckedWeights(Problem):
+    """The folder of `init_from` is here, but its config.json does not tell which model its weights
+    are of: it cannot be read, or says something that a spec cannot. So nothing is known of what the
+    weights were trained in; the program itself only holds their names and shapes against its own.
+    """
+
+    slug = "unchecked-weights"
+    severity: ClassVar[Severity] = Severity.WARNING
+    title: ClassVar[str] = "which model the weights of {folder} are of is not known"
+    label: ClassVar[str] = "its config.json: {why}"
+
+    folder: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class UnusableData(Problem):
     """`llamac prepare` cannot make tokens of a file that the spec names: it is missing, damaged, or
     not of the form that the spec says. Nothing is skipped silently, since data that is not trained

@@ -6,7 +6,13 @@ from typing import assert_never
 
 from compiler.data import form_of, separator_of, shares_of, sources_of
 from compiler.planner.context import Context
-from compiler.problems import Contradiction, LongRound, Undetermined, VocabTooSmall
+from compiler.problems import (
+    Contradiction,
+    LongRound,
+    Undetermined,
+    UnreadValidation,
+    VocabTooSmall,
+)
 from compiler.schema.train import (
     Corpus,
     HfData,
@@ -47,6 +53,8 @@ def _check_corpus(context: Context, corpus: Corpus, path: str) -> None:
         context.problem(VocabTooSmall(span=context.span(path), largest=largest, vocab=vocab))
     if isinstance(corpus, TextData | JsonlData | ParquetData | HfData):
         _check_tokenizer(context, corpus, path)
+    if context.spec.train.eval is None and corpus.validation is not None:
+        context.problem(UnreadValidation(span=context.span(f"{path}.validation")))
     if context.spec.train.eval is not None and corpus.validation is None:
         context.problem(
             Undetermined(
@@ -117,15 +125,6 @@ def _check_mixture(context: Context, mixture: MixtureData) -> None:
                     what="what is read",
                     missing="no `train`",
                     example='train = "data/train"',
-                )
-            )
-        if source.weight == 0:
-            context.problem(
-                Contradiction(
-                    span=context.span(f"train.data.source.{name}.weight"),
-                    what=f"`source {name}` is never read",
-                    why="a weight of 0",
-                    choices=("weight = 1",),
                 )
             )
     shares = shares_of(mixture)

@@ -143,7 +143,7 @@ Corpus = TextData | JsonlData | ParquetData | HfData | TokenData | ShardData | M
 class Source:
     data: Corpus = row("what is read", effect=MEANING)
     weight: float = row(
-        "share of the sequences, relative to the other sources", effect=MEANING, minimum=0
+        "share of the sequences, relative to the other sources", effect=MEANING, above=0
     )
 
 

@@ -69,8 +69,11 @@ def read_object(source: Source) -> Object | Diagnostic:
     except json.JSONDecodeError as error:
         span = Span(source.path, min(error.pos, len(source.text)), len(source.text))
         return NotAConfig(span=_line(source, span), why=f"no JSON: {error.msg}").diagnostic()
-    except (RecursionError, ValueError) as error:  # nested too deep, a number of 5,000 digits
-        return NotAConfig(span=Span(source.path, 0, 1), why=str(error)).diagnostic()
+    except RecursionError:
+        return NotAConfig(span=Span(source.path, 0, 1), why="nested too deeply").diagnostic()
+    except ValueError:
+        why = "a number has thousands of digits"
+        return NotAConfig(span=Span(source.path, 0, 1), why=why).diagnostic()
     if not isinstance(found, dict):
         return NotAConfig(span=Span(source.path, 0, 1), why="an object is needed").diagnostic()
     return cast(Object, found)

@@ -12,43 +12,51 @@ from compiler.schema import ModelSpec, PlanSpec
 from dsl.diagnostics import Diagnostic
 from dsl.source import Source
 from dsl.spec import Origins
-from llamac.huggingface.config import LARGEST, NAME, NoFamily, read_object
-from llamac.problems import NoArchitecture, OtherMeaning, OtherWeights
+from llamac.huggingface.config import LARGEST, NAME, NoFamily, read_object, shown
+from llamac.problems import NoArchitecture, OtherMeaning, OtherWeights, UncheckedWeights
 
 PATH = "train.init_from"
 
 
 def check_start(plan: str, spec: PlanSpec, origins: Origins) -> tuple[Diagnostic, ...]:
-    """What to say of a plan whose folder's config.json can be read from here, and says another
-    model. A folder that is elsewhere is held against the program when it starts."""
+    """What to say of a plan whose folder is here, and whose config.json says another model, or none
+    that a spec can say. A folder that is elsewhere is held against the program when it starts."""
     folder = spec.train.init_from
-    there = None if folder is None else _model_in(Path(folder))
-    if folder is None or there is None:
+    text = None if folder is None else _config_in(Path(folder))
+    if folder is None or text is None:
         return ()
+    span = origins.span(plan, PATH)
+    there = _model_of(text)
+    if isinstance(there, str):
+        return (UncheckedWeights(span=span, folder=folder, why=there).diagnostic(),)
     found = differences(spec.model, there)
     if not found:
         return ()
     fits = stored_by(spec.model) == stored_by(there)
     problem = OtherMeaning if fits else OtherWeights
     rows = _rows(found, min(spec.model.layers, there.layers))
-    span = origins.span(plan, PATH)
     return (problem(span=span, folder=folder, rows=rows).diagnostic(),)
 
 
-def _model_in(folder: Path) -> ModelSpec | None:
-    """The model that the folder's config.json describes, if there is one that a spec can say."""
+def _config_in(folder: Path) -> str | None:
+    """The text of the folder's config.json, if it is here."""
     try:
         with (folder / NAME).open("rb") as file:
-            text = file.read(LARGEST).decode("utf-8", "replace")
+            return file.read(LARGEST).decode("utf-8", "replace")
     except OSError:
         return None
+
+
+def _model_of(text: str) -> ModelSpec | str:
+    """The model that a config.json describes, or why there is none that a spec can say."""
     config = read_object(Source(NAME, text))
     if isinstance(config, Diagnostic):
-        return None
+        return config.primary.text if config.primary is not None else config.title
     try:
         return model_of(config)
-    except Inexpressible:
-        return None
+    except Inexpressible as refused:
+        first = refused.keys[0]
+        return f"`{first.key}` is {shown(first.value)}, {first.why}"
 
 
 def no_architecture(plan: str, spec: PlanSpec, refused: NoFamily, origins: Origins) -> Diagnostic:

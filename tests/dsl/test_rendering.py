@@ -93,6 +93,24 @@ error[mesh-mismatch]: the mesh does not tile the cluster
     )
 
 
+def test_labels_far_apart_in_a_long_line_are_each_shown_in_their_place() -> None:
+    line = "one " + "." * 300 + " two"
+    sources = {"a.llama": Source("a.llama", line)}
+    diagnostic = Diagnostic(
+        slug="contradiction",
+        severity=Severity.ERROR,
+        title="these differ",
+        primary=Label(Span("a.llama", 305, 308), "the second"),
+        secondary=(Label(Span("a.llama", 0, 3), "the first"),),
+    )
+    rows = [row[4:] for row in render([diagnostic], sources).splitlines()[3:]]
+    first, under_first, second, under_second = rows
+    assert under_first == "--- the first"
+    assert first[:3] == "one"
+    mark = under_second.index("^^^")
+    assert second[mark : mark + 3] == "two"
+
+
 def test_colour_changes_nothing_but_escapes() -> None:
     found = load("405b.llama", in_memory({"405b.llama": SPEC}), BLOCKS)
     coloured = render(found.diagnostics, found.sources, colour=True)

@@ -120,9 +120,9 @@ error[cannot-import]: no spec can say `hidden_act = "relu"`
         (b'{"a": ', "1:6"),
         (b"[1]", "an object is needed"),
         (b"\xff\xfe", "no JSON"),
-        (b"[" * 100_000, "not-a-config"),
+        (b"[" * 100_000, "nested too deeply"),
         (b"", "not-a-config"),
-        (b'{"model_type": "llama", "hidden_size": ' + b"9" * 5000 + b"}", "not-a-config"),
+        (b'{"model_type": "llama", "hidden_size": ' + b"9" * 5000 + b"}", "thousands of digits"),
         (b'{"model_type": "llama", "hidden_size": ' + b"9" * 4000 + b"}", "to 1,000,000,000"),
         (b"{}", "`model_type = null`"),
     ],
@@ -173,6 +173,22 @@ error[other-weights]: the weights of tiny-llama are not those of this model
   = help: `llamac import tiny-llama` prints the model that they are of
 """
     )
+    (folder / "config.json").write_text("[]")
+    done = llamac("check", "run.llama")
+    assert done.exit_code == 0
+    assert (
+        done.stdout
+        == """\
+warning[unchecked-weights]: which model the weights of tiny-llama are of is not known
+ --> run.llama:8:15
+  |
+8 |   init_from = "tiny-llama"
+  |               ^^^^^^^^^^^^ its config.json: an object is needed
+"""
+    )
+    write_config(folder, hidden_act="relu")
+    said = llamac("check", "run.llama").stdout
+    assert '^ its config.json: `hidden_act` is "relu", only silu can be said' in said
     (folder / "config.json").unlink()  # on the machine that compiles there may be no such folder
     assert llamac("compile", "run.llama").exit_code == 0
     assert 'INIT_FROM = "tiny-llama"' in Path("out/main/config.py").read_text()
