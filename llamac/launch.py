@@ -55,8 +55,8 @@ def start(program: Path, arguments: Sequence[str]) -> int:
     """Run `launch/local.sh` in the current directory and return its exit code.
 
     The script starts one process a device with this Python. What a signal means is the program's
-    to say (it checkpoints and leaves): SIGTERM is passed on, and an interrupt from the terminal
-    reaches every process of the group anyway, so we only wait.
+    to say (it checkpoints and leaves): it is passed on, but for an interrupt from the terminal,
+    which reaches every process of the group anyway, so we only wait.
     """
     environment = {**os.environ, "PYTHON": sys.executable}
     script = program / "launch" / "local.sh"
@@ -66,17 +66,18 @@ def start(program: Path, arguments: Sequence[str]) -> int:
     def pass_on(number: int, _frame: FrameType | None) -> None:
         asked.append(number)
         for process in started:
-            if number == signal.SIGTERM:
+            if number != signal.SIGINT:
                 process.send_signal(number)
 
     # Installed first: a handler, unlike an ignored signal, does not outlive exec in the child.
-    before = {name: signal.signal(name, pass_on) for name in (signal.SIGTERM, signal.SIGINT)}
+    names = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
+    before = {name: signal.signal(name, pass_on) for name in names}
     try:
-        command = ["bash", os.fspath(script), *arguments]
+        command = ["bash", "--", os.fspath(script), *arguments]
         with subprocess.Popen(command, env=environment) as process:
             started.append(process)
-            if signal.SIGTERM in asked:  # while it was being started
-                process.send_signal(signal.SIGTERM)
+            for number in {*asked} - {signal.SIGINT}:  # while it was being started
+                process.send_signal(number)
             code = process.wait()
     finally:
         for name, handler in before.items():

@@ -11,6 +11,7 @@ from backends.launch.quoting import quoted
 from backends.templates import render
 from compiler.plan import Plan
 from compiler.schema.cluster import ClusterSpec, GpuNode, SlurmLaunch
+from compiler.schema.train import LogSpec
 
 PACKAGE = "backends.launch"
 
@@ -32,8 +33,10 @@ def scripts(plan: Plan, axes: Sequence[str]) -> Scripts:
         "nodes": cluster.nodes,
         "devices": cluster.node.devices,
         "axes": axes,
+        "packages": [*_packages(plan.spec.train.log)],
     }
     names = ["multinode.sh"] if cluster.nodes > 1 else ["local.sh"]
+    names.append("needs.py")
     slurm = slurm_of(cluster)
     if slurm is not None:
         names += ["slurm.sbatch", "slurm-task.sh"]
@@ -42,6 +45,15 @@ def scripts(plan: Plan, axes: Sequence[str]) -> Scripts:
     names += ["preflight.py", "verdict.py"] if has_preflight(cluster) else []
     files = {f"launch/{name}": render(PACKAGE, f"{name}.j2", values) for name in names}
     return Scripts(files, executable)
+
+
+def _packages(log: LogSpec) -> Iterator[str]:
+    """What the program imports that Python does not bring."""
+    yield from ("torch", "numpy", "safetensors")
+    if log.tensorboard:
+        yield "tensorboard"
+    if log.wandb is not None:
+        yield "wandb"
 
 
 def _slurm(slurm: SlurmLaunch, plan: Plan) -> dict[str, object]:

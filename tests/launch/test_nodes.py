@@ -64,13 +64,34 @@ def test_two_nodes_by_torchrun(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "variables",
-    [{}, {"MASTER_ADDR": "a"}, {"NODE_RANK": "0"}, {"MASTER_ADDR": "a", "NODE_RANK": "2"}],
+    [
+        {},
+        {"MASTER_ADDR": "a"},
+        {"NODE_RANK": "0"},
+        *(
+            {"MASTER_ADDR": "a", "NODE_RANK": rank}
+            for rank in ("", "2", "-1", "08", "1 ", "1\n", "$(touch canary)", f"{2**64}", "a[0]")
+        ),
+    ],
 )
 def test_what_a_node_must_be_told(tmp_path: Path, variables: dict[str, str]) -> None:
     script = written(program(), tmp_path) / "launch" / "multinode.sh"
     codes, said = outcome([start(["bash", script], tmp_path, variables)])
     assert codes == [78]
     assert said == "multinode.sh: set MASTER_ADDR to node 0, and NODE_RANK to 0 ... 1\n"
+
+
+def test_a_node_without_the_packages(tmp_path: Path) -> None:
+    made = program(("train.log", "log { tensorboard = true }"))
+    script = written(made, tmp_path) / "launch" / "multinode.sh"
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    python.chmod(0o755)
+    place = {"MASTER_ADDR": "127.0.0.1", "NODE_RANK": "0", "PYTHON": str(python)}
+    codes, said = outcome([start(["bash", script], tmp_path, {**place, "PYTHONPATH": ""})])
+    assert codes == [78]
+    assert said.endswith(": torch, numpy, safetensors, tensorboard\n")
+    assert said.count("\n") == 1
 
 
 def check_nodes(
@@ -97,6 +118,7 @@ def test_nodes_that_are_fit(tmp_path: Path) -> None:
     assert codes == [0, 0, 0, 0]
     assert [line.split(":")[1].strip() for line in said] == [
         "start",
+        "room",
         "node",
         "connection",
         "matrix product",
@@ -113,8 +135,8 @@ def test_a_node_with_another_program(tmp_path: Path) -> None:
     codes, said = check_nodes(tmp_path, [mine, mine, other, other])
     assert codes == [71] * 4
     assert said[-1] == "preflight: leave out 1 of 2 nodes: --exclude=right"
-    assert [line.split(":")[2] for line in said[1:3]] == [" right, process 2", " right, process 3"]
-    assert "process 0 has python" in said[1]
+    assert [line.split(":")[2] for line in said[2:4]] == [" right, process 2", " right, process 3"]
+    assert "process 0 has python" in said[2]
 
 
 def test_a_node_that_does_not_come(tmp_path: Path) -> None:
@@ -165,6 +187,14 @@ def test_a_clock_that_is_off(tmp_path: Path) -> None:
     assert said[-1] == "preflight: leave out 1 of 2 nodes: --exclude=right"
 
 
+def test_a_process_that_was_not_let_run_has_no_wrong_clock(tmp_path: Path) -> None:
+    head = '    """What is wrong with this node, as far as it can be seen."""\n'
+    late = f"{head}    time.sleep(3 * (RANK > 1))\n"
+    folder = edited(written(program(), tmp_path), head, late)
+    codes, said = check_nodes(tmp_path, [folder] * 4)
+    assert codes == [0] * 4, said
+
+
 def test_gpus_that_are_not_there_or_have_errors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,7 +207,7 @@ def test_gpus_that_are_not_there_or_have_errors(
     folder = written(replaced(program(), DEVICE="cuda"), tmp_path)
     codes, said = check_nodes(tmp_path, [folder] * 4)
     assert codes == [71] * 4
-    assert [line.split("process ")[1] for line in said[1:5]] == [
+    assert [line.split("process ")[1] for line in said[2:6]] == [
         "0: 0 GPUs, not 2; 3 uncorrected memory errors",
         "1: 0 GPUs, not 2",
         "2: 0 GPUs, not 2; 3 uncorrected memory errors",
@@ -198,8 +228,63 @@ def test_rates_below_what_the_spec_promises(tmp_path: Path) -> None:
 def test_no_room_for_checkpoints(tmp_path: Path) -> None:
     folder = written(replaced(program(), CHECKPOINTS_BYTES=10**18), tmp_path)
     codes, said = check_nodes(tmp_path, [folder] * 4)
-    assert codes == [71] * 4
-    assert "and checkpoints take 1,000,000,000,000,000,000" in said[1]
+    assert codes == [78] * 4
+    wrong, verdict = said[1:]  # and no node to leave out: they share the folder
+    assert (
+        "process 0: checkpoints take 1,000,000,000,000,000,000 bytes; in runs/main 0 are" in wrong
+    )
+    assert verdict == "preflight: room: not fine"
+
+
+FINISHED, PARTIAL, OTHER = "checkpoints/step-20", "checkpoints/step-30.partial", "checkpoints/mine"
+ROOM = """
+import os, sys
+from pathlib import Path
+from types import SimpleNamespace
+os.environ |= {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
+import config, preflight
+config.CHECKPOINTS_BYTES = 300
+for i, (resume, free) in enumerate(zip(sys.argv[1::2], sys.argv[2::2])):
+    disk = SimpleNamespace(free=int(free))
+    preflight.shutil.disk_usage = lambda run: disk
+    print(preflight.room(Path(f"run{i}"), resume) or "fine")
+"""
+
+
+def test_checkpoints_of_the_run_make_room_for_the_next(tmp_path: Path) -> None:
+    """300 bytes are needed: for two that are kept and one that is being written."""
+    two = {f"{FINISHED}0/shard": 60, f"{FINISHED}0/state.json": 40, f"{FINISHED}/shard": 100}
+    cases: list[tuple[str, int, dict[str, int], bool]] = [
+        ("auto", 300, {}, True),
+        ("auto", 299, {}, False),
+        ("auto", 100, two, True),  # back from the queue: the third still fits
+        ("auto", 99, two, False),
+        ("never", 100, two, False),  # then they are set aside, and stay
+        ("other/run", 100, two, False),
+        ("auto", 200, {f"{PARTIAL}/shard": 100}, True),
+        ("auto", 0, {**two, f"{FINISHED}00/shard": 500}, True),
+        ("auto", 200, {f"{OTHER}/file": 100, "earlier-1/checkpoints/step-10/shard": 100}, False),
+    ]
+    arguments: list[str] = []
+    for i, (resume, free, files, _) in enumerate(cases):
+        arguments += [resume, f"{free}"]
+        for name, size in {**files, "checkpoints/made": 0}.items():
+            path = tmp_path / f"run{i}" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bytes(size))
+    folder = written(program(), tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", ROOM, *arguments],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=os.pathsep.join([f"{folder / 'launch'}", f"{folder}"])),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.splitlines()
+    assert [line == "fine" for line in told] == [fine for *_, fine in cases]
+    assert told[3] == "checkpoints take 300 bytes; in run3 200 are theirs and 99 free"
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -29,7 +30,8 @@ PROGRAMS = {
     "GPUs": program(SLURM, text=GPU_NODES),
     "no scheduler": program(("cluster.launch", "local")),
 }
-CHECKS = {"preflight.py", "verdict.py"}
+NEEDS = "needs.py"
+CHECKS = {"preflight.py", "verdict.py", NEEDS}
 
 
 def launch_files(made: Program) -> dict[str, str]:
@@ -53,7 +55,7 @@ def options(made: Program) -> list[str]:
 def test_a_cluster_gets_the_scripts_that_start_it() -> None:
     slurm = {"slurm.sbatch", "slurm-task.sh"}
     assert {name: set(launch_files(made)) for name, made in PROGRAMS.items()} == {
-        "one node": {"local.sh"},
+        "one node": {"local.sh", NEEDS},
         "one node under Slurm": {"local.sh", *slurm, *CHECKS},
         "two nodes": {"multinode.sh", *slurm, *CHECKS},
         "GPUs": {"multinode.sh", *slurm, *CHECKS},
@@ -118,6 +120,24 @@ def test_machines_stand_in_config() -> None:
 )
 def test_times_as_slurm_writes_them(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("log", "more"),
+    [
+        ("log {}", []),
+        ("log { tensorboard = true }", ["tensorboard"]),
+        ('log { wandb = "llamas" }', ["wandb"]),
+        ('log { wandb = "llamas", tensorboard = true }', ["tensorboard", "wandb"]),
+    ],
+)
+def test_packages_that_a_program_needs(log: str, more: list[str]) -> None:
+    text = program(("train.log", log)).files["launch/needs.py"]
+    (line,) = [line for line in text.splitlines() if line.startswith("NAMES = ")]
+    assert ast.literal_eval(line.removeprefix("NAMES = ")) == [
+        *("torch", "numpy", "safetensors"),
+        *more,
+    ]
 
 
 @pytest.mark.parametrize("made", PROGRAMS.values(), ids=PROGRAMS)

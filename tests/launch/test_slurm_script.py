@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +45,12 @@ node2
         *) exit 1 ;;
         esac
     """,
-    "squeue": 'echo "${STATE-RUNNING}"',
+    "squeue": """
+        case "$*" in
+        *--states=RUNNING*) printf '%s\\n' 77 ${OTHERS-} ;;
+        *) echo "${STATE-RUNNING}" ;;
+        esac
+    """,
 }
 
 
@@ -60,9 +66,10 @@ class Desk:
     def run(self) -> Path:
         return self.folder / "runs" / "main"
 
-    def does(self, train: str, preflight: str = "exit 0") -> None:
+    def does(self, train: str, preflight: str = "exit 0", needs: str = "exit 0") -> None:
         """What every process of the step does, in bash."""
         (self.program / "train.py").write_text(train)
+        (self.program / "launch" / "needs.py").write_text(needs)
         (self.program / "launch" / "preflight.py").write_text(preflight)
 
     def command(self, *arguments: str) -> list[str]:
@@ -121,10 +128,11 @@ def test_a_run_to_the_end(desk: Desk) -> None:
         f"{rank} {rank % 2} 4 node1 16077 --steps 20" for rank in range(4)
     ]
     assert desk.lines("requeued") == []
-    preflight, train = desk.lines("srun")
-    assert f"{desk.program}/launch/preflight.py --run runs/main" in preflight
+    needs, preflight, train = desk.lines("srun")
+    assert needs.endswith(f"{desk.program}/launch/needs.py")
+    assert preflight.endswith(f"{desk.program}/launch/preflight.py --steps 20 --run runs/main")
     assert train.endswith(f"{desk.program}/train.py --steps 20")
-    for step in (preflight, train):
+    for step in (needs, preflight, train):
         assert step.startswith("--distribution=block --cpu-bind=none --label --kill-on-bad-exit=0")
     assert (desk.run / "done").read_text().endswith(" --steps 20\n")
 
@@ -133,11 +141,23 @@ def test_a_run_that_is_done_is_not_started_again(desk: Desk) -> None:
     assert desk.submit("--steps", "20").returncode == 0
     again = desk.submit("--steps", "20")
     assert (again.returncode, again.stdout) == (0, "slurm.sbatch: this run is done already\n")
-    assert len(desk.lines("srun")) == 2
+    assert len(desk.lines("srun")) == 3
     assert desk.submit("--steps", "21").returncode == 0  # another run
     desk.does("exit 0 # another program")
     assert desk.submit("--steps", "20").returncode == 0
-    assert len(desk.lines("srun")) == 6
+    assert len(desk.lines("srun")) == 9
+
+
+def test_arguments_that_look_alike_are_of_different_runs(desk: Desk) -> None:
+    for arguments in (
+        ["--data", "a b"],
+        ["--data", "a", "b"],
+        ["--data", "a\nb"],
+        ["--data", "a\nc"],
+    ):
+        done = desk.submit(*arguments)
+        assert (done.returncode, "done already" in done.stdout) == (0, False)
+        assert "done already" in desk.submit(*arguments).stdout
 
 
 def test_saved_before_the_limit_goes_back_into_the_queue(desk: Desk) -> None:
@@ -158,6 +178,7 @@ def test_a_cancelled_job_stays_cancelled(desk: Desk, state: str) -> None:
     ("train", "code"),
     [
         ("exit 78", 78),
+        ("exit 2", 78),  # argparse's, for a misspelt argument
         ("[[ $RANK == 2 ]] && exit 78; exit 137", 78),  # the others had to be killed
         ("[[ $RANK == 2 ]] && exit 78; exit 75", 78),
     ],
@@ -172,6 +193,23 @@ def test_a_checkpoint_counts_though_processes_had_to_be_killed(desk: Desk) -> No
     desk.does("[[ $RANK == 2 ]] && exit 75; exit 137")
     assert desk.submit().returncode == 75
     assert desk.lines("requeued") == ["77"]
+
+
+def test_a_package_that_is_missing_is_a_wrong_configuration(desk: Desk) -> None:
+    """The real check, by a Python that has none, as a stranger's would be."""
+    real = program(("train.log", 'log { wandb = "llamas" }')).files["launch/needs.py"]
+    desk.does('touch "$WORLD/trained"', needs=real)
+    python = desk.folder / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    python.chmod(0o755)
+    done = desk.submit(PYTHON=str(python), PYTHONPATH="")
+    assert done.returncode == 78
+    node, _, absent = done.stderr.splitlines()[0].rpartition(": ")
+    assert node.startswith("error: not installed on ")
+    assert absent == "torch, numpy, safetensors, wandb"
+    assert len(done.stderr.splitlines()) == 2  # one a node
+    assert len(desk.lines("srun")) == 1
+    assert desk.lines("requeued") == []
 
 
 def test_a_node_that_is_not_fit_stops_the_job(desk: Desk) -> None:
@@ -229,12 +267,46 @@ def test_back_from_the_queue_it_goes_on_from_its_own_checkpoint(
     assert {*desk.lines("seen")} == {" ".join([*resume, "--resume auto"])}
 
 
-@pytest.mark.parametrize("given", [["--run", "runs/other one"], ["--run=runs/other one"]])
+@pytest.mark.parametrize(
+    "given", [["--run", "runs/other one"], ["--run=runs/other one"], ["--ru", "runs/other one"]]
+)
 def test_another_folder_of_the_run(desk: Desk, given: list[str]) -> None:
     assert desk.submit(*given).returncode == 0
     assert (desk.folder / "runs" / "other one" / "done").exists()
     assert not desk.run.exists()
-    assert "--run runs/other one" in desk.lines("srun")[0]
+    assert desk.lines("srun")[1].endswith("--run runs/other one")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b", "'", '"; touch canary; "', "$(touch canary)", "`touch canary`", "a\nb", "-x", "*", "é"],
+)
+def test_a_hostile_name_of_the_run(desk: Desk, name: str) -> None:
+    desk.does('printf "%s" "$1" >"$WORLD/seen"')
+    done = desk.submit(f"--run={name}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (desk.folder / "seen").read_text() == f"--run={name}"
+    assert (desk.folder / name / "done").exists()
+    assert not (desk.folder / "canary").exists()
+    assert "done already" in desk.submit(f"--run={name}").stdout
+
+
+@pytest.mark.parametrize("given", [["--run"], ["--run="], ["--steps", "3", "--run", ""]])
+def test_no_name_of_the_run_is_a_wrong_configuration(desk: Desk, given: list[str]) -> None:
+    done = desk.submit(*given)
+    assert (done.returncode, done.stdout) == (78, "slurm.sbatch: --run names no folder\n")
+    assert desk.lines("srun") == []
+
+
+def test_a_second_job_in_the_folder_of_one_that_runs_stays_out(desk: Desk) -> None:
+    desk.submit(SLURM_JOB_ID="76", SLURM_RESTART_COUNT="0")
+    (desk.run / "done").unlink()
+    done = desk.submit(OTHERS="75 76")
+    assert done.returncode == 78
+    assert "job 76 is at work in 'runs/main'" in done.stdout
+    assert len(desk.lines("srun")) == 3  # those of job 76
+    assert desk.submit("--run", "runs/second", OTHERS="75 76").returncode == 0
+    assert desk.submit(OTHERS="75").returncode == 0  # 76 has ended
 
 
 def test_a_folder_that_cannot_be_written_is_a_wrong_configuration(desk: Desk) -> None:
@@ -254,6 +326,9 @@ def test_a_script_that_was_moved_says_what_to_set(desk: Desk) -> None:
     assert moved.returncode == 78
     assert "PROGRAM_DIR" in moved.stdout
     assert desk.submit(SCRIPT="/elsewhere/job.sh", PROGRAM_DIR=str(desk.program)).returncode == 0
+    near = os.path.relpath(desk.program, desk.folder)
+    assert desk.submit("again", SCRIPT="x", PROGRAM_DIR=near, CDPATH="/").returncode == 0
+    assert f"{desk.program}/train.py again" in desk.lines("srun")[-1]
 
 
 def test_site_profile_and_container(desk: Desk) -> None:
@@ -264,19 +339,57 @@ def test_site_profile_and_container(desk: Desk) -> None:
     assert all("--container-image=an image " in line for line in desk.lines("srun"))
 
 
-def test_a_signal_reaches_every_process_and_is_waited_for(desk: Desk) -> None:
-    desk.does(
-        'trap \'echo "$RANK" >>"$WORLD/saved"; exit 75\' USR2\n'
-        'touch "$WORLD/ready$RANK"\n'
-        "for ((i = 0; i < 600; i++)); do sleep 0.05; done"
-    )
+@pytest.mark.parametrize("name", ["a:b", "a,b"])
+def test_a_name_that_a_container_cannot_mount(desk: Desk, name: str) -> None:
+    assert desk.submit("--run", name, CONTAINER="image").returncode == 78
+    assert desk.lines("srun") == []
+    assert desk.submit("--run", name).returncode == 0
+
+
+def asked_to_stop(desk: Desk, *ready: str, **changes: str) -> int:
+    """The exit code of a job that gets the signal once there are all these files."""
     with subprocess.Popen(
-        desk.command(), cwd=desk.folder, env=desk.variables(), stdout=subprocess.DEVNULL
+        desk.command(), cwd=desk.folder, env=desk.variables(**changes), stdout=subprocess.DEVNULL
     ) as job:
-        while len(list(desk.folder.glob("ready*"))) < 4:
+        while not all((desk.folder / name).exists() for name in ready):
             assert job.poll() is None
             time.sleep(0.02)
         os.kill(job.pid, signal.SIGUSR2)  # as --signal=B:USR2 does: the batch shell alone
-        assert job.wait(timeout=60) == 75
+        return job.wait(timeout=60)
+
+
+READY = tuple(f"ready{rank}" for rank in range(4))
+WAITS = 'touch "$WORLD/ready$RANK"; for ((i = 0; i < 600; i++)); do sleep 0.05; done'
+
+
+@pytest.mark.parametrize("script", ["needs", "preflight", "train"])
+def test_a_signal_that_nobody_listens_to_yet_is_no_failure(desk: Desk, script: str) -> None:
+    """Python ends by it as bash does, until train.py has said otherwise."""
+    desk.does(**{"train": 'touch "$WORLD/trained"', script: WAITS})
+    for restart in range(5):
+        for name in READY:
+            (desk.folder / name).unlink(missing_ok=True)
+        assert asked_to_stop(desk, *READY, SLURM_RESTART_COUNT=str(restart)) == 75
+    assert desk.lines("requeued") == ["77"] * 5
+    assert not (desk.folder / "trained").exists()
+
+
+def test_a_signal_before_the_first_step(desk: Desk) -> None:
+    site = 'touch "$WORLD/reading"; for ((i = 0; i < 10; i++)); do sleep 0.05; done'
+    (desk.program / "launch" / "site.sh").write_text(site)
+    assert asked_to_stop(desk, "reading") == 75
+    assert desk.lines("requeued") == ["77"]
+    assert desk.lines("srun") == []
+
+
+def test_a_failure_while_stopping_is_one(desk: Desk) -> None:
+    desk.does(f"trap 'exit 74' USR2\n{WAITS}")
+    assert asked_to_stop(desk, *READY) == 74
+    assert (desk.run / "slurm" / "77" / "failures").exists()
+
+
+def test_a_signal_reaches_every_process_and_is_waited_for(desk: Desk) -> None:
+    desk.does(f'trap \'echo "$RANK" >>"$WORLD/saved"; exit 75\' USR2\n{WAITS}')
+    assert asked_to_stop(desk, *READY) == 75
     assert sorted(desk.lines("saved")) == ["0", "1", "2", "3"]
     assert desk.lines("requeued") == ["77"]

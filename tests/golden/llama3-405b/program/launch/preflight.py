@@ -1,8 +1,9 @@
-"""Are the nodes fit for the run? `python preflight.py [--run DIR]` in each process, as train.py.
+"""Are the nodes fit for the run? `python preflight.py [arguments of train.py]` in each process.
 
 Every process looks at its node, then times a matrix product, all-reduces inside its node and with
 the nodes beside it. Process 0 judges what they tell, and names the nodes to leave out.
-Exit codes: 0 fit; 71 a node is not, leave it out; anything else is a failure.
+Exit codes: 0 fit; 71 a node is not, leave it out; 78 no room for checkpoints, on whatever nodes;
+anything else is a failure.
 """
 
 # pyright: reportPrivateImportUsage=false
@@ -20,12 +21,13 @@ from zlib import crc32
 
 import torch
 import torch.distributed as dist
-from verdict import Stage, all_pass
+from verdict import Stage, judged
 
 import config
 from config import DEVICES, NODES
 
 ENOUGH, SKEW = 0.5, 2.0  # part of what the spec promises; seconds that clocks may differ
+CLOCK_WAIT = 10  # seconds in which a clock must once be seen to be right
 CUDA = config.DEVICE == "cuda"
 RANK, WORLD, LOCAL_RANK = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
 NODE, LAST = RANK // DEVICES, NODES - 1
@@ -46,7 +48,11 @@ def leave_mark(run: Path) -> None:
 def look(run: Path, store: dist.Store) -> str:
     """What is wrong with this node, as far as it can be seen."""
     wrong: list[str] = []
-    if abs(off := time.time() - float(store.get("clock"))) > SKEW:
+    # Process 0 tells the time again and again; when one of us was not let run, it tells it late.
+    until = time.monotonic() + CLOCK_WAIT
+    while abs(off := time.time() - float(store.get("clock"))) > SKEW and time.monotonic() < until:
+        time.sleep(0.1)
+    if abs(off) > SKEW:
         wrong.append(f"its clock is {off:+.1f} s off that of process 0")
     if (own := software()) != (first := store.get("software").decode()):
         wrong.append(f"{own}; process 0 has {first}")
@@ -60,9 +66,17 @@ def look(run: Path, store: dist.Store) -> str:
     mark = run / "preflight-0"
     if not mark.exists() or mark.read_bytes() != store.get("mark"):
         wrong.append(f"{run} is another folder than that of process 0")
-    if (free := shutil.disk_usage(run).free) < (needed := config.CHECKPOINTS_BYTES):
-        wrong.append(f"{free:,} bytes free in {run}, and checkpoints take {needed:,}")
     return "; ".join(wrong)
+
+
+def room(run: Path, resume: str) -> str | None:
+    """What is wrong with the folder that all share. Checkpoints of a run that goes on count as
+    room: they make way for the next ones."""
+    own = (run / "checkpoints").glob("step-*/*") if resume == "auto" else ()
+    there, free = sum(file.stat().st_size for file in own), shutil.disk_usage(run).free
+    if (needed := config.CHECKPOINTS_BYTES) <= there + free:
+        return None
+    return f"checkpoints take {needed:,} bytes; in {run} {there:,} are theirs and {free:,} free"
 
 
 def rate(amount: float, work: Callable[[], object]) -> float:
@@ -108,7 +122,9 @@ def between_nodes() -> float:
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--run", type=Path, default=Path("runs", config.PLAN))
-    run: Path = parser.parse_known_args()[0].run
+    parser.add_argument("--resume", default="auto")
+    args = parser.parse_known_args()[0]
+    run: Path = args.run
     wait = float(os.environ.get("PREFLIGHT_WAIT", "300"))  # seconds that a stage may take
     limit, served = timedelta(seconds=2 * wait), "TORCHELASTIC_USE_AGENT_STORE" in os.environ
     place = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), WORLD)
@@ -127,6 +143,7 @@ def main() -> int:
     part = ENOUGH if CUDA else 0.0
     stages = [
         Stage("start", lambda: leave_mark(run)),
+        Stage("room", lambda: room(run, args.resume) if RANK == 0 else None, code=78),
         Stage("node", lambda: look(run, store)),
         Stage("connection", connect),
         Stage("matrix product", matrix_product, part * config.PEAK_FLOPS),
@@ -136,11 +153,10 @@ def main() -> int:
     if NODES > 1:
         least = part * config.FABRIC_BANDWIDTH
         stages.append(Stage("all-reduce between nodes", between_nodes, least))
-    passed = all_pass(store, stages, NAMES, wait)
-    if not passed:
-        return 71
-    (run / f"preflight-{RANK}").unlink()
-    return 0
+    code = judged(store, stages, NAMES, wait)
+    if not code:
+        (run / f"preflight-{RANK}").unlink()
+    return code
 
 
 if __name__ == "__main__":

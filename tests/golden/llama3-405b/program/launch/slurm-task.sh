@@ -9,6 +9,7 @@ export RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID WORLD_SIZE=$SLURM_NTASKS
 trap : TERM USR2
 "$@"
 code=$?
+((code != 2)) || code=78 # of Python and argparse: an argument that they do not know
 
 # Where one process leaves and others must be ended, srun knows only of those.
 case $code in

@@ -21,18 +21,19 @@ class Stage(NamedTuple):
     name: str
     work: Callable[[], str | float | None]  # gives what is wrong, or a rate, or neither
     least: float = 0.0  # that a rate must reach
+    code: int = 71  # where it is not passed; any other than 71 blames no node
 
 
-def all_pass(store: Store, stages: Sequence[Stage], nodes: Sequence[str], wait: float) -> bool:
-    """Go through the stages, up to one that a process does not pass within `wait` seconds. `nodes`
-    are the names of the nodes, each of which has equally many processes."""
-    passed = all(one_passes(store, stage, nodes, wait) for stage in stages)
-    # Process 0 keeps the store, so it leaves last.
+def judged(store: Store, stages: Sequence[Stage], nodes: Sequence[str], wait: float) -> int:
+    """Go through the stages, up to one that a process does not pass within `wait` seconds: the code
+    of that one, or 0. `nodes` are their names; each has equally many processes."""
+    code = next((one.code for one in stages if not one_passes(store, one, nodes, wait)), 0)
+    # Process 0 keeps the store, so it leaves last. Where all passed, all will come.
     store.add("left", 1)
-    until = time.monotonic() + 10
+    until = time.monotonic() + (10 if code else wait)
     while RANK == 0 and store.add("left", 0) < WORLD and time.monotonic() < until:
         time.sleep(0.02)
-    return passed
+    return code
 
 
 def one_passes(store: Store, stage: Stage, nodes: Sequence[str], wait: float) -> bool:
@@ -40,7 +41,6 @@ def one_passes(store: Store, stage: Stage, nodes: Sequence[str], wait: float) ->
     thread.start()
     if RANK == 0:  # which may hang as well
         passed = judge(store, stage, nodes, wait)
-        store.set("clock", str(time.time()))
         store.set(f"{stage.name}/passed", str(passed))
     else:
         thread.join(wait)
@@ -59,6 +59,7 @@ def judge(store: Store, stage: Stage, nodes: Sequence[str], wait: float) -> bool
     """What all processes told, on the terminal; whether nothing is wrong."""
     late, until = set(range(WORLD)), time.monotonic() + wait
     while late and time.monotonic() < until:
+        store.set("clock", str(time.time()))
         late = {rank for rank in late if not store.check([f"{stage.name}/{rank}"])}
         time.sleep(0.02)
     rates: list[float] = []
@@ -74,7 +75,7 @@ def judge(store: Store, stage: Stage, nodes: Sequence[str], wait: float) -> bool
             print(f"preflight: {stage.name}: {node}, process {rank}: {told}")
     slowest = f", {min(rates):.3g} or more" if rates else ""
     print(f"preflight: {stage.name}: {'not ' if bad else ''}fine{slowest}")
-    if bad:
+    if bad and stage.code == 71:
         print(f"preflight: leave out {len(bad)} of {len(nodes)} nodes: --exclude={','.join(bad)}")
     sys.stdout.flush()
     return not bad

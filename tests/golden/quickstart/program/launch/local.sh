@@ -5,8 +5,9 @@
 # process, which then saves a checkpoint and leaves with 75.
 set -uo pipefail
 
-program=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+program=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd) || exit
 python=${PYTHON:-python3}
+"$python" "$program/launch/needs.py" || exit
 
 settings=$("$python" -c '
 import os, socket, sys
@@ -25,7 +26,7 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$threads}
 
 children=()
 signalled=
-# shellcheck disable=SC2329 # the traps call it
+# shellcheck disable=SC2317,SC2329 # the traps call it
 pass_on() {
     signalled=yes
     kill -s "$1" "${children[@]}" 2>/dev/null

@@ -1,0 +1,100 @@
+"""What launch/local.sh does around a program, with a small stand-in for train.py."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from llamac import launch
+from tests.launch.specs import program, written
+from tests.programs import support
+
+WORLD = 4
+TELLS = """
+import os, sys
+names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR")
+text = " ".join([*(os.environ[name] for name in names), *sys.argv[1:]])
+open(f"seen-{os.environ['RANK']}", "w").write(text)
+"""
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    folder = written(program(text=support.TEXT), tmp_path)
+    (folder / "train.py").write_text(TELLS)
+    return folder
+
+
+def seen(folder: Path) -> list[str]:
+    return [(folder / f"seen-{rank}").read_text() for rank in range(WORLD)]
+
+
+@pytest.mark.parametrize("start", ["-out", "a b", "$(touch canary)", "'", "a\nb"])
+def test_wherever_the_program_lies(made: Path, tmp_path: Path, start: str) -> None:
+    """By a relative path, where `cd` would look elsewhere first."""
+    made.rename(tmp_path / start)
+    (tmp_path / "elsewhere" / start / "launch").mkdir(parents=True)
+    done = subprocess.run(
+        ["bash", "--", f"{start}/launch/local.sh", "--run", start],
+        cwd=tmp_path,
+        env=support.environment(CDPATH=str(tmp_path / "elsewhere")),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert seen(tmp_path) == [f"{rank} {rank} 4 127.0.0.1 --run {start}" for rank in range(WORLD)]
+    assert not (tmp_path / "canary").exists()
+
+
+def test_llamac_starts_a_program_whose_folder_looks_like_an_option(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.rename(tmp_path / "-out")
+    monkeypatch.chdir(tmp_path)
+    assert launch.start(Path("-out"), []) == 0
+    assert len(seen(tmp_path)) == WORLD
+
+
+def test_a_package_that_is_missing(tmp_path: Path) -> None:
+    made = program(("train.log", 'log { wandb = "llamas" }'), text=support.TEXT)
+    folder = written(made, tmp_path)
+    packages = tmp_path / "packages"
+    for name in ("torch", "numpy", "safetensors"):
+        (packages / name).mkdir(parents=True)
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    python.chmod(0o755)
+    env = support.environment(PYTHON=str(python), PYTHONPATH=str(packages))
+    done = support.launch(folder, cwd=tmp_path, env=env)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.startswith("error: not installed on ")
+    assert done.stderr.endswith(": wandb\n")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_llamac_passes_signals_on(made: Path, tmp_path: Path, number: signal.Signals) -> None:
+    (made / "train.py").write_text(
+        "import os, signal, sys, time\n"
+        f"signal.signal({int(number)}, lambda *_: sys.exit(75))\n"
+        "open(f\"ready-{os.environ['RANK']}\", 'w')\n"
+        "time.sleep(60)\n"
+    )
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom llamac.launch import start\n"
+        f"sys.exit(start(Path({str(made)!r}), []))"
+    )
+    env = support.environment(PYTHONPATH=str(Path(launch.__file__).parents[1]))
+    with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=env) as process:
+        while len(list(tmp_path.glob("ready-*"))) < WORLD:
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.kill(process.pid, number)
+        assert process.wait(timeout=60) == 75
