@@ -9,6 +9,8 @@ file in `cli/` beside `check.py`.
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,3 +30,15 @@ def __getattr__(name: str) -> object:
     if problem is not None:
         raise ImportError(problem)
     return getattr(importlib.import_module("llamac.api"), name)
+
+
+class _Face(ModuleType):
+    """Keeps verbs apart from the packages that are called like them: importing `llamac.prepare`
+    would otherwise put the package where the function is."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in __all__ or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face

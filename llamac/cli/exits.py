@@ -5,3 +5,4 @@ from __future__ import annotations
 FINE = 0
 FOUND = 1  # the spec has errors, or a check found what it looks for
 FAULT = 2  # wrong usage, a system error, or a fault of ours
+INTERRUPTED = 130  # by Ctrl-C, as shells say it

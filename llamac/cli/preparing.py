@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from compiler.data import places_of
 from compiler.pipeline import Compiled
 from dsl.diagnostics import Diagnostic
 from llamac import api
-from llamac.cli.exits import FAULT, FOUND
+from llamac.cli.exits import FAULT, FOUND, INTERRUPTED
 from llamac.cli.report import show
 from llamac.prepare.prepare import Split, Tick, is_ready, prepare
 from llamac.prepare.workers import WorkerDied
@@ -71,11 +72,14 @@ def _prepared(
     except WorkerDied as died:
         (code,) = died.args
         click.echo(
-            f"error: a worker was ended from outside ({code}), perhaps for want of memory; start "
-            "again to go on, with fewer --processes",
+            f"error: a worker was ended from outside ({signal.Signals(-code).name}), perhaps for "
+            "want of memory; start again to go on, with fewer --processes",
             err=True,
         )
         sys.exit(FAULT)
+    except KeyboardInterrupt:
+        click.echo("stopped; start again to go on, finished shards are kept", err=True)
+        sys.exit(INTERRUPTED)
     if isinstance(done, Diagnostic):
         show((done,), planned.sources)
         sys.exit(FOUND)

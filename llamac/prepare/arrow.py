@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, assert_never, cast
 
-from llamac.prepare.unit import MissingLibrary, Unit, WrongData, text_of
+from llamac.prepare.unit import MissingLibrary, Unit, WrongData, listed, text_of
 
 
 class _Column(Protocol):
@@ -24,6 +24,7 @@ class _Names(Protocol):
 
 
 class _Group(Protocol):
+    num_rows: int
     total_byte_size: int
 
 
@@ -58,9 +59,10 @@ def _arrow(module: str) -> Any:  # pyarrow has no types: what is taken from it i
 
 def _parquet(path: Path) -> _ParquetFile:
     library = _arrow("pyarrow")
+    path.open("rb").close()  # says better than the library why it cannot be read
     try:
         return cast(_ParquetFile, _arrow("pyarrow.parquet").ParquetFile(path))
-    except library.ArrowException as error:
+    except (library.ArrowException, OSError) as error:
         raise WrongData(path, "", f"not a Parquet file: {error}") from None
 
 
@@ -90,30 +92,50 @@ def arrow_files(path: Path) -> list[Path]:
     except FileNotFoundError:
         why = "no state.json: `save_to_disk` of `datasets` writes one"
         raise WrongData(path, "", why) from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise WrongData(state, "", "not what `save_to_disk` of `datasets` writes") from None
 
 
 def rows(form: Literal["parquet", "hf"], unit: Unit, field: str) -> Iterator[tuple[str, bytes]]:
     (path,) = unit.files
-    row = 0
-    library = _arrow("pyarrow")
+    row = 0 if form == "hf" else _rows_before(path, unit)
+    for batch in _batches(form, path, unit, field):
+        for value in _values(batch.column(field), path, row):
+            row += 1
+            try:
+                text = text_of({field: value}, field)
+            except ValueError as error:
+                raise WrongData(path, f"row {row}", str(error)) from None
+            yield f"{path}", text
+
+
+def _rows_before(path: Path, unit: Unit) -> int:
+    metadata = _parquet(path).metadata
+    return sum(metadata.row_group(group).num_rows for group in range(unit.start))
+
+
+def _values(column: _Column, path: Path, row: int) -> list[object]:
+    """Of a batch that begins after `row` rows."""
     try:
-        for batch in _batches(form, path, unit, field):
-            for value in batch.column(field).to_pylist():
-                try:
-                    yield f"{path}", text_of({field: value}, field)
-                except ValueError as error:
-                    within = f"row {row + 1}" + (
-                        f" of row group {unit.start}" if unit.start else ""
-                    )
-                    raise WrongData(path, within, str(error)) from None
-                row += 1
-    except library.ArrowException as error:
-        raise WrongData(path, "", f"damaged: {error}") from None
+        return column.to_pylist()
+    except UnicodeDecodeError as error:
+        why = f"text that is not UTF-8: byte {error.object[error.start]:#04x}"
+        raise WrongData(path, f"after row {row}", why) from None
 
 
 def _batches(form: Literal["parquet", "hf"], path: Path, unit: Unit, field: str) -> Iterator[_Rows]:
+    library = _arrow("pyarrow")
+    try:
+        yield from _batches_of(form, path, unit, field)
+    except (library.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # of the system; those of the library name no file
+        raise WrongData(path, "", f"damaged: {error}") from None
+
+
+def _batches_of(
+    form: Literal["parquet", "hf"], path: Path, unit: Unit, field: str
+) -> Iterator[_Rows]:
     match form:
         case "parquet":
             file = _parquet(path)
@@ -131,4 +153,4 @@ def _batches(form: Literal["parquet", "hf"], path: Path, unit: Unit, field: str)
 
 def _has_column(path: Path, field: str, names: list[str]) -> None:
     if field not in names:
-        raise WrongData(path, "", f"no column `{field}`; there are: {', '.join(names) or 'none'}")
+        raise WrongData(path, "", f"no column `{field}`; there are: {listed(names)}")

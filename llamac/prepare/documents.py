@@ -6,6 +6,8 @@ the same however many processes make them.
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, assert_never
@@ -83,15 +85,31 @@ def documents(form: Format, unit: Unit, field: str) -> Iterator[tuple[str, bytes
 def files_under(path: Path, *suffixes: str) -> list[Path]:
     """The file itself, or all of a folder that end so, in the order of their relative paths."""
     if not path.is_dir():
-        path.stat()  # says that it is missing
-        return [path]
-    found = [f for f in path.rglob("*") if f.is_file() and f.name.endswith(suffixes or "")]
+        return [_plain(path)]
+    found = [_plain(f) for f in _inside(path) if f.name.endswith(suffixes or "")]
     if not found:
         wanted = " or ".join(f"`{suffix}`" for suffix in suffixes if suffix)
         raise WrongData(
             path, "", f"no file in this folder ends in {wanted}" if wanted else "an empty folder"
         )
     return sorted(found, key=lambda file: file.relative_to(path).as_posix())
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    """All that is no folder; one that cannot be listed is not passed over."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for inner, _, names in os.walk(folder, onerror=fail):
+        yield from (Path(inner, name) for name in names)
+
+
+def _plain(path: Path) -> Path:
+    """The file itself, which reading ends of: not a pipe, nor a link to nothing."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise WrongData(path, "", "neither a file nor a folder")
+    return path
 
 
 def _groups(files: Sequence[Path], largest: int) -> tuple[Unit, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from compiler.data import BYTE_SEPARATOR
-from llamac.prepare.unit import MissingLibrary, WrongData
+from llamac.prepare.unit import MissingLibrary, WrongData, listed
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -54,17 +54,28 @@ class Encoding:
         return "uint8" if self.size <= 2**8 else "uint16" if self.size <= 2**16 else "uint32"
 
     def encode(self, document: bytes) -> array[int]:
-        """Its tokens and the separator. UnicodeDecodeError where a tokenizer meets no UTF-8."""
+        """Its tokens and the separator. UnicodeDecodeError where a tokenizer meets no UTF-8,
+        NoTokens where it has no token for a text."""
         tokens = numbers(self.dtype)
         if self.tokenizer is None:
             tokens.frombytes(document)
         else:
-            text = document.decode()
-            tokens.extend(
-                _load(self.tokenizer, self.sha256).encode(text, add_special_tokens=False).ids
-            )
+            tokens.extend(_ids(_load(self.tokenizer, self.sha256), document.decode()))
         tokens.append(self.separator)
         return tokens
+
+
+class NoTokens(Exception):
+    """The tokenizer's vocabulary does not cover a text; `args` are what it says."""
+
+
+def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    try:
+        return tokenizer.encode(text, add_special_tokens=False).ids
+    except Exception as error:
+        if type(error) is not Exception:  # the library has no type of its own
+            raise
+        raise NoTokens(f"{error}") from error
 
 
 BYTES = Encoding(None, "bytes", 256, BYTE_SEPARATOR)
@@ -77,8 +88,7 @@ def encoding(tokenizer: Path, separator: str) -> Encoding:
     token = loaded.token_to_id(separator)
     if token is None:
         special = sorted({str(t.content) for t in loaded.get_added_tokens_decoder().values()})
-        few = ", ".join(f"`{name}`" for name in special[:6])
-        help = f"its special tokens are {few}{', ...' if len(special) > 6 else ''}"
+        help = f"its special tokens are {listed(special)}"
         raise WrongData(tokenizer, "", f"no token `{separator}`", help if special else "")
     ids = loaded.get_vocab(with_added_tokens=True).values()
     return Encoding(tokenizer, digest, max(ids) + 1, token)

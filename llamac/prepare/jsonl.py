@@ -33,6 +33,8 @@ def lines(unit: Unit, field: str) -> Iterator[tuple[str, bytes]]:
     (path,) = unit.files
     try:
         with _opened(path) as file:
+            if _is_packed(path) and not path.stat().st_size:
+                raise EOFError("it is empty")  # which the library takes for nothing, packed
             for at, line in _lines_of(file, unit):
                 if line.strip():
                     yield f"{path}", _text_of_line(path, at, line, field)

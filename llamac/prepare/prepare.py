@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -10,12 +11,13 @@ from pathlib import Path
 
 from compiler.data import places_of, sources_of
 from compiler.schema import PlanSpec
+from compiler.schema.train import Corpus, Documents
 from dsl.diagnostics import Diagnostic, Problem
 from dsl.source import Span
 from dsl.spec import Origins
 from llamac import problems
 from llamac.prepare.index import is_of, remove_others, write_index
-from llamac.prepare.shard import Record, Task, fresh, size_of
+from llamac.prepare.shard import Record, Task, fresh, record_path, size_of
 from llamac.prepare.sources import Source, read_source
 from llamac.prepare.unit import MissingLibrary, WrongData
 from llamac.prepare.workers import FailedTask, run
@@ -133,7 +135,8 @@ class _Job:
             try:
                 yield read_source(name, corpus, Path(path), origin, folder)
             except (WrongData, MissingLibrary, OSError) as problem:
-                raise self.failed(origin, split, problem) from problem
+                row = "tokenizer" if _is_of_tokenizer(problem, corpus) else split
+                raise self.failed(origin, row, problem) from problem
 
     def carry_out(self, split: str, tasks: Sequence[Task]) -> None:
         if not tasks:
@@ -142,15 +145,24 @@ class _Job:
             with self.progress(split, sum(size_of(task) for task in tasks)) as tick:
                 run(tasks, self.processes, tick)
         except FailedTask as failed:
+            if isinstance(failed.problem, OSError):  # in writing: no fault of the data
+                raise failed.problem from None
             raise self.failed(failed.task.origin, split, failed.problem) from failed
 
     def records(self, source: Source) -> tuple[Record, ...]:
-        made = [fresh(task, thorough=False) for task in source.tasks]
-        return (*(record for record in made if record is not None), *source.listed)
+        made = [self.record(task) for task in source.tasks]
+        return (*made, *source.listed)
 
-    def failed(self, origin: str, split: str, problem: Exception) -> _Failed:
+    def record(self, task: Task) -> Record:
+        record = fresh(task, thorough=False)
+        if record is None:
+            why = "another process changed it meanwhile; start again"
+            raise OSError(errno.EBUSY, why, os.fspath(record_path(task)))
+        return record
+
+    def failed(self, origin: str, row: str, problem: Exception) -> _Failed:
         """What to say, at the row that names the file."""
-        span = self.origins.span(self.plan, f"{origin}.{split}")
+        span = self.origins.span(self.plan, f"{origin}.{row}")
         match problem:
             case WrongData():
                 wrong = problems.UnusableData(
@@ -161,7 +173,7 @@ class _Job:
                 span = self.origins.span(self.plan, origin)
                 return _Failed(problems.MissingLibrary(span=span, what=what, package=package))
             case OSError():
-                place, why = f"{problem.filename or split}", problem.strerror or f"{problem}"
+                place, why = f"{problem.filename or row}", problem.strerror or f"{problem}"
                 return _Failed(problems.UnusableData(span=span, place=place, why=why))
             case _:
                 raise problem
@@ -206,6 +218,16 @@ class _Job:
         needed = 1 + max(phase_lengths(self.spec), default=0)
         if tokens < needed:
             raise _Failed(problems.TooLittleData(span=span, tokens=tokens, needed=needed))
+
+
+def _is_of_tokenizer(problem: WrongData | MissingLibrary | OSError, corpus: Corpus) -> bool:
+    if not isinstance(corpus, Documents) or corpus.tokenizer is None:
+        return False
+    match problem:
+        case WrongData(file=file) | OSError(filename=str() | Path() as file):
+            return Path(file) == Path(corpus.tokenizer)
+        case _:
+            return False
 
 
 def phase_lengths(spec: PlanSpec) -> list[int]:

@@ -9,14 +9,14 @@ import hashlib
 import json
 import os
 from array import array
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from llamac.prepare.documents import Format, documents
-from llamac.prepare.encoding import WIDTHS, Dtype, Encoding, numbers
+from llamac.prepare.encoding import WIDTHS, Dtype, Encoding, NoTokens, numbers
 from llamac.prepare.unit import Unit, WrongData
 
 BLOCK_BYTES = 2**20
@@ -101,7 +101,8 @@ def _sha256(path: Path) -> str:
 def carry_out(task: Task, tick: Callable[[int], None]) -> None:
     """Leaves the shard and its record. `tick(bytes)` is called as input has been read.
 
-    Raises WrongData for what cannot be read as what it should be.
+    Raises WrongData for what cannot be read as what it should be, OSError for what cannot be
+    written.
     """
     task.folder.mkdir(parents=True, exist_ok=True)
     record = _encode(task, tick) if isinstance(task, Encode) else _scan(task, tick)
@@ -114,7 +115,7 @@ def _encode(task: Encode, tick: Callable[[int], None]) -> Record:
     digest, tokens, count, largest = hashlib.sha256(), 0, 0, 0
     shard = task.folder / f"{task.name}.bin"
     with replacing(shard) as file:
-        for place, document in documents(task.form, task.unit, task.field):
+        for place, document in _read(task):
             encoded = _encoded(task, place, document)
             raw = encoded.tobytes()
             file.write(raw)
@@ -136,26 +137,39 @@ def _encode(task: Encode, tick: Callable[[int], None]) -> Record:
     )
 
 
+def _read(task: Encode) -> Iterator[tuple[str, bytes]]:
+    """Its documents."""
+    try:
+        yield from documents(task.form, task.unit, task.field)
+    except OSError as error:
+        raise _unreadable(task.unit.files[0], error) from error
+
+
+def _unreadable(file: Path, error: OSError) -> WrongData:
+    return WrongData(Path(error.filename or file), "", error.strerror or f"{error}")
+
+
 def _encoded(task: Encode, place: str, document: bytes) -> array[int]:
     try:
         return task.encoding.encode(document)
     except UnicodeDecodeError as error:
         why = f"not UTF-8: byte {error.object[error.start]:#04x} at offset {error.start:,}"
         raise WrongData(Path(place), "", why) from None
+    except NoTokens as error:
+        raise WrongData(Path(place), "", f"the tokenizer does not cover it: {error}") from None
 
 
 def _scan(task: Scan, tick: Callable[[int], None]) -> Record:
     digest, tokens, count, largest = hashlib.sha256(), 0, 0, 0
-    with task.file.open("rb") as file:
-        while raw := file.read(BLOCK_BYTES):
-            block = numbers(task.dtype)
-            if len(raw) % block.itemsize:
-                raise WrongData(task.file, "", f"not a whole number of {task.dtype} tokens")
-            block.frombytes(raw)
-            digest.update(raw)
-            tokens, count = tokens + len(block), count + block.count(task.separator)
-            largest = max(largest, max(block))
-            tick(len(raw))
+    for raw in _blocks(task.file):
+        block = numbers(task.dtype)
+        if len(raw) % block.itemsize:
+            raise WrongData(task.file, "", f"not a whole number of {task.dtype} tokens")
+        block.frombytes(raw)
+        digest.update(raw)
+        tokens, count = tokens + len(block), count + block.count(task.separator)
+        largest = max(largest, max(block))
+        tick(len(raw))
     return Record(
         os.path.relpath(task.file.resolve(), task.folder.resolve()),
         task.dtype,
@@ -168,6 +182,15 @@ def _scan(task: Scan, tick: Callable[[int], None]) -> Record:
     )
 
 
+def _blocks(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while raw := file.read(BLOCK_BYTES):
+                yield raw
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
 @contextmanager
 def replacing(path: Path) -> Generator[BinaryIO]:
     """A file that takes the place of `path` when all is written, or leaves it as it was."""
@@ -178,5 +201,8 @@ def replacing(path: Path) -> Generator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(staged, path)
+    except OSError as error:  # a disk that is full names no file
+        error.filename = os.fspath(path)
+        raise
     finally:
         staged.unlink(missing_ok=True)

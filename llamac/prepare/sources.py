@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never, cast
@@ -128,7 +128,8 @@ def _pairs(path: Path) -> Iterator[tuple[Path, Dtype]]:
     for index in indexes:
         with index.open("rb") as file:
             magic, version, code, count = struct.unpack("<9sQBQ", file.read(26).ljust(26, b"\0"))
-            if magic != b"MMIDIDX\0\0" or version != 1 or not count:
+            whole = index.stat().st_size >= 34 + 12 * count
+            if magic != b"MMIDIDX\0\0" or version != 1 or not count or not whole:
                 raise WrongData(index, "", "not an index that Megatron wrote")
             if code not in MEGATRON_DTYPES:
                 raise WrongData(index, "", f"numbers of code {code}: neither int32 nor uint16")
@@ -147,23 +148,32 @@ def _prepared(name: str, path: Path, origin: str, folder: Path) -> Source:
     """A folder that was prepared for another spec: its shards stay where they are."""
     index = read_index(path)
     try:
-        listed = tuple(
-            Record(
-                file=os.path.relpath((path / str(shard["file"])).resolve(), folder.resolve()),
-                dtype=cast(Dtype, shard["dtype"]),
-                tokens=int(str(shard["tokens"])),
-                documents=int(str(shard["documents"])),
-                largest=int(str(shard["largest"])),
-                size=0,
-                sha256=str(shard["sha256"]),
-                fingerprint="",
-            )
-            for shard in cast(list[dict[str, object]], index["shards"])
-        )
-        separator, tokenizer = int(str(index["separator"])), str(index["tokenizer"])
+        shards = cast(list[dict[str, object]], index["shards"])
+        listed = tuple(_listed(path, shard, folder) for shard in shards)
+        separator = int(str(index["separator"]))
+        tokenizer = None if index["tokenizer"] is None else str(index["tokenizer"])
     except (KeyError, TypeError, ValueError):
         raise WrongData(path / INDEX, "", f"not of the form `{FORMAT}`") from None
     return Source(name, origin, tokenizer, separator, None, listed=listed)
+
+
+def _listed(path: Path, shard: Mapping[str, object], folder: Path) -> Record:
+    """A shard of the prepared folder `path`, as seen from `folder`."""
+    file, dtype = path / str(shard["file"]), cast(Dtype, shard["dtype"])
+    tokens = int(str(shard["tokens"]))
+    told, found = tokens * WIDTHS[dtype], file.stat().st_size
+    if told != found:
+        raise WrongData(file, "", f"{found:,} bytes, and its index tells of {told:,}")
+    return Record(
+        file=os.path.relpath(file.resolve(), folder.resolve()),
+        dtype=dtype,
+        tokens=tokens,
+        documents=int(str(shard["documents"])),
+        largest=int(str(shard["largest"])),
+        size=0,
+        sha256=str(shard["sha256"]),
+        fingerprint="",
+    )
 
 
 def read_index(folder: Path) -> dict[str, object]:

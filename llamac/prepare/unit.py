@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 
@@ -40,7 +41,7 @@ class MissingLibrary(Exception):
 def text_of(record: Mapping[str, object], field: str) -> bytes:
     """The field in UTF-8; ValueError says what is there instead of text."""
     if field not in record:
-        raise ValueError(f"no field `{field}`; there are: {', '.join(record) or 'none'}")
+        raise ValueError(f"no field `{field}`; there are: {listed(record)}")
     text = record[field]
     if not isinstance(text, str):
         raise ValueError(f"`{field}` is {kind(text)}, not text")
@@ -50,6 +51,14 @@ def text_of(record: Mapping[str, object], field: str) -> bytes:
         raise ValueError(
             f"`{field}` holds half of a surrogate pair, \\u{ord(text[error.start]):04x}"
         ) from None
+
+
+def listed(names: Collection[str]) -> str:
+    """A handful and how many more; each short and on one line, whatever a file calls its fields."""
+    printed = (name if name.isprintable() else ascii(name) for name in names)
+    few = [name if len(name) <= 40 else f"{name[:40]}..." for name in islice(printed, 6)]
+    more = [f"and {len(names) - 6:,} more"] if len(names) > 6 else []
+    return ", ".join([*few, *more]) or "none"
 
 
 def kind(value: object) -> str:

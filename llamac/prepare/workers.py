@@ -6,8 +6,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, MutableSequence, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Protocol, cast
@@ -21,7 +21,7 @@ Problem = WrongData | MissingLibrary | OSError
 
 
 class _Number(Protocol):
-    """A number that processes share."""
+    """A number that processes share; one that is killed may keep its lock for ever."""
 
     value: int
 
@@ -62,43 +62,53 @@ def _run_in_processes(
     tasks: Sequence[Task], processes: int, progress: Callable[[int], None]
 ) -> None:
     context = multiprocessing.get_context("spawn")
-    following, read = context.Value("q", 0), context.Value("q", 0)
-    workers: list[SpawnProcess] = []
-    connections: list[Connection] = []
+    following = context.Value("q", 0)
+    read = context.RawArray("q", processes)  # each adds to its own, so this process needs no lock
+    workers: dict[Connection, SpawnProcess] = {}
     told = 0
     try:
-        for _ in range(processes):
-            receiver, sender = context.Pipe(duplex=False)
-            arguments = (tasks, following, read, sender, os.getpid())
-            worker = context.Process(target=_work, args=arguments, daemon=True)
-            worker.start()
-            sender.close()
-            workers.append(worker)
-            connections.append(receiver)
-        waiting = dict(zip((worker.sentinel for worker in workers), range(processes), strict=True))
+        with _interrupts_held():
+            for number in range(processes):
+                receiver, sender = context.Pipe(duplex=False)
+                arguments = (tasks, following, read, number, sender, os.getpid())
+                worker = context.Process(target=_work, args=arguments, daemon=True)
+                worker.start()
+                sender.close()
+                workers[receiver] = worker
+        waiting = set(workers)
         while waiting:
-            ended = wait([*waiting], timeout=POLL_SECONDS)
-            now = read.value
+            # Ready is a connection with a message, and one whose worker has ended.
+            ready = cast(list[Connection], wait([*waiting], timeout=POLL_SECONDS))
+            now = sum(read)
             progress(now - told)
             told = now
-            for sentinel in ended:
-                index = waiting.pop(cast(int, sentinel))
-                _outcome(workers[index], connections[index], tasks)
+            for connection in ready:
+                waiting.remove(connection)
+                _outcome(workers[connection], connection, tasks)
     finally:
-        for worker in workers:
-            worker.terminate()
+        for connection, worker in workers.items():
+            worker.kill()
             worker.join()
-        for connection in connections:
             connection.close()
 
 
+@contextmanager
+def _interrupts_held() -> Generator[None]:
+    """One that comes meanwhile is told afterwards. Processes that are started here are never told:
+    this one decides what an interrupt ends."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _outcome(worker: SpawnProcess, connection: Connection, tasks: Sequence[Task]) -> None:
-    """Of a worker that has ended; an error of its task is raised here."""
+    """Of a worker that has ended or is about to; an error of its task is raised here."""
+    with suppress(EOFError, OSError):  # nothing was said, or not to its end
+        index, problem = cast(tuple[int, Problem], connection.recv())
+        raise FailedTask(tasks[index], problem)
     worker.join()
-    if connection.poll():
-        with suppress(EOFError):
-            index, problem = cast(tuple[int, Problem], connection.recv())
-            raise FailedTask(tasks[index], problem)
     if worker.exitcode is not None and worker.exitcode < 0:
         raise WorkerDied(worker.exitcode)
     if worker.exitcode != 0:
@@ -106,14 +116,17 @@ def _outcome(worker: SpawnProcess, connection: Connection, tasks: Sequence[Task]
 
 
 def _work(
-    tasks: Sequence[Task], following: _Number, read: _Number, sender: Connection, parent: int
+    tasks: Sequence[Task],
+    following: _Number,
+    read: MutableSequence[int],
+    number: int,
+    sender: Connection,
+    parent: int,
 ) -> None:
-    """In a worker: one task after the other, until none is left or the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
+    """In worker `number`: one task after the other, until none is left or the parent is gone."""
 
     def tick(size: int) -> None:
-        with read.get_lock():
-            read.value += size
+        read[number] += size
         if os.getppid() != parent:
             os._exit(1)
 
@@ -126,5 +139,6 @@ def _work(
         try:
             carry_out(tasks[index], tick)
         except (WrongData, MissingLibrary, OSError) as problem:
-            sender.send((index, problem))
+            with suppress(BrokenPipeError):  # nobody is left to be told
+                sender.send((index, problem))
             return
