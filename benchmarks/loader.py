@@ -21,6 +21,7 @@ from typing import Protocol, cast
 import torch
 
 from backends.pytorch import emit
+from compiler.data import SHARDS_FORMAT
 from compiler.pipeline import compile_named, read
 from dsl.frontend import Missing
 
@@ -81,16 +82,21 @@ def write_shards(folder: Path, shards: int, tokens: int, sources: int) -> None:
         drawn = torch.randint(1, 50_000, (tokens,), generator=generator)
         drawn[torch.rand(tokens, generator=generator) < 1e-3] = 0
         (folder / f"{i}.bin").write_bytes(drawn.to(torch.uint16).numpy().tobytes())
-        entries.append({"file": f"{i}.bin", "dtype": "uint16", "tokens": tokens})
+        entries.append(entry(f"{i}.bin", tokens))
     each = shards * tokens // sources
     names = ("web", "code")[:sources] if sources > 1 else ("",)
     write_index(folder, entries, {name: (i * each, each) for i, name in enumerate(names)})
 
 
+def entry(file: str, tokens: int) -> dict[str, object]:
+    """A shard of the index, with a sum that nobody compares."""
+    return {"file": file, "dtype": "uint16", "tokens": tokens, "sha256": "0" * 64}
+
+
 def write_index(
     folder: Path, shards: list[dict[str, object]], sources: dict[str, tuple[int, int]]
 ) -> None:
-    index = {"format": "llamac shards 1", "largest": 49_999, "separator": 0}
+    index = {"format": SHARDS_FORMAT, "largest": 49_999, "separator": 0}
     (folder / "index.json").write_text(json.dumps({**index, "sources": sources, "shards": shards}))
 
 
@@ -110,8 +116,7 @@ def seek(folder: Path, data: Loader, shards: int) -> tuple[float, float]:
     tokens = 10**12 // shards
     with (folder / "hole.bin").open("wb") as file:
         file.truncate(2 * tokens)
-    entry: dict[str, object] = {"file": "hole.bin", "dtype": "uint16", "tokens": tokens}
-    write_index(folder, [entry] * shards, {"": (0, 10**12)})
+    write_index(folder, [entry("hole.bin", tokens)] * shards, {"": (0, 10**12)})
     started = time.perf_counter()
     corpus = data.Corpus(str(folder))
     opened = time.perf_counter()

@@ -28,6 +28,18 @@ Form = Literal["text", "tokens", "shards", "megatron"]
 BYTE_SEPARATOR = 0
 """Ends a document of text that is read as bytes."""
 
+SHARDS_FORMAT = "llamac shards 1"
+"""What index.json calls itself in a folder that `llamac prepare` wrote."""
+
+MEGATRON_MAGIC = "MMIDIDX"
+MEGATRON_HEAD = "<7s2xQBQQ"
+"""How NAME.idx begins, for `struct`: magic, version, code of the dtype, number of sequences and of
+documents. The length of every sequence (int32) and its address in NAME.bin (int64) follow, and the
+first sequence of every document (int64)."""
+
+MEGATRON_DTYPES: Mapping[int, Literal["uint16", "uint32"]] = {4: "uint32", 8: "uint16"}
+"""Codes of int32, in which no token is negative, and uint16: what its preprocessing writes."""
+
 
 @dataclass(frozen=True)
 class Places:

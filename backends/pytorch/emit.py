@@ -19,6 +19,7 @@ from backends.pytorch.versions import VERSIONS, TorchVersion
 from backends.pytorch.weights import check_conventions
 from backends.pytorch.wrapping import LINE_LENGTH, wrap_lines
 from backends.templates import render
+from compiler.data import MEGATRON_DTYPES, MEGATRON_HEAD, MEGATRON_MAGIC, SHARDS_FORMAT
 from compiler.huggingface.names import names_of
 from compiler.pipeline import Compiled
 from compiler.plan_json import plan_json
@@ -27,6 +28,14 @@ from dsl.spec import Origins
 
 RUFF = f'line-length = {LINE_LENGTH}\ntarget-version = "py311"\n'
 """So that ruff, run anywhere, judges the program as it was printed."""
+
+FORMATS: Mapping[str, object] = {
+    "shards": SHARDS_FORMAT,
+    "magic": MEGATRON_MAGIC,
+    "head": MEGATRON_HEAD,
+    "dtypes": MEGATRON_DTYPES,
+}
+"""What `llamac prepare` and every program know of files alike."""
 
 MODULES = ("parallel", "data", "model", "checkpoint", "metrics", "train")
 """In the order in which they may import each other: each from those before it."""
@@ -81,7 +90,7 @@ def _modules(
 ) -> dict[str, str]:
     """Bodies first, then the imports that each of them needs."""
     context: dict[str, object] = {"f": features, "torch": VERSIONS[torch], "text": text}
-    context["names"] = names
+    context |= {"names": names, "formats": FORMATS}
     modules = (*MODULES[:-1], "pretrained", "train") if features.pretrained else MODULES
     bodies = {module: _render(f"{module}.py.j2", context) for module in modules}
     library = _render("helpers.py.j2", {"f": features})

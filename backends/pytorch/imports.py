@@ -33,17 +33,15 @@ def members(module: str, *names: str) -> dict[str, Origin]:
 
 
 STANDARD: Mapping[str, Origin] = {
-    **modules(
-        "argparse", "hashlib", "json", "logging", "math", "os", "resource", "shutil", "signal"
-    ),
-    **modules("struct", "sys", "textwrap", "threading", "time", "traceback"),
+    **modules("argparse", "hashlib", "json", "logging", "math", "mmap", "os", "resource", "shutil"),
+    **modules("signal", "struct", "sys", "textwrap", "threading", "time", "traceback"),
     **members("bisect", "bisect_right"),
     **members("collections.abc", "Callable", "Iterator", "Mapping"),
     **members("concurrent.futures", "Future", "ThreadPoolExecutor"),
     **members("contextlib", "ExitStack", "contextmanager"),
     **members("dataclasses", "dataclass"),
     **members("functools", "cache", "lru_cache", "partial"),
-    **members("itertools", "accumulate", "count"),
+    **members("itertools", "accumulate", "count", "pairwise"),
     **members("pathlib", "Path"),
     **members("typing", "TYPE_CHECKING", "Any", "NamedTuple", "TypeVar", "cast"),
 }

@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from compiler.data import sources_of
+from compiler.data import SHARDS_FORMAT, sources_of
 from compiler.schema.train import Data
 from dsl.canonical import to_json
 from llamac.prepare.shard import Record, Task, record_path, replacing
-from llamac.prepare.sources import FORMAT, INDEX, Source, read_index
+from llamac.prepare.sources import INDEX, Source, read_index
 from llamac.prepare.unit import WrongData
 
 KEYS = ("file", "dtype", "tokens", "documents", "largest", "sha256")
@@ -46,7 +46,7 @@ def write_index(
         ranges[source.name] = first, sum(record.tokens for record in records[source.name])
     made_with = {source.tokenizer for source in sources if source.tokenizer is not None}
     head: dict[str, object] = {
-        "format": FORMAT,
+        "format": SHARDS_FORMAT,
         "data": data_hash(data),
         "tokenizer": min(made_with, default=None),
         "separator": sources[0].separator,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never, cast
 
+from compiler.data import MEGATRON_DTYPES, MEGATRON_HEAD, MEGATRON_MAGIC, SHARDS_FORMAT
 from compiler.schema.train import (
     Corpus,
     HfData,
@@ -26,10 +27,7 @@ from llamac.prepare.encoding import BYTES, WIDTHS, Dtype, Encoding, encoding
 from llamac.prepare.shard import Encode, Record, Scan, Task
 from llamac.prepare.unit import Unit, WrongData
 
-FORMAT = "llamac shards 1"
 INDEX = "index.json"
-MEGATRON_DTYPES: dict[int, Dtype] = {4: "uint32", 8: "uint16"}
-"""Codes of int32, in which no token is negative, and uint16: what its preprocessing writes."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def _stem(name: str, number: int) -> str:
 def _fingerprint(form: str, field: str, how: Encoding, unit: Unit) -> str:
     files = [_state(file) for file in unit.files]
     made_of = [form, field, how.sha256, how.separator, how.dtype, files, unit.start, unit.end]
-    return _hash([FORMAT, *made_of])
+    return _hash([SHARDS_FORMAT, *made_of])
 
 
 def _state(file: Path) -> tuple[str, int, int]:
@@ -116,27 +114,28 @@ def _scans(
     name: str, files: list[tuple[Path, Dtype]], separator: int, origin: str, folder: Path
 ) -> Iterator[Scan]:
     for number, (file, dtype) in enumerate(files):
-        fingerprint = _hash([FORMAT, _state(file), dtype, separator])
+        fingerprint = _hash([SHARDS_FORMAT, _state(file), dtype, separator])
         yield Scan(folder, _stem(name, number), origin, file, dtype, separator, fingerprint)
 
 
 def _pairs(path: Path) -> Iterator[tuple[Path, Dtype]]:
-    """NAME.bin of each pair, with the dtype that NAME.idx says. The index begins with 9 bytes of
-    magic, a version (uint64), the dtype's code (uint8) and the number of sequences (uint64); after
-    the number of documents come the lengths (int32) and addresses (int64) of all sequences."""
+    """NAME.bin of each pair, with the dtype that NAME.idx says; told apart here is what a program
+    would tell apart when it starts."""
     indexes = files_under(path, ".idx") if path.is_dir() else [Path(f"{path}.idx")]
     for index in indexes:
         with index.open("rb") as file:
-            magic, version, code, count = struct.unpack("<9sQBQ", file.read(26).ljust(26, b"\0"))
-            whole = index.stat().st_size >= 34 + 12 * count
-            if magic != b"MMIDIDX\0\0" or version != 1 or not count or not whole:
+            head = file.read(34).ljust(34, b"\0")
+            magic, version, code, count, documents = struct.unpack(MEGATRON_HEAD, head)
+            if (magic, version) != (MEGATRON_MAGIC.encode(), 1) or not count:
                 raise WrongData(index, "", "not an index that Megatron wrote")
             if code not in MEGATRON_DTYPES:
                 raise WrongData(index, "", f"numbers of code {code}: neither int32 nor uint16")
+            if index.stat().st_size < 34 + 12 * count + 8 * documents:
+                raise WrongData(index, "", "not a whole index: it ends too early")
             file.seek(34 + 4 * (count - 1))
-            (length,) = struct.unpack("<i", file.read(4).ljust(4, b"\0"))
+            (length,) = struct.unpack("<i", file.read(4))
             file.seek(34 + 12 * count - 8)
-            (address,) = struct.unpack("<q", file.read(8).ljust(8, b"\0"))
+            (address,) = struct.unpack("<q", file.read(8))
         dtype, tokens = MEGATRON_DTYPES[code], index.with_suffix(".bin")
         told, found = address + length * WIDTHS[dtype], tokens.stat().st_size
         if told != found:
@@ -153,7 +152,7 @@ def _prepared(name: str, path: Path, origin: str, folder: Path) -> Source:
         separator = int(str(index["separator"]))
         tokenizer = None if index["tokenizer"] is None else str(index["tokenizer"])
     except (KeyError, TypeError, ValueError):
-        raise WrongData(path / INDEX, "", f"not of the form `{FORMAT}`") from None
+        raise WrongData(path / INDEX, "", f"not of the form `{SHARDS_FORMAT}`") from None
     return Source(name, origin, tokenizer, separator, None, listed=listed)
 
 
@@ -182,6 +181,6 @@ def read_index(folder: Path) -> dict[str, object]:
         index: object = json.loads((folder / INDEX).read_bytes())
     except ValueError as error:
         raise WrongData(folder / INDEX, "", f"not JSON: {error}") from None
-    if not isinstance(index, dict) or cast(dict[str, object], index).get("format") != FORMAT:
-        raise WrongData(folder / INDEX, "", f"not of the form `{FORMAT}`")
+    if not isinstance(index, dict) or cast(dict[str, object], index).get("format") != SHARDS_FORMAT:
+        raise WrongData(folder / INDEX, "", f"not of the form `{SHARDS_FORMAT}`")
     return cast(dict[str, object], index)

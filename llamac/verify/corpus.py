@@ -3,6 +3,7 @@ whole microbatches of one rank without a single target that counts, an epoch tha
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import random
@@ -13,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from backends.reference.data import place, turns
+from compiler.data import SHARDS_FORMAT
 from compiler.schema.train import (
     Data,
     HfData,
@@ -116,10 +118,12 @@ def _write_shards(sources: Mapping[str, Sequence[int]], folder: Path) -> None:
         for part, (start, end) in enumerate(pairwise(cuts)):
             width = 4 if part == 1 else 2
             file = f"{name}shard-{part}.bin"
-            _write(folder / file, _words(tokens[start:end], width))
-            shards.append({"file": file, "dtype": f"uint{8 * width}", "tokens": end - start})
+            words = _words(tokens[start:end], width)
+            _write(folder / file, words)
+            shard = {"file": file, "dtype": f"uint{8 * width}", "tokens": end - start}
+            shards.append({**shard, "sha256": hashlib.sha256(words).hexdigest()})
     index = {
-        "format": "llamac shards 1",
+        "format": SHARDS_FORMAT,
         "separator": SEPARATOR,
         "largest": max(max(tokens) for tokens in sources.values()),
         "sources": ranges,

@@ -352,7 +352,8 @@ def test_files_of_tokens_that_are_none(prepare: Prepare) -> None:
 
 
 PAIRS: list[tuple[str, Callable[[bytes], bytes], str, str]] = [
-    ("pair.idx", lambda raw: raw[:20], "pair.idx", "not an index that Megatron wrote"),
+    ("pair.idx", lambda raw: raw[:20], "pair.idx", "not a whole index"),
+    ("pair.idx", lambda raw: raw[:-8], "pair.idx", "not a whole index"),
     ("pair.idx", lambda raw: b"X" + raw[1:], "pair.idx", "not an index that Megatron wrote"),
     ("pair.idx", lambda raw: raw[:9] + b"\2" + raw[10:], "pair.idx", "not an index that"),
     ("pair.idx", lambda raw: raw[:17] + b"\6" + raw[18:], "pair.idx", "numbers of code 6"),

@@ -5,9 +5,10 @@ number of tokens read so far, is the state of the data.
 """
 
 import hashlib
+import mmap
 from bisect import bisect_right
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from config import BLOCK, PHASES, SEED, SEPARATOR, VOCAB
 from parallel import coordinate
 
 IGNORE = -1  # target of a position that is not trained on
+LASTING = FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError  # will not pass
 
 
 class DataError(Exception):
@@ -67,12 +69,13 @@ class TokenFile(NamedTuple):
     tokens: int
 
 
-@lru_cache(maxsize=1000)
-def mapped(file: TokenFile) -> Tensor:
-    """Its tokens, mapped into memory when they are first needed."""
+@lru_cache(maxsize=250)  # a descriptor each
+def mapped(file: TokenFile) -> mmap.mmap:
+    """Its bytes, mapped into memory when they are first needed."""
     if file.path.stat().st_size != file.tokens * file.dtype.itemsize:
         raise DataError(f"{str(file.path)!r} does not hold {file.tokens:,} tokens: it was changed")
-    return torch.from_file(str(file.path), size=file.tokens, dtype=file.dtype)
+    with file.path.open("rb") as opened:
+        return mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 class Corpus:
@@ -81,11 +84,11 @@ class Corpus:
     def __init__(self, path: str) -> None:
         try:
             self.files = [token_file(file) for file in files_of(path)]
-        except OSError as error:
-            raise DataError(f"cannot read {path!r}: {error.strerror}") from error
+        except LASTING as error:
+            raise DataError(f"cannot read {error.filename!r}: {error.strerror}") from error
         self.starts = [0, *accumulate(file.tokens for file in self.files)]
         self.blocks = (self.starts[-1] - 1) // BLOCK
-        if not self.blocks:
+        if self.blocks < 1:
             raise DataError(f"{path!r} holds {self.starts[-1]} tokens, a block takes {BLOCK + 1}")
 
     def read(self, first: int, last: int) -> Tensor:
@@ -94,18 +97,24 @@ class Corpus:
         while first < last:
             i = bisect_right(self.starts, first) - 1
             file, offset = self.files[i], first - self.starts[i]
+            width = file.dtype.itemsize
             try:
-                piece = mapped(file)[offset : offset + last - first].long()
-            except OSError as error:
-                raise DataError(f"cannot read {str(file.path)!r}: {error.strerror}") from error
-            if int(piece.max()) >= VOCAB:
-                at, token = offset + int(piece.argmax()), int(piece.max())
-                raise DataError(
-                    f"{str(file.path)!r}: token {at:,} is {token}, outside a vocabulary of {VOCAB}"
-                )
+                raw = mapped(file)[offset * width : (offset + last - first) * width]
+            except LASTING as error:
+                raise DataError(f"cannot read {error.filename!r}: {error.strerror}") from error
+            piece = torch.frombuffer(bytearray(raw), dtype=file.dtype).long()
+            if (token := int(piece.max())) >= VOCAB:
+                place = f"{str(file.path)!r}: token {offset + int(piece.argmax()):,}"
+                raise DataError(f"{place} is {token}, outside a vocabulary of {VOCAB}")
             pieces.append(piece)
             first += len(piece)
         return torch.cat(pieces)
+
+    def fingerprint(self) -> str:
+        """What the data are, wherever they lie: sizes of the files, and how each begins."""
+        spans = [(a, min(b, a + 1024)) for a, b in pairwise(self.starts) if a < b]
+        seen = hash63(self.starts, [hash63(self.read(*span).tolist()) for span in spans])
+        return f"{self.starts[-1]:,} tokens in {len(self.files)} files, {seen:016x}"
 
 
 def token_file(path: Path) -> TokenFile:
@@ -124,15 +133,6 @@ def files_of(path: str) -> list[Path]:
         found = [file for file in root.rglob("*") if file.is_file()]
         return sorted(found, key=lambda file: file.relative_to(root).as_posix())
     return [root]
-
-
-def fingerprint(path: str) -> str:
-    """What the data are, wherever they lie: sizes of the files, and how each begins."""
-    seen: list[tuple[int, bytes]] = []
-    for file in files_of(path):
-        with file.open("rb") as opened:
-            seen.append((file.stat().st_size, opened.read(4096)))
-    return f"{sum(size for size, _ in seen):,} bytes in {len(seen)} files, {hash63(seen):016x}"
 
 
 def shuffled(index: int, n: int, epoch: int) -> int:

@@ -162,7 +162,8 @@ def train(args: argparse.Namespace, device: torch.device, watchdog: parallel.Wat
     profile = ExitStack()
     setting = "train.data.train" if args.data == config.TRAIN_DATA else "--data"
     corpus = corpus_at(args.data, setting)
-    meaning = {**config.MEANING, "train.data.train": data.fingerprint(args.data)}
+    seen = corpus.fingerprint() if dist.get_rank() == 0 else ""  # one rank opens every file
+    meaning = {**config.MEANING, "train.data.train": checkpoint.gathered(seen)[0]}
     source = checkpoint.agreed(run, args.resume)
     model, optimizer = build(device, fresh=source is None)
     progress = checkpoint.Progress(step=0, position=0, skipped=0, in_a_row=0)

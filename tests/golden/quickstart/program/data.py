@@ -15,6 +15,7 @@ from config import EVAL_SEQUENCES, GLOBAL_BATCH, MICROBATCH, MICROBATCHES, SEED,
 from parallel import coordinate
 
 IGNORE = -1  # target of a position that is not trained on
+LASTING = FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError  # will not pass
 
 
 class DataError(Exception):
@@ -42,14 +43,20 @@ class Corpus:
     def __init__(self, path: str) -> None:
         end = SEPARATOR.to_bytes()
         try:
-            content = b"".join(file.read_bytes() + end for file in files_of(path))
-        except OSError as error:
-            raise DataError(f"cannot read {path!r}: {error.strerror}") from error
-        self.tokens = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-        self.sequences = count_sequences(path, len(self.tokens))
+            self.tokens = bytearray().join(file.read_bytes() + end for file in files_of(path))
+        except LASTING as error:
+            raise DataError(f"cannot read {error.filename!r}: {error.strerror}") from error
+        self.sequences = (len(self.tokens) - 1) // SEQ_LEN
+        if self.sequences < 1:
+            raise DataError(f"{path!r} holds {len(self.tokens)} tokens, one sequence {SEQ_LEN + 1}")
 
     def read(self, first: int, last: int) -> Tensor:
-        return self.tokens[first:last].long()
+        return torch.frombuffer(self.tokens[first:last], dtype=torch.uint8).long()
+
+    def fingerprint(self) -> str:
+        """What the data are, wherever they lie."""
+        digest = hashlib.blake2b(self.tokens, digest_size=8)
+        return f"{len(self.tokens):,} bytes, {digest.hexdigest()}"
 
 
 def files_of(path: str) -> list[Path]:
@@ -60,22 +67,6 @@ def files_of(path: str) -> list[Path]:
         found = [file for file in root.rglob("*") if file.is_file()]
         return sorted(found, key=lambda file: file.relative_to(root).as_posix())
     return [root]
-
-
-def fingerprint(path: str) -> str:
-    """What the data are, wherever they lie: sizes of the files, and how each begins."""
-    seen: list[tuple[int, bytes]] = []
-    for file in files_of(path):
-        with file.open("rb") as opened:
-            seen.append((file.stat().st_size, opened.read(4096)))
-    return f"{sum(size for size, _ in seen):,} bytes in {len(seen)} files, {hash63(seen):016x}"
-
-
-def count_sequences(path: str, tokens: int) -> int:
-    if tokens <= SEQ_LEN:
-        least = SEQ_LEN + 1
-        raise DataError(f"{path!r} holds {tokens} tokens, and one sequence takes {least}")
-    return (tokens - 1) // SEQ_LEN
 
 
 def shuffled(index: int, n: int, epoch: int) -> int:
