@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -48,7 +48,7 @@ def finished(
 @contextmanager
 def started(
     folder: Path, *arguments: str, unit: int | None = None
-) -> Iterator[subprocess.Popen[str]]:
+) -> Generator[subprocess.Popen[str]]:
     """The command at work, first of a group of processes: all of it is gone afterwards."""
     with subprocess.Popen(
         command(*arguments, unit=unit),

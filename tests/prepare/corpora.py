@@ -45,10 +45,13 @@ plan main {{ model = small, cluster = here, train = short }}
 
 @dataclass(frozen=True)
 class Prepared:
-    """A folder of shards; `shards` are the tokens of each, `index` what index.json says."""
+    """A folder of shards: the tokens of each and their dtypes, what index.json says, and where in
+    it the tokens of each source begin and how many there are."""
 
     index: dict[str, object]
     shards: tuple[tuple[int, ...], ...]
+    dtypes: tuple[str, ...]
+    sources: dict[str, list[int]]
 
     @property
     def tokens(self) -> list[int]:
@@ -70,7 +73,8 @@ def read(folder: Path) -> Prepared:
     assert (index["tokens"], index["largest"]) == (len(every), max(every, default=0))
     assert index["documents"] == sum(entry["documents"] for entry in index["shards"])
     assert sum(count for _, count in index["sources"].values()) == len(every)
-    return Prepared(index, tuple(shards))
+    dtypes = tuple(entry["dtype"] for entry in index["shards"])
+    return Prepared(index, tuple(shards), dtypes, index["sources"])
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -14,6 +14,7 @@ import numpy
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from click.testing import Result
 
 from tests.prepare.calling import Prepare
 from tests.prepare.corpora import (
@@ -34,8 +35,8 @@ DOCUMENTS = ["the cat", "", "and\nthe hat\r\n", "caf\u00e9 \u2014 \u65e5\u672c \
 TOKENIZED = f'tokenizer = "tokenizer.json", separator = "{END}"'
 
 
-def done(result: object) -> None:
-    assert getattr(result, "exit_code", None) == 0, getattr(result, "output", "")
+def done(result: Result) -> None:
+    assert result.exit_code == 0, result.output
 
 
 def test_text_is_a_document_a_file_in_the_order_of_their_paths(prepare: Prepare) -> None:
@@ -187,7 +188,7 @@ def test_a_mixture_brings_every_format_together(prepare: Prepare) -> None:
     found = read(TRAIN)
     at = 0
     for name, tokens in expected.items():
-        assert found.index["sources"][name] == [at, len(tokens)], name  # pyright: ignore
+        assert found.sources[name] == [at, len(tokens)], name
         assert found.tokens[at : at + len(tokens)] == tokens, name
         at += len(tokens)
     assert at == len(found.tokens)

@@ -167,6 +167,27 @@ def test_what_surrounds_a_text_elsewhere_stays_out(prepare: Prepare) -> None:
     assert read(TRAIN).tokens == as_tokens(plain, documents)
 
 
+@pytest.mark.parametrize(
+    ("size", "dtype"),
+    [(256, "uint8"), (257, "uint16"), (65_536, "uint16"), (65_537, "uint32")],
+)
+def test_tokens_are_as_wide_as_the_vocabulary_needs(
+    prepare: Prepare, size: int, dtype: str
+) -> None:
+    """Not as what a shard happens to hold: it is the same in all of them."""
+    words = {f"w{number}": number for number in range(1, size)}
+    tokenizer = Tokenizer(models.WordLevel({END: 0, **words}, unk_token=END))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.save("tokenizer.json")
+    Path("web").mkdir()
+    write_lines(Path("web/a.jsonl"), texts(["w1 w2"]))
+    write_lines(Path("web/b.jsonl"), texts([f"w{size - 1}"]))
+    assert prepare(corpus("tokenizer.json", END, "web"), vocab=size).exit_code == 0
+    found = read(TRAIN)
+    assert found.shards == ((1, 2, 0), (size - 1, 0))
+    assert found.dtypes == (dtype, dtype)
+
+
 def refused(prepare: Prepare, data: str, vocab: int) -> str:
     result = prepare(data, vocab=vocab)
     assert result.exit_code == 1

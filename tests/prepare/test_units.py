@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,11 +25,9 @@ import llamac
 from llamac.prepare import documents
 from tests.prepare.calling import Prepare
 from tests.prepare.corpora import (
-    END,
     Prepared,
     as_bytes,
     read,
-    small_tokenizer,
     spec,
     texts,
     write_dataset,
@@ -43,7 +41,7 @@ UNITS = st.integers(1, 120)
 
 
 @contextmanager
-def folder() -> Iterator[Path]:
+def folder() -> Generator[Path]:
     """An empty one; as in it nothing has to outlive the machine, nothing is flushed to the disk."""
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _file: None)
@@ -161,18 +159,6 @@ def test_units_of_a_mebibyte_hold_a_corpus_of_a_few(prepare: Prepare) -> None:
     found = read(Path("prepared/main/train"))
     # Of ranges of 1,048,576 bytes; lines of 1,000,013 begin in the first (two), second and none.
     assert [len(shard) for shard in found.shards] == [2_000_002, 1_000_001, 0]
-
-
-def test_narrow_tokens_stay_narrow(prepare: Prepare) -> None:
-    """The dtype follows from the tokenizer alone, so it is the same in all shards."""
-    for size, dtype in ((300, "uint16"), (257, "uint16")):
-        small_tokenizer(Path("tokenizer.json"), size=size)
-        write_parquet(Path("rows.parquet"), ["the cat"])
-        tokenizer = f'tokenizer = "tokenizer.json", separator = "{END}"'
-        result = prepare(f'parquet {{ train = "rows.parquet", {tokenizer} }}', vocab=512)
-        assert result.exit_code == 0, result.output
-        (shard,) = read(Path("prepared/main/train")).index["shards"]  # pyright: ignore
-        assert shard["dtype"] == dtype
 
 
 def test_empty_row_groups_and_files_are_no_documents(prepare: Prepare) -> None:
