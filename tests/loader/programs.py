@@ -21,6 +21,22 @@ IGNORE = -1
 Row = tuple[int, ...]
 
 
+class _Numbers(Protocol):
+    def tolist(self) -> list[int]: ...
+
+
+class _Table(Protocol):
+    def tolist(self) -> list[list[int]]: ...
+
+
+def numbers(tensor: Tensor) -> list[int]:
+    return cast("_Numbers", tensor).tolist()
+
+
+def table(tensor: Tensor) -> list[list[int]]:
+    return cast("_Table", tensor).tolist()
+
+
 class Batch(Protocol):
     tokens: Tensor
     targets: Tensor
@@ -106,7 +122,7 @@ def imported(text: str, values: Mapping[str, object], coordinates: Mapping[str, 
     """The module of the rank at these coordinates, with these constants in config.py."""
     config, parallel, module = ModuleType("config"), ModuleType("parallel"), ModuleType("data")
     vars(config).update(values)
-    vars(parallel)["coordinate"] = lambda axis: coordinates[axis]  # pyright: ignore[reportUnknownLambdaType]
+    vars(parallel)["coordinate"] = coordinates.__getitem__
     fake = {"config": config, "parallel": parallel, "data": module}
     before = {name: sys.modules.get(name) for name in fake}
     sys.modules.update(fake)
@@ -197,7 +213,7 @@ class World:
     def rows(self, parts: Sequence[Tensor]) -> Iterator[Row]:
         """Of a microbatch, of which rank r of cp has the pieces r and 2 cp - 1 - r."""
         assert {len(part) for part in parts} == {self.layout.microbatch}
-        for row in zip(*(part.tolist() for part in parts), strict=True):
+        for row in zip(*(table(part) for part in parts), strict=True):
             yield joined(row) if self.layout.cp > 1 else tuple(row[0])
 
     def next_position(self, position: int) -> int:

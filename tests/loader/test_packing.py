@@ -14,7 +14,7 @@ import pytest
 from backends.reference.data import Batch, batch, evaluation_batch, read_corpus
 from compiler.schema.train import AdamW, TokenData, TrainSpec
 from tests.loader.files import SEPARATOR, any_tokens, write_tokens
-from tests.loader.programs import CPU, IGNORE, Layout, Row, Sequences, Setting, World
+from tests.loader.programs import CPU, IGNORE, Layout, Row, Sequences, Setting, World, table
 
 LAYOUTS = {
     "one process": Layout(microbatch=4, microbatches=3),
@@ -43,7 +43,7 @@ def of_reference(read: Batch, layout: Layout) -> Sequences:
     targets = read.targets.masked_fill(~read.counted, IGNORE)
     tokens, targets, documents = (
         [tuple(rows[i]) for i in order]
-        for rows in (read.tokens.tolist(), targets.tolist(), read.documents.tolist())
+        for rows in (table(read.tokens), table(targets), table(read.documents))
     )
     return Sequences(tokens, targets, documents)
 
@@ -120,8 +120,8 @@ def test_keys_are_the_documents_of_the_whole_sequence(tmp_path: Path) -> None:
     gathered = [n for i in (0, 5, 1, 4, 2, 3) for n in pieces[i]]
     for at, rank in world.ranks.items():
         (read,) = rank.step_batches(world.corpora[at], 0, CPU)
-        assert read.key_documents.tolist() == [gathered]
-        assert read.documents.tolist() == [[*pieces[at[1]], *pieces[5 - at[1]]]]
+        assert table(read.key_documents) == [gathered]
+        assert table(read.documents) == [[*pieces[at[1]], *pieces[5 - at[1]]]]
 
 
 @pytest.mark.parametrize("packed", [True, False], ids=packing)
@@ -135,8 +135,8 @@ def test_validation_reads_the_same_sequences_always(
     write_tokens(tmp_path / "corpus", tokens, draw)
     reference = read_corpus(replace(SPEC, packing=packing(packed)), tmp_path / "corpus")
     expected = evaluation_batch(reference, SEQ_LEN, asked)
-    targets = expected.targets.masked_fill(~expected.counted, IGNORE).tolist()
-    rows = sorted(zip(expected.tokens.tolist(), targets, strict=True))
+    targets = table(expected.targets.masked_fill(~expected.counted, IGNORE))
+    rows = sorted(zip(table(expected.tokens), targets, strict=True))
     setting = Setting(
         "tokens", SEQ_LEN, packed=packed, evaluates=True, more=(("EVAL_SEQUENCES", asked),)
     )
@@ -148,7 +148,7 @@ def test_validation_reads_the_same_sequences_always(
             rank = setting.rank(layout, dp)
             for read in rank.evaluation_batches(rank.Corpus(str(tmp_path / "corpus")), CPU):
                 assert len(read.tokens) == layout.microbatch
-                found += zip(read.tokens.tolist(), read.targets.tolist(), strict=True)
+                found += zip(table(read.tokens), table(read.targets), strict=True)
         empty = [row for row in found if {*row[1]} == {IGNORE}]
         unread = [row for row in empty if row not in rows]
         assert sorted(row for row in found if row not in unread) == rows

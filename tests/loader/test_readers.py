@@ -41,7 +41,7 @@ from tests.loader.files import (
     write_shards,
     write_tokens,
 )
-from tests.loader.programs import Layout, Setting, World
+from tests.loader.programs import Layout, Setting, World, numbers
 from tests.twin.layouts import llama
 
 
@@ -51,7 +51,7 @@ def stream(data: str, path: Path, count: int, vocab: int = 2**31) -> list[int]:
     draw, read = random.Random(count), list[int]()
     while len(read) < count:
         last = min(count, len(read) + draw.randrange(1, 30))
-        read += corpus.read(len(read), last).tolist()
+        read += numbers(corpus.read(len(read), last))
     return read
 
 
