@@ -203,9 +203,9 @@ def test_a_node_that_is_not_fit_is_named(slurm: Cluster, desk: Path) -> None:
     """The second node cannot see the folder that the first one writes into."""
     made = written(program(LAUNCH), desk)
     path = made / "launch" / "preflight.py"
-    own = 'run = run / "elsewhere" if RANK // DEVICES else run\n    passed = all_pass('
-    assert path.read_text().count("passed = all_pass(") == 1
-    path.write_text(path.read_text().replace("passed = all_pass(", own))
+    own = 'run = run / "elsewhere" if RANK // DEVICES else run\n    code = judged('
+    assert path.read_text().count("code = judged(") == 1
+    path.write_text(path.read_text().replace("code = judged(", own))
     job = slurm.submit(desk, script(made))
     facts = slurm.wait(job)
     assert (facts["JobState"], facts["ExitCode"], facts["Restarts"]) == ("FAILED", "71:0", "0")
