@@ -10,16 +10,19 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import random
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
 COMMANDS = ("sbatch", "srun", "scontrol", "squeue", "scancel", "sinfo")
+PATIENCE = 600  # seconds for what takes one or two where nobody else is at work
+AT_WORK = {"PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED", "SUSPENDED", "STOPPED"}
 PROGRAMS = ("munged", "slurmctld", "slurmd", *COMMANDS)
 INSTALL = "apt-get install -y --no-install-recommends slurm-wlm munge"
 NODES = {"0x7f000001": "127.0.0.1", "0x7f000002": "127.0.0.2"}
@@ -46,6 +49,13 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 ReturnToService=2
 KillWait=5
+FirstJobId={first}
+MinJobAge=86400
+MessageTimeout=100
+TCPTimeout=60
+BatchStartTimeout=600
+UnkillableStepTimeout=600
+SlurmdTimeout=0
 GresTypes=gpu
 """
 NODE = (
@@ -71,7 +81,7 @@ class Cluster:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
 
@@ -82,29 +92,29 @@ class Cluster:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def state(self, job: str) -> str:
-        """`PENDING BeginTime` and the like; nothing once the job has left the queue."""
-        return self.call("squeue", "--noheader", "--format=%T %r", f"--jobs={job}").stdout.strip()
-
     def facts(self, job: str) -> dict[str, str]:
         """What Slurm remembers of a job: JobState, Restarts, ExitCode, ..."""
-        told = self.call("scontrol", "show", "job", job).stdout.split()
-        return dict(word.split("=", 1) for word in told if "=" in word)
+        done = self.call("scontrol", "show", "job", job)
+        assert done.returncode == 0, done.stderr
+        return dict(word.split("=", 1) for word in done.stdout.split() if "=" in word)
 
-    def wait(self, job: str, seconds: float = 420) -> dict[str, str]:
-        """Until the job has left the queue. Slurm lets a job that comes back wait two minutes;
-        here it may start at once."""
-        until = time.monotonic() + seconds
-        while state := self.state(job):
-            assert time.monotonic() < until, f"job {job} is still {state}"
-            if "BeginTime" in state:
-                self.call("scontrol", "update", f"JobId={job}", "StartTime=now")
-            time.sleep(0.5)
+    def ended(self, job: str) -> bool:
+        """Slurm lets a job that comes back wait two minutes; here a moment is enough. Not none: in
+        the second in which it left, its nodes still refuse it ("Job credential revoked")."""
+        facts = self.facts(job)
+        if (facts["JobState"], facts["Reason"]) == ("PENDING", "BeginTime"):
+            time.sleep(3)
+            self.call("scontrol", "update", f"JobId={job}", "StartTime=now")
+        return facts["JobState"] not in AT_WORK
+
+    def wait(self, job: str) -> dict[str, str]:
+        """What Slurm remembers of a job, once it has ended."""
+        until(lambda: self.ended(job), f"job {job}", 3 * PATIENCE)
         return self.facts(job)
 
 
 @contextlib.contextmanager
-def cluster(folder: Path) -> Iterator[Cluster]:
+def cluster(folder: Path) -> Generator[Cluster]:
     """Two nodes with eight pretended GPUs each; gone with all jobs when the block ends."""
     absent = [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
     if absent:
@@ -146,7 +156,8 @@ def configure(folder: Path) -> None:
             probe.bind(("127.0.0.1", 0))
             ports.append(probe.getsockname()[1])
     host, user = socket.gethostname(), getpass.getuser()
-    text = CONFIGURATION.format(host=host, ports=ports, user=user, folder=folder)
+    first = random.randrange(1, 10**6)  # ports go by it, and two such clusters may be at work
+    text = CONFIGURATION.format(host=host, ports=ports, user=user, folder=folder, first=first)
     for (name, address), port in zip(NODES.items(), ports[1:], strict=True):
         text += NODE.format(name=name, host=host, address=address, port=port)
         (folder / f"spool-{name}").mkdir()
@@ -159,11 +170,11 @@ def configure(folder: Path) -> None:
     (folder / "gres.conf").write_text(f"Name=gpu Type=h100 File={folder}/gpu[0-7]\n")
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"{what} is not ready after {seconds} s"
-        time.sleep(0.1)
+        time.sleep(0.5)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
