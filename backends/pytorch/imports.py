@@ -33,12 +33,12 @@ def members(module: str, *names: str) -> dict[str, Origin]:
 
 
 STANDARD: Mapping[str, Origin] = {
-    **modules("argparse", "hashlib", "json", "logging", "math", "mmap", "os", "resource", "shutil"),
-    **modules("signal", "struct", "sys", "textwrap", "threading", "time", "traceback"),
+    **modules("argparse", "hashlib", "io", "json", "logging", "math", "mmap", "os", "resource"),
+    **modules("shutil", "signal", "struct", "sys", "textwrap", "threading", "time", "traceback"),
     **members("bisect", "bisect_right"),
     **members("collections.abc", "Callable", "Iterator", "Mapping"),
-    **members("concurrent.futures", "Future", "ThreadPoolExecutor"),
-    **members("contextlib", "ExitStack", "contextmanager"),
+    **members("concurrent.futures", "Future", "ThreadPoolExecutor", "wait"),
+    **members("contextlib", "ExitStack", "contextmanager", "suppress"),
     **members("dataclasses", "dataclass"),
     **members("functools", "cache", "lru_cache", "partial"),
     **members("itertools", "accumulate", "count", "pairwise"),
@@ -54,7 +54,8 @@ TORCH: Mapping[str, Origin] = {
     **members("torch", "Tensor", "nn"),
     **members("torch.distributed.checkpoint", "api", "hf_storage"),
     **members("torch.distributed.checkpoint", "state_dict_loader", "state_dict_saver"),
-    **members("torch.distributed.checkpoint.metadata", "TensorStorageMetadata"),
+    **members("torch.distributed.checkpoint.default_planner", "DefaultLoadPlanner"),
+    **members("torch.distributed.checkpoint.metadata", "Metadata", "TensorStorageMetadata"),
     **members("torch.distributed.device_mesh", "DeviceMesh"),
     **members("torch._C", "_distributed_c10d"),
     **members(

@@ -43,6 +43,8 @@ CLASSES = ("torch.Tensor", "torch.distributed.fsdp.FSDPModule", "torch.distribut
 SINGLE = (
     "torch._C._distributed_c10d",
     "torch._C._distributed_c10d._dump_fr_trace_json",
+    "torch.distributed.checkpoint.default_planner",
+    "torch.distributed.checkpoint.default_planner.DefaultLoadPlanner",
     "torch.ops._c10d_functional.all_gather_into_tensor.default",
     "torch.ops._c10d_functional.all_reduce.default",
     "torch.ops._c10d_functional.reduce_scatter_tensor.default",

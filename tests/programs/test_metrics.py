@@ -51,6 +51,23 @@ def test_tensorboard_has_every_step_once(trained: Path) -> None:
     assert "mfu" not in events.Tags()["scalars"]  # unknown on CPU
 
 
+def test_tensorboard_on_a_full_disk_is_an_alarm(tmp_path: Path) -> None:
+    """No file may exceed 2 KB: what ends the run is that its last checkpoint is not there."""
+    write_text(tmp_path)
+    made = program(*TWO, ("train.log", "log { tensorboard = true }"))
+    script = write(made, tmp_path / "out") / "launch" / "local.sh"
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -f 2; exec bash "$0"', str(script)],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 74, done.stderr
+    assert "ALARM: tensorboard: [Errno 27] File too large" in done.stdout
+
+
 def test_wandb_is_told_by_rank_0_and_a_restart_goes_on_with_the_same_run(trained: Path) -> None:
     calls = [json.loads(line) for line in (trained / "calls").read_text().splitlines()]
     starts = [arguments for what, arguments in calls if what == "init"]

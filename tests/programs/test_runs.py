@@ -61,6 +61,9 @@ def test_what_a_run_leaves(trained: Path) -> None:
     assert sorted(path.name for path in (run / "log").iterdir()) == [
         f"rank-{rank}.txt" for rank in range(4)
     ]
+    logs = [(run / "log" / f"rank-{rank}.txt").read_text() for rank in range(4)]
+    assert "step 6/6" in logs[0]
+    assert logs[1:] == [""] * 3  # nothing was wrong
     said = (trained / "said").read_text()
     for part in ("training loss", "validation loss", "sample:", "are in parts"):
         assert part in said

@@ -26,7 +26,7 @@ import data
 import parallel
 from metrics import Metrics, StepResult, open_log, profiled
 from model import Model
-from parallel import ACCUMULATE, STAGES, ConfigError, connect, log
+from parallel import ACCUMULATE, STAGES, ConfigError, Watchdog, connect, log
 
 
 def build(device: torch.device, fresh: bool = True) -> tuple[Model, torch.optim.AdamW]:
@@ -55,6 +55,7 @@ def initialize(model: Model) -> None:
     """Vectors are filled, matrices drawn: every INIT_ROWS rows have a generator of their own,
     so each rank draws what it holds, and all layouts start from the same weights."""
     for name, p in model.named_parameters():
+        Watchdog.idle = 0
         layout, weight = model.layout[name], parallel.local(p)
         if len(layout.shape) == 1:
             weight.fill_(layout.start)
@@ -102,10 +103,8 @@ def train_step(
 
 
 def schedule_of(model: Model, batches: list[data.Batch]) -> PipelineSchedule:
-    """The order in which this rank's stages run the microbatches of a step.
-
-    The schedule itself tells FSDP when to reduce: after a stage's last backward.
-    """
+    """The order in which this rank's stages run the microbatches of a step. It also tells FSDP
+    when to reduce: after a stage's last backward."""
     tokens = torch.zeros_like(batches[0].tokens)
     device = tokens.device
     shape = len(tokens), tokens.shape[1] // config.TP, config.D_MODEL
@@ -126,7 +125,7 @@ def schedule_of(model: Model, batches: list[data.Batch]) -> PipelineSchedule:
     return ScheduleInterleaved1F1B(
         list(stages),
         len(batches),
-        loss_fn=lambda total, _: total[0] / model.valid,
+        loss_fn=lambda part, _: part[0] / model.valid,
         scale_grads=False,
     )
 
@@ -156,7 +155,7 @@ def corpus_at(path: str, setting: str) -> data.Corpus:
         raise data.DataError(f"{setting}: {error}") from error
 
 
-def train(args: argparse.Namespace, device: torch.device, watchdog: parallel.Watchdog) -> int:
+def train(args: argparse.Namespace, device: torch.device) -> int:
     """The run, from wherever it was left to its last step. Returns the exit code."""
     run, steps = Path(args.run), args.steps
     profile = ExitStack()
@@ -178,10 +177,9 @@ def train(args: argparse.Namespace, device: torch.device, watchdog: parallel.Wat
     metrics = Metrics(run, progress, steps, device)
     held = sum(math.prod(layout.shape) for layout in model.layout.values())
     count = int(parallel.all_reduce(torch.tensor(held, device=device), "pp"))
-    watchdog.idle = 0
     log.info("%s: %s parameters, %d processes", run.name, f"{count:,}", dist.get_world_size())
     while progress.step < steps:
-        watchdog.idle = 0
+        Watchdog.idle = 0
         batches = data.step_batches(corpus, progress.position, device)
         if progress.step + 1 == args.profile[0]:
             profile.enter_context(profiled(run, device))
@@ -250,9 +248,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train as config.py says.")
     parser.add_argument("--steps", type=int, default=config.STEPS, help="last step (%(default)s)")
     parser.add_argument("--run", default=f"runs/{config.PLAN}", help="its folder (%(default)s)")
-    parser.add_argument(
-        "--resume", default="auto", help="auto (newest checkpoint of the run), never, or a folder"
-    )
+    parser.add_argument("--resume", default="auto", help="auto: newest of the run; never; a folder")
     parser.add_argument("--data", default=config.TRAIN_DATA, help="file or folder to train on")
     parser.add_argument("--profile", default="0:0", help="trace steps FIRST:LAST into the run")
     args = parser.parse_args()
@@ -276,10 +272,11 @@ def main() -> int:
         open_log(Path(args.run))
         for name in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
             signal.signal(name, lambda number, frame: SIGNALS.append(number))
-        watchdog = parallel.Watchdog(Path(args.run) / "log")
+        Watchdog(Path(args.run) / "log")
         device = own_device()
         connect(device)
-        code = train(args, device, watchdog)
+        Watchdog.idle = 0
+        code = train(args, device)
         dist.destroy_process_group()
         return code
     except (ConfigError, data.DataError) as error:

@@ -6,11 +6,12 @@ them all. No random generator has a state: what is drawn depends on the seed and
 """
 
 import hashlib
+import io
 import json
 import os
 import shutil
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
@@ -19,12 +20,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.checkpoint import api, hf_storage, state_dict_loader, state_dict_saver
-from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
+from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 from torch.distributed.tensor import DTensor, Replicate, Shard
 
-from config import CHECKPOINTS_KEPT
+from config import CHECKPOINTS_KEPT, PATIENCE
 from model import Model
-from parallel import MESHES, ConfigError, Layout, local, log
+from parallel import MESHES, ConfigError, Layout, Watchdog, local, log
 
 SUMS = "SHA256SUMS"
 T = TypeVar("T")
@@ -64,12 +66,25 @@ def tensors_of(model: Model, optimizer: torch.optim.AdamW) -> dict[str, DTensor]
     return tensors
 
 
+class Pieces(io.FileIO):
+    """Each piece lies on the disk before the next; the run's folder shows that it gets on."""
+
+    def write(self, data: bytes) -> int:
+        left = memoryview(data)
+        while left:
+            left = left[super().write(left[: 2**26]) :]
+            os.fdatasync(self.fileno())
+            os.utime(Path(self.name).parents[2])
+        return len(data)
+
+
 class Saver:
     """Writes checkpoints while training goes on, one at a time."""
 
     def __init__(self, run: Path, meaning: Mapping[str, object]) -> None:
         self.run, self.meaning = run, meaning
-        # A group of its own: training goes on in the others.
+        # A group of its own: training goes on in the others. Lazy: no sockets from all to all.
+        os.environ.setdefault("TORCH_GLOO_LAZY_INIT", "1")
         self.group = cast(dist.ProcessGroup, dist.new_group(backend="gloo"))
         self.pool = ThreadPoolExecutor(1)
         self.running: Future[bool] | None = None
@@ -81,6 +96,7 @@ class Saver:
         self.wait()
         staged = self.run / "checkpoints" / f"step-{progress.step}.partial"
         writer = hf_storage.HuggingFaceStorageWriter(path=str(staged), save_distributed=True)
+        vars(writer.fs)["create_stream"] = Pieces
         written = state_dict_saver.async_save(
             dict(tensors_of(model, optimizer)), storage_writer=writer, process_group=self.group
         )
@@ -88,32 +104,40 @@ class Saver:
 
     def wait(self) -> bool:
         """Whether the last save, once it is done, has become a checkpoint."""
+        seen = 0
+        while self.running is not None and not self.running.done():
+            if (touched := self.run.stat().st_mtime_ns) != seen:
+                Watchdog.idle, seen = 0, touched
+            wait([self.running], PATIENCE / 8)
         return self.running is None or self.running.result()
 
     def finish(self, written: object, staged: Path, progress: Progress) -> bool:
         """What all ranks wrote becomes a checkpoint, or nothing of it does. Runs in the thread."""
         rank, sums, problem = dist.get_rank(), dict[str, str](), ""
+        shard = staged / f"shard-{rank + 1:05}-model-00001-of-00001.safetensors"
         try:
             cast(Future[object], written).result()
-            sums = {file.name: digest(file) for file in staged.glob(f"shard-{rank + 1:05}-*")}
+            sums = {shard.name: digest(shard)} if shard.exists() else {}
         except (OSError, api.CheckpointException) as error:
             problem = str(error).splitlines()[-1]  # torch's has the stack of each rank before it
-        parts = gathered((sums, problem), self.group)
+        parts = [(sums, problem)] * dist.get_world_size()
+        dist.gather_object((sums, problem), parts if rank == 0 else None, group=self.group)
         try:
             problem = next((said for _, said in parts if said), "")
             if rank == 0 and not problem:
                 self.commit(staged, progress, {k: v for part, _ in parts for k, v in part.items()})
         except OSError as error:
             problem = str(error)
-        problem = gathered(problem, self.group)[0]
-        if problem:
-            log.warning("ALARM: step %d is not saved: %s", progress.step, problem)
+        said = [problem]
+        dist.broadcast_object_list(said, src=0, group=self.group)
+        if said[0]:
+            log.warning("ALARM: step %d is not saved: %s", progress.step, said[0])
             if rank == 0:
                 shutil.rmtree(staged, ignore_errors=True)
-        return not problem
+        return not said[0]
 
     def commit(self, staged: Path, progress: Progress, sums: dict[str, str]) -> None:
-        """The sums, then the name, then the oldest goes; each lies on the disk before the next."""
+        """The sums, then the name; each lies on the disk before the next. Then the oldest goes."""
         state, listing = staged / "state.json", staged / SUMS
         text = json.dumps({**progress._asdict(), "meaning": self.meaning}, indent=1)
         state.write_text(text + "\n")
@@ -122,8 +146,11 @@ class Saver:
             sync(path)
         staged.rename(staged.with_suffix(""))
         sync(staged.parent)
-        for old in checkpoints(self.run)[CHECKPOINTS_KEPT:]:
-            shutil.rmtree(old.rename(old.with_suffix(".partial")))
+        try:
+            for old in checkpoints(self.run)[CHECKPOINTS_KEPT:]:
+                shutil.rmtree(old.rename(old.with_suffix(".partial")))
+        except OSError as error:
+            log.warning("an old checkpoint is not deleted: %s", error)
 
 
 def gathered(mine: T, group: dist.ProcessGroup | None = None) -> list[T]:
@@ -141,6 +168,7 @@ def sync(path: Path) -> None:
 
 
 def digest(path: Path) -> str:
+    Watchdog.idle = 0
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -164,25 +192,28 @@ def load(
         )
     progress = Progress(*(state[name] for name in Progress._fields))
     tensors = tensors_of(model, optimizer)
-    reader = hf_storage.HuggingFaceStorageReader(str(source))
-    check(source, reader.read_metadata().state_dict_metadata, tensors)
-    state_dict_loader.load(dict(tensors), storage_reader=reader)
+    reader, planner = hf_storage.HuggingFaceStorageReader(str(source)), DefaultLoadPlanner()
+    held = [reader.read_metadata() if dist.get_rank() == 0 else Metadata({})]
+    dist.broadcast_object_list(held, src=0)
+    reader.read_metadata = lambda: held[0]  # of thousands of ranks, one looks into every shard
+    planner.commit_tensor = lambda read_item, tensor: setattr(Watchdog, "idle", 0)
+    stored = cast(dict[str, TensorStorageMetadata], held[0].state_dict_metadata)
+    there = {k: f"{m.properties.dtype} {list(m.size)}" for k, m in stored.items()}
+    compare(source, there, {k: f"{t.dtype} {list(t.shape)}" for k, t in tensors.items()})
+    state_dict_loader.load(dict(tensors), storage_reader=reader, planner=planner)
     for p in model.parameters():
         optimizer.state[p]["step"].fill_(progress.step - progress.skipped)
     return progress
 
 
-def check(source: Path, stored: Mapping[str, object], wanted: Mapping[str, DTensor]) -> None:
-    """Keys, shapes and dtypes: the loader itself would cast and skip without a word."""
-    tensors = {k: m for k, m in stored.items() if isinstance(m, TensorStorageMetadata)}
-    found = {k: f"{m.properties.dtype} {list(m.size)}" for k, m in tensors.items()}
-    expected = {k: f"{t.dtype} {list(t.shape)}" for k, t in wanted.items()}
-    wrong = sorted(k for k in found.keys() | expected if found.get(k) != expected.get(k))
+def compare(source: object, there: Mapping[str, str], here: Mapping[str, str]) -> None:
+    """Refuse tensors of other names or forms: the loader would cast and skip without a word."""
+    wrong = sorted(k for k in there.keys() | here if there.get(k) != here.get(k))
     if wrong:
-        there, here = found.get(wrong[0], "absent"), expected.get(wrong[0], "absent")
+        first = wrong[0]
         raise ConfigError(
             f"{source} does not fit this program: {len(wrong)} tensors differ, the first is "
-            f"{wrong[0]}: {there} there, {here} here"
+            f"{first}: {there.get(first, 'absent')} there, {here.get(first, 'absent')} here"
         )
 
 
@@ -202,7 +233,7 @@ def problem_of(checkpoint: Path) -> str:
     try:
         text = (checkpoint / SUMS).read_text()
         sums = {name: value for value, name in (line.split("  ") for line in text.splitlines())}
-        there = {path.name for path in checkpoint.iterdir()}
+        there = {SUMS, *sums} if dist.get_rank() else {path.name for path in checkpoint.iterdir()}
         if text != listed(sums) or there != {SUMS, *sums} or "state.json" not in sums:
             return f"{SUMS} does not list the files that are there"
         for name in {*sorted(sums)[dist.get_rank() :: dist.get_world_size()], "state.json"}:
@@ -215,10 +246,8 @@ def problem_of(checkpoint: Path) -> str:
 
 
 def agreed(run: Path, resume: str) -> Path | None:
-    """What `--resume` names: auto (newest of the run, if any), never, a checkpoint, or a run.
-
-    Of a run, the newest that every rank finds whole; those passed over are named.
-    """
+    """What `--resume` names: auto (newest of the run, if any), never, a checkpoint, or a run, of
+    which it is the newest that every rank finds whole; those passed over are named."""
     if resume == "never":
         return None
     named = run if resume == "auto" else Path(resume)
@@ -243,7 +272,7 @@ def set_aside(run: Path, source: Path | None, step: int) -> None:
         step = 0
     if dist.get_rank() == 0:
         for partial in (run / "checkpoints").glob("*.partial"):
-            shutil.rmtree(partial)
+            shutil.rmtree(partial, ignore_errors=True)
         aside = next(path for n in count(1) if not (path := run / f"earlier-{n}").exists())
         old = [path for path in checkpoints(run) if step_of(path) > step]
         for path in old if step else [*old, *run.glob("metrics.jsonl")]:

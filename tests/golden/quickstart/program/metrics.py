@@ -12,14 +12,14 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
 
-from checkpoint import Progress
+from checkpoint import Progress, sync
 from config import FLOPS_PER_TOKEN, LOG_EVERY, PEAK_FLOPS
 from parallel import ConfigError, log
 
@@ -40,18 +40,19 @@ class Metrics:
     def __init__(self, run: Path, progress: Progress, steps: int, device: torch.device) -> None:
         self.file = run / "metrics.jsonl" if dist.get_rank() == 0 else None
         self.device, self.steps = device, steps
-        self.first: StepResult | None = None
-        self.last: StepResult | None = None
+        self.losses: list[float] = []  # of the first step and the last
         self.val_losses: list[float] = []
         self.marked = progress, time.monotonic()
         if self.file is not None:
-            lines = self.file.read_text().splitlines() if self.file.exists() else []
-            whole = [line for line in lines if line.endswith("}")]  # a crash may cut the last one
-            kept = [line for line in whole if json.loads(line)["step"] <= progress.step]
+            kept: list[bytes] = []
+            for line in self.file.read_bytes().splitlines() if self.file.exists() else []:
+                with suppress(ValueError):  # of a line that a crash has cut or left without bytes
+                    kept += [line + b"\n"] if json.loads(line)["step"] <= progress.step else []
             rest = self.file.with_suffix(".partial")
-            rest.write_text("".join(line + "\n" for line in kept))
+            rest.write_bytes(b"".join(kept))
+            sync(rest)
             rest.replace(self.file)  # at once, whenever this process may be killed
-            self.end, self.refused = self.file.stat().st_size, ""
+            self.end, self.refused = self.file.stat().st_size, b""
 
     def evaluated(self, val_loss: float) -> float:
         self.val_losses.append(val_loss)
@@ -60,16 +61,16 @@ class Metrics:
 
     def stepped(self, progress: Progress, result: StepResult, val_loss: float | None) -> None:
         step = progress.step
-        self.first, self.last = self.first or result, result
+        self.losses[1:] = [result.loss]
         since, then = self.marked
         seconds = time.monotonic() - then
         rate = (progress.position - since.position) / seconds
         used = rate * FLOPS_PER_TOKEN / dist.get_world_size()
         record = {
             "step": step,
-            "loss": finite(result.loss),
+            "loss": result.loss if math.isfinite(result.loss) else None,  # JSON has no NaN
             "val_loss": val_loss,
-            "grad_norm": finite(result.grad_norm),
+            "grad_norm": result.grad_norm if math.isfinite(result.grad_norm) else None,
             "lr": result.lr,
             "tokens": progress.position,
             "tokens_per_s": rate,
@@ -78,12 +79,12 @@ class Metrics:
             "skipped": progress.skipped,
         }
         if self.file is not None:
-            self.refused += json.dumps(record) + "\n"
+            self.refused += json.dumps(record).encode() + b"\n"
             try:
-                with self.file.open("r+") as file:
+                with self.file.open("r+b") as file:
                     file.seek(self.end)
-                    self.end += file.write(self.refused)
-                self.refused = ""
+                    file.write(self.refused)
+                self.end, self.refused = self.end + len(self.refused), b""
             except OSError as error:  # of a full disk, perhaps: the next step tries again
                 log.warning("ALARM: metrics.jsonl: %s", error)
         left = (self.steps - step) * seconds / (step - since.step)
@@ -100,14 +101,9 @@ class Metrics:
             print(f"{CLEAR}[{bar:<20}] {line}", end="", flush=True)
 
     def summary(self) -> None:
-        if self.first is not None and self.last is not None:
-            log.info("training loss %.4f -> %.4f", self.first.loss, self.last.loss)
+        if self.losses:
+            log.info("training loss %.4f -> %.4f", self.losses[0], self.losses[-1])
         log.info("validation loss %.4f -> %.4f", self.val_losses[0], self.val_losses[-1])
-
-
-def finite(value: float) -> float | None:
-    """JSON has no NaN."""
-    return value if math.isfinite(value) else None
 
 
 def peak_memory_gib(device: torch.device) -> float:
@@ -134,14 +130,14 @@ def profiled(run: Path, device: torch.device) -> Iterator[None]:
 
 
 def open_log(run: Path) -> None:
-    """Every rank writes log/rank-R.txt; rank 0 also speaks to the terminal."""
+    """Each rank writes log/rank-R.txt: what is wrong; rank 0 all, and to the terminal as well."""
     rank = int(os.environ["RANK"])
     try:
         (run / "log").mkdir(parents=True, exist_ok=True)
         log.addHandler(logging.FileHandler(run / "log" / f"rank-{rank}.txt"))
     except OSError as error:
         raise ConfigError(f"cannot write into {str(run)!r}: {error.strerror}") from error
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.INFO if rank == 0 else logging.WARNING)
     if rank == 0:
         terminal = logging.StreamHandler(sys.stdout)
         terminal.addFilter(lambda record: record.levelno < logging.ERROR)

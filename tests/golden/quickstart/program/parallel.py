@@ -40,6 +40,7 @@ DATA_AXES = ("fsdp",)
 MESHES: dict[str, DeviceMesh] = {}  # axis -> the mesh that has it
 GROUPS: dict[str, dist.ProcessGroup] = {}  # axis -> the group this rank is in
 COORDINATES: dict[str, int] = {}  # axis -> this rank's place on it
+coordinate = COORDINATES.__getitem__
 
 
 class ConfigError(Exception):
@@ -69,10 +70,6 @@ def add_mesh(device: torch.device, ranks: Tensor, axes: tuple[str, ...]) -> None
         if group.rank() != mesh.get_local_rank(axis):
             raise AssertionError(f"mesh axis {axis} does not list its ranks in ascending order")
         MESHES[axis], GROUPS[axis], COORDINATES[axis] = mesh, group, group.rank()
-
-
-def coordinate(axis: str) -> int:
-    return COORDINATES[axis]
 
 
 # Collectives. Each waits at once: a pending tensor loses its gradient in a compiled region.
@@ -119,9 +116,6 @@ def all_reduce_data(x: Tensor) -> Tensor:
     for axis in DATA_AXES:
         x = all_reduce(x, axis)
     return x
-
-
-# Parameters.
 
 
 @dataclass(frozen=True)
@@ -207,9 +201,6 @@ def reshard(model: nn.Module) -> None:
             module.reshard()
 
 
-# Gradients, once a step after the last backward.
-
-
 def reduce_gradients(model: nn.Module, layout: dict[str, Layout]) -> None:
     """Sum the gradients that are still partial over a tensor-parallel axis, one buffer an axis."""
     for axis in ("tp",):
@@ -221,10 +212,8 @@ def reduce_gradients(model: nn.Module, layout: dict[str, Layout]) -> None:
 
 
 def clip_gradients(model: nn.Module, layout: dict[str, Layout]) -> Tensor:
-    """Global norm of the gradients, which are scaled so that it is at most CLIP.
-
-    Squares are summed over exactly the axes that cut a parameter, so copies count once.
-    """
+    """Global norm of the gradients, which are scaled so that it is at most CLIP. Squares
+    are summed over exactly the axes that cut a parameter, so copies count once."""
     squares: dict[tuple[str, ...], Tensor] = {}
     for name, p in model.named_parameters():
         axes = tuple(layout[name].cuts)
@@ -246,15 +235,17 @@ class Watchdog(threading.Thread):
     """Counts seconds without progress. At PATIENCE every rank says in its log where it waits, and
     rank 0 which ranks say nothing; then the process ends. Torch's own limits name nobody."""
 
+    idle = 0  # whatever makes progress sets it back
+
     def __init__(self, logs: Path) -> None:
         super().__init__(daemon=True)
-        self.idle, self.main, self.logs = 0, threading.get_ident(), logs
+        self.main, self.logs = threading.get_ident(), logs
         self.start()
 
     def run(self) -> None:
-        while self.idle < config.PATIENCE:
+        while Watchdog.idle < config.PATIENCE:
             time.sleep(1)
-            self.idle += 1  # seconds in which this process ran: one that was stopped did not wait
+            Watchdog.idle += 1  # seconds in which this process ran: a stopped one did not wait
         try:
             self.tell(int(os.environ["RANK"]), range(int(os.environ["WORLD_SIZE"])))
         finally:

@@ -26,7 +26,7 @@ import data
 import parallel
 from metrics import Metrics, StepResult, open_log, profiled
 from model import Model
-from parallel import ACCUMULATE, ConfigError, connect, log
+from parallel import ACCUMULATE, ConfigError, Watchdog, connect, log
 
 
 def build(device: torch.device, fresh: bool = True) -> tuple[Model, torch.optim.AdamW]:
@@ -55,6 +55,7 @@ def initialize(model: Model) -> None:
     """Vectors are filled, matrices drawn: every INIT_ROWS rows have a generator of their own,
     so each rank draws what it holds, and all layouts start from the same weights."""
     for name, p in model.named_parameters():
+        Watchdog.idle = 0
         layout, weight = model.layout[name], parallel.local(p)
         if len(layout.shape) == 1:
             weight.fill_(layout.start)
@@ -112,6 +113,7 @@ def evaluate(model: Model, corpus: data.Corpus, device: torch.device) -> float:
     totals = torch.zeros(2, dtype=torch.float64)
     for batch in data.evaluation_batches(corpus, device):
         loss = model(*batch)
+        Watchdog.idle = 0
         valid = (batch.targets != data.IGNORE).sum()
         totals += torch.stack([loss.cpu().double(), valid.cpu().double()])
     parallel.reshard(model)
@@ -125,6 +127,7 @@ def sample(model: Model, device: torch.device) -> str:
     generator = torch.Generator().manual_seed(data.hash63(config.SEED, "sample"))
     text = list(config.PROMPT.encode()) or [config.SEPARATOR]
     for _ in range(config.SAMPLE_TOKENS):
+        Watchdog.idle = 0
         seen = text[-config.SEQ_LEN :]
         tokens = torch.full((1, config.SEQ_LEN), config.SEPARATOR, device=device)
         tokens[0, : len(seen)] = torch.tensor(seen, device=device)
@@ -147,7 +150,7 @@ def corpus_at(path: str, setting: str) -> data.Corpus:
         raise data.DataError(f"{setting}: {error}") from error
 
 
-def train(args: argparse.Namespace, device: torch.device, watchdog: parallel.Watchdog) -> int:
+def train(args: argparse.Namespace, device: torch.device) -> int:
     """The run, from wherever it was left to its last step. Returns the exit code."""
     run, steps = Path(args.run), args.steps
     profile = ExitStack()
@@ -168,11 +171,10 @@ def train(args: argparse.Namespace, device: torch.device, watchdog: parallel.Wat
     saver = checkpoint.Saver(run, meaning)
     metrics = Metrics(run, progress, steps, device)
     count = sum(math.prod(layout.shape) for layout in model.layout.values())
-    watchdog.idle = 0
     log.info("%s: %s parameters, %d processes", run.name, f"{count:,}", dist.get_world_size())
     metrics.evaluated(evaluate(model, validation, device))
     while progress.step < steps:
-        watchdog.idle = 0
+        Watchdog.idle = 0
         batches = data.step_batches(corpus, progress.position, device)
         if progress.step + 1 == args.profile[0]:
             profile.enter_context(profiled(run, device))
@@ -233,9 +235,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train as config.py says.")
     parser.add_argument("--steps", type=int, default=config.STEPS, help="last step (%(default)s)")
     parser.add_argument("--run", default=f"runs/{config.PLAN}", help="its folder (%(default)s)")
-    parser.add_argument(
-        "--resume", default="auto", help="auto (newest checkpoint of the run), never, or a folder"
-    )
+    parser.add_argument("--resume", default="auto", help="auto: newest of the run; never; a folder")
     parser.add_argument("--data", default=config.TRAIN_DATA, help="file or folder to train on")
     parser.add_argument("--profile", default="0:0", help="trace steps FIRST:LAST into the run")
     args = parser.parse_args()
@@ -259,10 +259,11 @@ def main() -> int:
         open_log(Path(args.run))
         for name in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
             signal.signal(name, lambda number, frame: SIGNALS.append(number))
-        watchdog = parallel.Watchdog(Path(args.run) / "log")
+        Watchdog(Path(args.run) / "log")
         device = own_device()
         connect(device)
-        code = train(args, device, watchdog)
+        Watchdog.idle = 0
+        code = train(args, device)
         dist.destroy_process_group()
         return code
     except (ConfigError, data.DataError) as error:
