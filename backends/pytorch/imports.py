@@ -40,6 +40,7 @@ STANDARD: Mapping[str, Origin] = {
     **members("concurrent.futures", "Future", "ThreadPoolExecutor", "wait"),
     **members("contextlib", "ExitStack", "contextmanager", "suppress"),
     **members("dataclasses", "dataclass"),
+    **members("fcntl", "LOCK_EX", "LOCK_NB", "flock"),
     **members("functools", "cache", "lru_cache", "partial"),
     **members("itertools", "accumulate", "count", "pairwise"),
     **members("pathlib", "Path"),

@@ -115,7 +115,7 @@ def test_a_checkpoint_of_another_model_is_refused(trained: Path, tmp_path: Path)
     assert "  model.layer.ffn.d_ff: 24 there, 28 here" in done.stderr
 
 
-def test_a_signal_saves_and_the_next_start_goes_on(tmp_path: Path) -> None:
+def test_a_signal_saves_and_the_next_start_goes_on_but_a_second_run_does_not_start(tmp_path: Path) -> None:
     write_text(tmp_path)
     folder = write(
         replaced(program(*TWO), STEPS=100_000, CHECKPOINT_EVERY=100_000), tmp_path / "out"
@@ -127,10 +127,14 @@ def test_a_signal_saves_and_the_next_start_goes_on(tmp_path: Path) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("step"):
+                second = launch(folder, "--run", "run", cwd=tmp_path)
                 process.send_signal(signal.SIGTERM)
                 break
         rest = process.stdout.read()
         assert process.wait() == 75
+    assert second.returncode == 1
+    assert "error: another run is at work in 'run'" in second.stderr
+    assert "Traceback" not in second.stderr
     assert "stopped by a signal" in rest
     (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
     reached = int(checkpoint.name.removeprefix("step-"))

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import NamedTuple
 
@@ -128,9 +129,17 @@ def open_log(run: Path) -> None:
     rank = int(os.environ["RANK"])
     try:
         (run / "log").mkdir(parents=True, exist_ok=True)
-        log.addHandler(logging.FileHandler(run / "log" / f"rank-{rank}.txt"))
+        file = logging.FileHandler(run / "log" / f"rank-{rank}.txt")
+        log.addHandler(file)
     except OSError as error:
         raise ConfigError(f"cannot write into {str(run)!r}: {error.strerror}") from error
+    if rank == 0:
+        try:
+            flock(file.stream, LOCK_EX | LOCK_NB)  # as long as this process lives
+        except BlockingIOError:
+            sys.exit(f"error: another run is at work in {str(run)!r}; --run names a folder")
+        except OSError as error:  # a file system need not know locks
+            log.warning("two runs in %s would not be told apart: %s", run, error)
     log.setLevel(logging.INFO if rank == 0 else logging.WARNING)
     if rank == 0:
         terminal = logging.StreamHandler(sys.stdout)

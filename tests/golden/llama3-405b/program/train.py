@@ -283,7 +283,7 @@ def main() -> int:
         log.error("error: %s", error)
         if os.environ["LOCAL_RANK"] == "0":
             print(f"error: {error}", file=sys.stderr)
-        return 78
+        os._exit(78)  # open groups have threads, over which Python's own exit stumbles at times
     except Exception:
         log.exception("failed")
         raise
