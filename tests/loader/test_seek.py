@@ -26,7 +26,7 @@ class Counted:
 
     def __init__(self, program: Loader) -> None:
         self.maps, self.read = 0, 0
-        fake = SimpleNamespace(mmap=self.map_of(), ACCESS_READ=mmap.ACCESS_READ)
+        fake = SimpleNamespace(**{**vars(mmap), "mmap": self.map_of()})
         vars(program)["mmap"] = fake
 
     def map_of(self) -> type[object]:
