@@ -150,7 +150,7 @@ def test_what_is_wrong_for_good_says_so_and_ends_with_78(tmp_path: Path) -> None
     (tmp_path / "tiny").write_text("x")
     for arguments, said in (
         (("--data", "absent"), "error: --data: cannot read 'absent': No such file or directory"),
-        (("--data", "tiny"), "error: --data: 'tiny' holds 2 tokens, and one sequence takes 17"),
+        (("--data", "tiny"), "error: --data: 'tiny' holds 2 tokens, one sequence 17"),
         (("--steps", "7"), "error: --steps 7: the learning rate is laid out for 6 steps"),
         (("--resume", "nowhere"), "error: --resume nowhere: no checkpoint is there"),
         (("--run", "tiny"), "error: cannot write into 'tiny': "),
