@@ -21,9 +21,11 @@ Prepare = Callable[..., Result]
 
 
 def command(*arguments: str, unit: int | None = None) -> list[str]:
-    """`llamac prepare run.llama ARGUMENTS`, with units of `unit` bytes at least."""
+    """`llamac prepare run.llama ARGUMENTS`, with units of `unit` bytes at least. It hears Ctrl-C
+    even where the tests do not, as a shell's commands in the background."""
     small = f"documents.SMALLEST_UNIT = {unit}; " if unit is not None else ""
     code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); from llamac.prepare import documents; "
         f"{small}from llamac.cli import main; main()"
     )

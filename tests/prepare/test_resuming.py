@@ -216,8 +216,8 @@ def test_another_tokenizer_separator_or_field(prepare: Prepare) -> None:
 
     assert prepared(data()) == (as_tokens(first, ["the cat"]), False)
     assert prepared(data()) == (as_tokens(first, ["the cat"]), True)
-    assert prepared(data(field="title")) == (as_tokens(first, ["in the rain again"]), False)
     assert prepared(data(separator="!")) == (as_tokens(first, ["the cat"], "!"), False)
+    assert prepared(data(field="title")) == (as_tokens(first, ["in the rain again"]), False)
     # Other pairs of letters, or the same file elsewhere.
     other = small_tokenizer(Path("two.json"), "cats rain cats rain")
     assert as_tokens(other, ["the cat"]) != as_tokens(first, ["the cat"])
@@ -227,6 +227,16 @@ def test_another_tokenizer_separator_or_field(prepare: Prepare) -> None:
     # Another content of the same file.
     Path("copy.json").write_bytes(Path("one.json").read_bytes())
     assert prepared(data("copy")) == (as_tokens(first, ["the cat"]), False)
+
+
+def test_units_of_another_size(prepare: Prepare, unit_of: Callable[[int], None]) -> None:
+    """As when a corpus has doubled: files that are as they were make other shards."""
+    documents = [f"document {number}" for number in range(30)]
+    write_lines(Path("web.jsonl"), texts(documents))
+    for unit in (64, 128, 100_000, 128):
+        unit_of(unit)
+        assert prepare('jsonl { train = "web.jsonl" }').exit_code == 0
+        assert read(TRAIN).tokens == as_bytes(documents)
 
 
 def test_another_format_of_the_same_name(prepare: Prepare) -> None:

@@ -148,8 +148,14 @@ def test_units_are_as_many_as_their_size_says() -> None:
         by_bytes = prepared(here, 'jsonl { train = "{}/web.jsonl" }', 30)
         write_parquet(here / "rows.parquet", documents_of, rows_of_group=3)
         by_rows = prepared(here, 'parquet { train = "{}/rows.parquet" }', 1)
+        (here / "text").mkdir()
+        for number in range(7):
+            (here / "text" / f"{number}").write_bytes(bytes([number + 1]) * 40)
+        code = 'mixture { source code { data = text { train = "{}/text" }, weight = 1 } }'
+        by_files = prepared(here, code, 100)
     assert len(by_bytes.shards) == -(-size // 30) > 20
     assert [shard.count(0) for shard in by_rows.shards] == [3] * 13 + [1]
+    assert [shard.count(0) for shard in by_files.shards] == [2, 2, 2, 1]
 
 
 def test_units_of_a_mebibyte_hold_a_corpus_of_a_few(prepare: Prepare) -> None:

@@ -122,8 +122,11 @@ def test_workers_end_with_the_command(tmp_path: Path, documents: list[str]) -> N
     with started(tmp_path, "--processes", "2", unit=UNIT) as process:
         wait_until(lambda: shards(tmp_path) >= 3)
         process.kill()
+        process.wait()
+        there = shards(tmp_path)
         code, said = ended(process)
     assert code == -signal.SIGKILL
+    assert shards(tmp_path) <= there + 2  # what each had in hand
     assert "Traceback" not in said
     goes_on(tmp_path, documents)
 
@@ -161,6 +164,17 @@ def test_an_interrupt_while_workers_start(tmp_path: Path) -> None:
         code, said = ended(process)
     assert code == 130
     assert PREPARING.sub("", said) == STOPPED
+
+
+def test_workers_leave_an_interrupt_to_the_command(tmp_path: Path, documents: list[str]) -> None:
+    """From their first instruction on."""
+    with started(tmp_path, "--processes", "2", unit=UNIT) as process:
+        wait_until(lambda: bool(workers_of(process.pid)))
+        for worker in workers_of(process.pid):
+            os.kill(worker, signal.SIGINT)
+        code, said = ended(process)
+    assert (code, "Traceback" in said) == (0, False)
+    assert read(tmp_path / "prepared" / "main" / "train").tokens == as_bytes(documents)
 
 
 @pytest.mark.usefixtures("documents")
