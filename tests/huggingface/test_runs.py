@@ -131,6 +131,7 @@ SPOILT = {
     "dtype": "model.norm.weight is I64",
     "cut": "cannot read 'folder': ",
     "absent": "cannot read 'folder': ",
+    "index": "cannot read 'folder': ",
 }
 """What is wrong with the folder -> what the program says of it."""
 
@@ -162,6 +163,8 @@ def test_a_folder_that_does_not_fit_ends_with_78(fault: str, tmp_path: Path) -> 
     if fault == "cut":
         content = (folder / "model.safetensors").read_bytes()
         (folder / "model.safetensors").write_bytes(content[:-100])
+    if fault == "index":
+        (folder / "model.safetensors.index.json").write_text('{"weight_map": 3}')
     done = launch(write(emit(compiled), tmp_path / "out"), cwd=tmp_path)
     assert done.returncode == 78
     assert SPOILT[fault] in done.stderr
