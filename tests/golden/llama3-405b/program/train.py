@@ -125,7 +125,7 @@ def schedule_of(model: Model, batches: list[data.Batch]) -> PipelineSchedule:
     return ScheduleInterleaved1F1B(
         list(stages),
         len(batches),
-        loss_fn=lambda part, _: part[0] / model.valid,
+        loss_fn=lambda total, _: total[0] / model.valid,
         scale_grads=False,
     )
 
