@@ -88,11 +88,11 @@ class Metrics:
                 self.end, self.refused = self.end + len(self.refused), b""
             except OSError as error:  # of a full disk, perhaps: the next step tries again
                 log.warning("ALARM: metrics.jsonl: %s", error)
-        left = (self.steps - step) * seconds / (step - since.step)
+        left = round((self.steps - step) * seconds / (step - since.step))
         line = (
             f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {result.loss:.4f}"
             f"  norm {result.grad_norm:.3f}  lr {result.lr:.2e}  {rate:,.0f} tokens/s"
-            f"  {left // 60:.0f}m{left % 60:02.0f}s left"
+            f"  {left // 60}m{left % 60:02}s left"
         )
         if step % LOG_EVERY == 0 or step == self.steps or result.skipped:
             log.info(line + ("  SKIPPED: the norm is not finite" if result.skipped else ""))
