@@ -127,11 +127,9 @@ def test_a_signal_saves_and_the_next_start_goes_on_but_a_second_run_does_not_sta
         script, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("step"):
-                second = launch(folder, "--run", "run", cwd=tmp_path)
-                process.send_signal(signal.SIGTERM)
-                break
+        assert any(line.startswith("step") for line in process.stdout)
+        second = launch(folder, "--run", "run", cwd=tmp_path)
+        process.send_signal(signal.SIGTERM)
         rest = process.stdout.read()
         assert process.wait() == 75
     assert second.returncode == 1
