@@ -115,9 +115,7 @@ def test_a_checkpoint_of_another_model_is_refused(trained: Path, tmp_path: Path)
     assert "  model.layer.ffn.d_ff: 24 there, 28 here" in done.stderr
 
 
-def test_a_signal_saves_and_the_next_start_goes_on_but_a_second_run_does_not_start(
-    tmp_path: Path,
-) -> None:
+def test_a_signal_saves_and_only_a_start_after_it_goes_on(tmp_path: Path) -> None:
     write_text(tmp_path)
     folder = write(
         replaced(program(*TWO), STEPS=100_000, CHECKPOINT_EVERY=100_000), tmp_path / "out"
