@@ -51,7 +51,7 @@ def module_counts(plan: PlanSpec, folder: Path) -> dict[str, object]:
     compiled = compile_plan("plan", plan).compiled
     assert compiled is not None
     for name, text in emit(compiled).files.items():
-        if name.endswith(".py"):
+        if name.endswith(".py") and "/" not in name:
             (folder / name).write_text(text, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-B", "-c", COUNT], cwd=folder, capture_output=True, text=True, check=True

@@ -93,8 +93,7 @@ class Metrics:
             log.info(line + ("  SKIPPED: the norm is not finite" if result.skipped else ""))
             self.marked = progress, time.monotonic()
         elif self.file is not None and sys.stdout.isatty():
-            bar = "=" * (step * 20 // self.steps)
-            print(f"{CLEAR}[{bar:<20}] {line}", end="", flush=True)
+            print(f"{CLEAR}[{'=' * (step * 20 // self.steps):<20}] {line}", end="", flush=True)
 
     def summary(self) -> None:
         if self.losses:
@@ -129,19 +128,17 @@ def open_log(run: Path) -> None:
     rank = int(os.environ["RANK"])
     try:
         (run / "log").mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(run / "log" / f"rank-{rank}.txt")
-        log.addHandler(file)
+        file = (run / "log" / f"rank-{rank}.txt").open("a")
     except OSError as error:
         raise ConfigError(f"cannot write into {str(run)!r}: {error.strerror}") from error
-    if rank == 0:
-        try:
-            flock(file.stream, LOCK_EX | LOCK_NB)  # as long as this process lives
-        except BlockingIOError:
-            sys.exit(f"error: another run is at work in {str(run)!r}; --run names a folder")
-        except OSError as error:  # a file system need not know locks
-            log.warning("two runs in %s would not be told apart: %s", run, error)
+    log.addHandler(logging.StreamHandler(file))
     log.setLevel(logging.INFO if rank == 0 else logging.WARNING)
     if rank == 0:
+        try:
+            flock(file, LOCK_EX | LOCK_NB)  # as long as this process lives
+        except OSError as error:  # a file system need not know locks
+            if isinstance(error, BlockingIOError):
+                sys.exit(f"error: another run is at work in {str(run)!r}; --run names a folder")
         terminal = logging.StreamHandler(sys.stdout)
         terminal.addFilter(lambda record: record.levelno < logging.ERROR)
         if sys.stdout.isatty():

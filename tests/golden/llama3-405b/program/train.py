@@ -157,8 +157,7 @@ def corpus_at(path: str, setting: str) -> data.Corpus:
 
 def train(args: argparse.Namespace, device: torch.device) -> int:
     """The run, from wherever it was left to its last step. Returns the exit code."""
-    run, steps = Path(args.run), args.steps
-    profile = ExitStack()
+    run, steps, profile = Path(args.run), args.steps, ExitStack()
     setting = "train.data.train" if args.data == config.TRAIN_DATA else "--data"
     corpus = corpus_at(args.data, setting)
     seen = corpus.fingerprint() if dist.get_rank() == 0 else ""  # one rank opens every file
@@ -216,8 +215,7 @@ def entered(progress: checkpoint.Progress) -> checkpoint.Progress:
     if progress.step < config.FIRST_STEP:
         raise ConfigError(
             f"phase {config.PHASE} starts after step {config.FIRST_STEP}, and the run is at "
-            f"{progress.step}: start the program of the phase before it first, or name its run "
-            "with --resume"
+            f"{progress.step}: train the phase before it first, or name its run with --resume"
         )
     seq_len = data.phase_at(progress.position).seq_len
     return progress._replace(position=-(-progress.position // seq_len) * seq_len)

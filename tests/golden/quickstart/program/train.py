@@ -152,8 +152,7 @@ def corpus_at(path: str, setting: str) -> data.Corpus:
 
 def train(args: argparse.Namespace, device: torch.device) -> int:
     """The run, from wherever it was left to its last step. Returns the exit code."""
-    run, steps = Path(args.run), args.steps
-    profile = ExitStack()
+    run, steps, profile = Path(args.run), args.steps, ExitStack()
     setting = "train.data.train" if args.data == config.TRAIN_DATA else "--data"
     corpus = corpus_at(args.data, setting)
     validation = corpus_at(config.VALIDATION_DATA, "train.data.validation")
