@@ -251,8 +251,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--profile", default="0:0", help="trace steps FIRST:LAST into the run")
     args = parser.parse_args()
     if not 0 < args.steps <= config.STEPS:
-        problem = f"phase {config.PHASE} ends at step {config.STEPS} of the run"
-        raise ConfigError(f"--steps {args.steps}: {problem}")
+        raise ConfigError(f"--steps {args.steps}: phase {config.PHASE} ends at {config.STEPS}")
     first, _, last = args.profile.partition(":")
     if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
         raise ConfigError(f"--profile {args.profile}: write FIRST:LAST, two steps such as 10:13")
@@ -273,6 +272,7 @@ def main() -> int:
         Watchdog(Path(args.run) / "log")
         device = own_device()
         connect(device)
+        dist.barrier()  # whoever finds something wrong leaves when all have come
         Watchdog.idle = 0
         code = train(args, device)
         dist.destroy_process_group()

@@ -261,6 +261,7 @@ def main() -> int:
         Watchdog(Path(args.run) / "log")
         device = own_device()
         connect(device)
+        dist.barrier()  # whoever finds something wrong leaves when all have come
         Watchdog.idle = 0
         code = train(args, device)
         dist.destroy_process_group()

@@ -21,6 +21,7 @@ fi
 threads=$(($(nproc) / devices))
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))}
 export PYTHONPATH=$program${PYTHONPATH:+:$PYTHONPATH}
+ulimit -Sn "$(ulimit -Hn)" # process 0 keeps a connection to each of the others
 export PYTORCH_ALLOC_CONF=${PYTORCH_ALLOC_CONF:-expandable_segments:True}
 if [[ -r $program/launch/site.sh ]]; then
     # shellcheck source=/dev/null

@@ -4,6 +4,7 @@
 set -uo pipefail
 
 export RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID WORLD_SIZE=$SLURM_NTASKS
+ulimit -Sn "$(ulimit -Hn)" # process 0 keeps a connection to each of the others
 
 # Signals to the step reach the command as well. What it does with them is its own.
 trap : TERM USR2
