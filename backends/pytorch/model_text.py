@@ -324,9 +324,9 @@ def _layer_loop(program: RankProgram, names: list[Names]) -> Lines:
     lines: Lines = []
     arguments = ["x"]
     if set(rotations) != {"()"}:
-        whole = "own_positions(key_documents.shape[1]).to" if cuts else "torch.arange"
-        length = "x.device" if cuts else "documents.shape[1], device=x.device"
-        lines.append(f"positions = {whole}({length})")
+        made = "own_positions(key_" if cuts else "torch.arange("
+        place = "x.device" if cuts else "device=x.device"
+        lines.append(f"positions = {made}documents.shape[1], {place})")
         lines += _of_kinds("cos, sin", "rotations", rotations)
         arguments.append("cos, sin" if len(rotations) == 1 else "*rotations[kind]")
     if set(masks) != {"None"}:
@@ -348,13 +348,13 @@ def _of_kinds(one: str, many: str, expressions: Lines) -> Lines:
 
 def _losses(region: Region, scope: Scope, is_stage: bool) -> Lines:
     """Apply the region to its pieces and add up."""
-    split = [f"{scope.texts[name]}.split(LOSS_CHUNK, dim=1)" for name in region.sliced]
+    sliced = ", ".join(scope.texts[name] for name in region.sliced)
     whole = ", ".join(scope.texts[name] for name in region.whole)
     return [
-        f"pieces = zip({', '.join(split)}, strict=True)",
+        f"pieces = (x.split(LOSS_CHUNK, dim=1) for x in ({sliced}))",
         "losses = [",
         f"    checkpoint(chunk_{region.name}, *piece, {whole}, use_reentrant=False)",
-        "    for piece in pieces",
+        "    for piece in zip(*pieces, strict=True)",
         "]",
         f"return torch.stack(losses).sum(){'[None]' if is_stage else ''}",
     ]

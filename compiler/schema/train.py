@@ -192,11 +192,13 @@ class GuardSpec:
         minimum=1,
     )
     patience: float = row(
-        "time without progress; every process then says where it waits",
+        "time without progress, after which every process says where it waits; torch would end "
+        "them after 10 minutes, and name nobody",
         effect=OPERATION,
         dimension=Dimension.SECONDS,
         default=480.0,
         minimum=1,
+        below=600,
     )
 
 

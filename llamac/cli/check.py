@@ -8,6 +8,7 @@ import click
 
 from llamac.cli import options
 from llamac.cli.exits import FINE, FOUND
+from llamac.cli.terminal import counted
 
 
 @click.command()
@@ -43,9 +44,5 @@ def check(
             planned = api.plan(file, overrides) if changed else planned
         report.add(planned.diagnostics, planned.sources)
     sys.stdout.write(report.rendered(form, sys.stdout))
-    click.echo(f"{_count(len(files), 'file')}: {report.summary()}", err=True)
+    click.echo(f"{counted(len(files), 'file')}: {report.summary()}", err=True)
     sys.exit(FOUND if report.errors else FINE)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

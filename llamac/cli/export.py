@@ -11,6 +11,7 @@ import click
 
 from llamac.cli import options
 from llamac.cli.exits import FAULT, FINE, FOUND
+from llamac.cli.terminal import counted
 
 if TYPE_CHECKING:
     from llamac.huggingface.config import Dtype
@@ -110,6 +111,6 @@ def export(
         click.echo(f"error: {output}: it is there already; name another, or remove it", err=True)
         sys.exit(FAULT)
     total = f"{compiled.estimates['parameters'].value:,.0f}"
-    word = "file" if shards == 1 else "files"
-    click.echo(f"{output}: {total} parameters of {source} in {shards} {word}, {dtype}", err=True)
+    files = counted(shards, "file")
+    click.echo(f"{output}: {total} parameters of {source} in {files}, {dtype}", err=True)
     sys.exit(FINE)

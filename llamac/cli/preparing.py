@@ -16,6 +16,7 @@ from dsl.diagnostics import Diagnostic
 from llamac import api
 from llamac.cli.exits import FAULT, FOUND, INTERRUPTED
 from llamac.cli.report import show
+from llamac.cli.terminal import counted
 from llamac.prepare.prepare import Split, Tick, is_ready, prepare
 from llamac.prepare.workers import WorkerDied
 
@@ -89,8 +90,9 @@ def _prepared(
 def _summary(split: Split) -> str:
     kept = split.shards - split.made
     return (
-        f"{split.folder}: {split.tokens:,} tokens of {split.documents:,} documents"
-        f" in {split.shards:,} shard{'' if split.shards == 1 else 's'}, {kept:,} kept"
+        f"{split.folder}: {counted(split.tokens, 'token')} of "
+        f"{counted(split.documents, 'document')} in {counted(split.shards, 'shard')}, "
+        f"{kept:,} kept"
     )
 
 

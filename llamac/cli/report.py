@@ -18,7 +18,7 @@ from dsl.source import Source
 from llamac import api
 from llamac.cli.exits import FAULT, FOUND
 from llamac.cli.options import Format, Torch
-from llamac.cli.terminal import wants_colour
+from llamac.cli.terminal import counted, wants_colour
 
 if TYPE_CHECKING:
     from llamac.output import Written
@@ -43,7 +43,7 @@ class Report:
         """`2 errors, 1 warning`, or `no errors`."""
         warnings = len(self._diagnostics) - self.errors
         parts = [
-            f"{number} {noun}{'' if number == 1 else 's'}"
+            counted(number, noun)
             for number, noun in ((self.errors, "error"), (warnings, "warning"))
             if number
         ]

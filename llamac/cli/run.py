@@ -9,6 +9,7 @@ import click
 
 from llamac.cli import options
 from llamac.cli.exits import FINE, FOUND
+from llamac.cli.terminal import counted
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
@@ -22,6 +23,7 @@ from llamac.cli.exits import FINE, FOUND
     metavar="PATH",
     help="File or folder to train on instead of the spec's; validation data stays the spec's.",
 )
+@click.option("--profile", metavar="FIRST:LAST", help="Trace these steps into the run's profile/.")
 def run(
     file: str,
     plan: str | None,
@@ -31,6 +33,7 @@ def run(
     folder: str | None,
     resume: str | None,
     data: str | None,
+    profile: str | None,
 ) -> None:
     """Compile a plan and start it here, a process a device.
 
@@ -50,14 +53,23 @@ def run(
     if data is None:
         prepare_if_needed(planned, compiled)
     target = output or Path("out", compiled.plan.name)
-    world = compiled.plan.main.mesh.world
-    for place, part in api.places(compiled, target):
+    processes = counted(compiled.plan.main.mesh.world, "process", "processes")
+    parts = api.places(compiled, target)
+    first, final = (profile or "").partition(":")[0], parts[-1][1].plan.phases[-1].last_step
+    begins = min(int(first), final) if first.isdecimal() else 0  # which program has that step
+    for place, part in parts:
         if steps is not None and steps <= part.plan.phases[0].before.steps:
             break
         write_program(planned, part, place)
-        click.echo(f"{place}: compiled; starting {world} processes", err=True)
+        click.echo(f"{place}: compiled; starting {processes}", err=True)
         last = None if steps is None else min(steps, part.plan.phases[-1].last_step)
-        given = {"--steps": last, "--run": folder, "--resume": resume, "--data": data}
+        given = {
+            "--steps": last,
+            "--run": folder,
+            "--resume": resume,
+            "--data": data,
+            "--profile": None if part.plan.phases[-1].last_step < begins else profile,
+        }
         words = [
             word
             for name, value in given.items()

@@ -13,3 +13,8 @@ def wants_colour(stream: TextIO) -> bool:
     if os.environ.get("FORCE_COLOR"):
         return True
     return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 file`, `2 files`, `1,024 processes`."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"

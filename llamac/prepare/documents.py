@@ -96,13 +96,22 @@ def files_under(path: Path, *suffixes: str) -> list[Path]:
 
 
 def _inside(folder: Path) -> Iterator[Path]:
-    """All that is no folder; one that cannot be listed is not passed over."""
+    """All that is no folder, behind links too. What cannot be listed is not passed over."""
 
     def fail(error: OSError) -> None:
         raise error
 
-    for inner, _, names in os.walk(folder, onerror=fail):
+    for inner, _, names in os.walk(folder, onerror=fail, followlinks=True):
+        if any(os.path.samefile(inner, outer) for outer in _between(folder, Path(inner))):
+            raise WrongData(Path(inner), "", "a link to a folder that it is in")
         yield from (Path(inner, name) for name in names)
+
+
+def _between(folder: Path, inner: Path) -> Iterator[Path]:
+    """What `inner` lies in, up to `folder`."""
+    while inner != folder:
+        inner = inner.parent
+        yield inner
 
 
 def _plain(path: Path) -> Path:

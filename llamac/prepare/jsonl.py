@@ -72,7 +72,7 @@ def _text_of_line(path: Path, at: int, line: bytes, field: str) -> bytes:
     except RecursionError:
         raise WrongData(path, _line_number(path, at), "nested too deeply") from None
     except json.JSONDecodeError as error:
-        why = f"not JSON: {error.msg} at column {error.colno}"
+        why = f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}"
         raise WrongData(path, _line_number(path, at), why) from None
     except UnicodeDecodeError as error:
         why = f"not UTF-8: byte {error.object[error.start]:#04x} at column {error.start + 1}"

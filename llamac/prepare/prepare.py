@@ -18,7 +18,7 @@ from dsl.spec import Origins
 from llamac import problems
 from llamac.prepare.index import is_of, remove_others, write_index
 from llamac.prepare.shard import Record, Task, fresh, record_path, size_of
-from llamac.prepare.sources import Source, read_source
+from llamac.prepare.sources import INDEX, Source, read_source
 from llamac.prepare.unit import MissingLibrary, WrongData
 from llamac.prepare.workers import FailedTask, run
 
@@ -111,6 +111,8 @@ class _Job:
         self.check(sources)
         tasks = [task for source in sources for task in source.tasks]
         missing = [task for task in tasks if fresh(task, self.thorough) is None]
+        if missing and (folder / INDEX).is_file():
+            (folder / INDEX).unlink()  # until all are made, it tells of others than are there
         self.carry_out(split, missing)
         records = {source.name: self.records(source) for source in sources}
         for source in sources:

@@ -8,13 +8,13 @@ from llamac.verify.fault import Fault
 def place(own: str) -> str:
     """This rank's place on cp, by names that every model.py has: of a sequence of which it holds
     `own` positions it begins with piece r of 2 CP."""
-    return f"own_positions({own} * CP)[0] // ({own} // 2)"
+    return f'own_positions({own} * CP, torch.device("cpu"))[0] // ({own} // 2)'
 
 
 GATHERED_K = '        k_rotated_gathered = all_gather(k_rotated, "cp", 1)'
 GATHERED_V = '        v_gathered = all_gather(v, "cp", 1)'
-KEYS = "    keys = head_and_tail(seq_len).to(documents.device)\n"
-POSITIONS = "        positions = own_positions(key_documents.shape[1]).to(x.device)\n"
+KEYS = "    keys = head_and_tail(seq_len, documents.device)\n"
+POSITIONS = "        positions = own_positions(key_documents.shape[1], x.device)\n"
 PARTS = "    parts = tokens[:, own], targets[:, own], documents[:, own], documents[:, order]\n"
 LOSS = "        loss = model(*batch) / valid.clamp(min=1)\n"
 VALID = "    valid = parallel.all_reduce_data(targets)\n"
@@ -119,7 +119,7 @@ CONTEXT = (
         ("cp",),
         "model.py",
         KEYS,
-        KEYS.replace("head_and_tail(seq_len)", "torch.arange(seq_len)"),
+        KEYS.replace("head_and_tail(seq_len, ", "torch.arange(seq_len, device="),
     ),
     Fault(
         "key-documents-in-another-order",

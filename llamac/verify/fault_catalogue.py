@@ -267,7 +267,7 @@ POSITIONS_MASKS_LOSS = (
         "every data rank reads the first one's rows",
         ("dp",),
         "data.py",
-        "    first = row + data_rank() * MICROBATCH\n",
+        "    first = row + data_rank * MICROBATCH\n",
         "    first = row + 0 * MICROBATCH\n",
     ),
     Fault(

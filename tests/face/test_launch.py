@@ -36,7 +36,7 @@ def test_arguments_directory_and_python(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_termination_is_passed_on_and_waited_for(tmp_path: Path) -> None:
     script = program(
-        tmp_path, 'trap "exit 75" TERM\necho ready\nfor _ in $(seq 400); do sleep 0.05; done'
+        tmp_path, 'trap "exit 75" TERM\necho ready\nfor n in {1..400}; do sleep 0.05; done'
     )
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"

@@ -129,7 +129,7 @@ SPOILT = {
     "more": "1 tensors differ, the first is odd: (2,) there, absent here",
     "shape": "model.norm.weight: (25,) there, (24,) here",
     "dtype": "model.norm.weight is I64",
-    "cut": "cannot read 'folder': ",
+    "cut": "cannot read 'folder/model.safetensors': ",
     "absent": "cannot read 'folder': ",
     "index": "cannot read 'folder': ",
 }

@@ -187,6 +187,22 @@ def test_a_clock_that_is_off(tmp_path: Path) -> None:
     assert said[-1] == "preflight: leave out 1 of 2 nodes: --exclude=right"
 
 
+def test_a_node_without_the_data(tmp_path: Path) -> None:
+    """It is left out; where no node has them, the nodes are fit: train.py says what is wrong."""
+    folder = written(program(), tmp_path)
+    assert check_nodes(tmp_path, [folder] * 4)[0] == [0] * 4
+    write_text(tmp_path)
+    edited(folder, "return os.path.exists(data)", "return RANK < 2 and os.path.exists(data)")
+    codes, said = check_nodes(tmp_path, [folder] * 4)
+    assert codes == [71] * 4
+    missing = "it has no train, and other nodes do; it has no validation, and other nodes do"
+    assert [line for line in said if "other nodes do" in line] == [
+        f"preflight: node: right, process 2: {missing}",
+        f"preflight: node: right, process 3: {missing}",
+    ]
+    assert said[-1] == "preflight: leave out 1 of 2 nodes: --exclude=right"
+
+
 def test_a_process_that_was_not_let_run_has_no_wrong_clock(tmp_path: Path) -> None:
     head = '    """What is wrong with this node, as far as it can be seen."""\n'
     late = f"{head}    time.sleep(3 * (RANK > 1))\n"

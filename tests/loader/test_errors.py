@@ -198,6 +198,25 @@ def test_missing_data(tmp_path: Path, data: str, said: str) -> None:
 
 
 @pytest.mark.parametrize("data", ["text", "tokens", "megatron"])
+def test_a_folder_that_cannot_be_listed_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str
+) -> None:
+    write_good(data, tmp_path / "data")
+    write_good(data, tmp_path / "data" / "inner")
+    listed = os.scandir
+
+    def scandir(path: str) -> object:
+        if path.endswith("inner"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    program = loader(data)
+    with pytest.raises(program.DataError, match=r"cannot read '.*inner': Permission denied"):
+        program.Corpus(str(tmp_path / "data"))
+
+
+@pytest.mark.parametrize("data", ["text", "tokens", "megatron"])
 def test_no_data_at_all(data: str) -> None:
     program = loader(data)
     with pytest.raises(program.DataError, match="--data names a file or a folder"):

@@ -97,6 +97,22 @@ def test_a_folder_of_megatron_pairs(tmp_path: Path) -> None:
     assert stream("megatron", tmp_path / "pairs", len(expected)) == expected
 
 
+@pytest.mark.parametrize("data", ["text", "tokens", "megatron"])
+def test_a_folder_behind_a_link_is_read(tmp_path: Path, data: str) -> None:
+    """Where it stands, like a folder; links to files too."""
+    draw, expected = random.Random(1), list[int]()
+    for name, place in (("a", "here/a"), ("b", "elsewhere/b"), ("c", "elsewhere/c")):
+        tokens = [ord(name), ord("!"), 0]
+        if data == "megatron":
+            write_megatron(tmp_path / place, tokens, 8, draw)
+        else:
+            content = f"{name}!".encode() if data == "text" else words(tokens)
+            write(tmp_path / f"{place}.bin", content)
+        expected += tokens
+    (tmp_path / "here" / "far").symlink_to("../elsewhere")
+    assert stream(data, tmp_path / "here", len(expected)) == expected
+
+
 def test_numbers_that_megatron_writes_for_no_tokens_are_refused(tmp_path: Path) -> None:
     for code in {*MEGATRON} - {4, 8}:
         write(tmp_path / "pair.bin", words(range(30), MEGATRON[code]))

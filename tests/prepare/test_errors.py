@@ -64,7 +64,7 @@ class Case:
 LINES = [
     Case("not UTF-8", b'{"text": "caf\xe9"}', "not UTF-8: byte 0xe9 at column 14"),
     Case("not JSON", b'{"text": }', "not JSON: Expecting value at column 10"),
-    Case("cut", b'{"text": "abc', "not JSON: Unterminated string starting at at column 10"),
+    Case("cut", b'{"text": "abc', "not JSON: Unterminated string starting at column 10"),
     Case("two", b'{"text": "a"}{"text": "b"}', "not JSON: Extra data at column 14"),
     Case("no field", b'{"title": "a", "body": "b"}', "no field `text`; there are: title, body"),
     Case("nothing", b"{}", "no field `text`; there are: none"),
@@ -166,6 +166,7 @@ MISSING = [
     ('jsonl { train = "pipe" }', "pipe", "neither a file nor a folder"),
     ('jsonl { train = "link" }', "link", "No such file or directory"),
     ('jsonl { train = "links" }', "links/b.jsonl", "No such file or directory"),
+    ('jsonl { train = "round" }', "round/on/round", "a link to a folder that it is in"),
     ('jsonl { train = "web.jsonl", validation = "no" }', "no", "No such file or directory"),
 ]
 
@@ -179,6 +180,9 @@ def test_what_is_missing(prepare: Prepare, data: str, file: str, why: str) -> No
     Path("links").mkdir()
     Path("links/a.jsonl").write_bytes(GOOD)
     Path("links/b.jsonl").symlink_to("../nowhere")
+    Path("round/on").mkdir(parents=True)
+    Path("round/on/round").symlink_to("../../round")
+    Path("round/a.jsonl").write_bytes(GOOD)
     result = prepare(data)
     assert result.exit_code == 1
     assert f"error[unusable-data]: `{file}` cannot be used" in result.output

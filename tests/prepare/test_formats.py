@@ -220,8 +220,19 @@ def test_validation_is_a_folder_of_its_own(prepare: Prepare) -> None:
     assert read(Path("here/train")).tokens == as_bytes(["one", "two"])
     assert read(Path("here/validation")).tokens == as_bytes(["three"])
     assert "here/train: 8 tokens of 2 documents in 1 shard, 0 kept\n" in result.output
-    assert "here/validation: 6 tokens of 1 documents in 1 shard, 0 kept\n" in result.output
+    assert "here/validation: 6 tokens of 1 document in 1 shard, 0 kept\n" in result.output
     assert "the program looks in prepared/main: start it with --data here/train" in result.output
+
+
+def test_a_folder_behind_a_link_is_read(prepare: Prepare) -> None:
+    Path("web").mkdir()
+    Path("far").mkdir()
+    write_lines(Path("far/b.jsonl"), texts(["two"]))
+    write_lines(Path("web/a.jsonl"), texts(["one"]))
+    write_lines(Path("web/z.jsonl"), texts(["three"]))
+    Path("web/link").symlink_to("../far")
+    done(prepare('jsonl { train = "web" }'))
+    assert read(TRAIN).tokens == as_bytes(["one", "two", "three"])
 
 
 def test_a_large_line_and_a_large_file(prepare: Prepare, unit_of: Callable[[int], None]) -> None:

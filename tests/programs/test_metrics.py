@@ -88,7 +88,7 @@ def test_a_profile_of_each_rank(trained: Path) -> None:
         assert sum("Optimizer.step" in str(name) for name in names) == 2
 
 
-@pytest.mark.parametrize("window", ["3:1", "x", "1", "1:-2"])
+@pytest.mark.parametrize("window", ["3:1", "x", "1", "1:-2", "5:7"])
 def test_a_wrong_profile_window(trained: Path, window: str) -> None:
     done = launch(trained / "out", f"--profile={window}", cwd=trained, env=STUBBED)
     assert done.returncode == 78

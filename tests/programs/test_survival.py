@@ -136,6 +136,20 @@ def test_a_run_without_a_whole_checkpoint_is_left_alone(whole: Reference, tmp_pa
     assert log_of(tmp_path / "run") == log_of(whole.folder / "run")
 
 
+def test_a_disk_that_fails_once_costs_no_checkpoint(whole: Reference, tmp_path: Path) -> None:
+    """Rank 1 cannot read its part: the start fails, and the next one finds all as it was."""
+    compared = "            if digest(checkpoint / name) != sums[name]:\n"
+    fails = "            if dist.get_rank() == 1:\n                raise OSError(5, 'bad sector')\n"
+    again(whole, tmp_path)
+    before = saved(tmp_path / "run")
+    codes, said = run(edited(with_values(whole, tmp_path), (compared, fails + compared)))
+    assert codes[1] == 1, said
+    assert 78 not in codes
+    assert "bad sector" in said
+    assert saved(tmp_path / "run") == before
+    assert not [*(tmp_path / "run").glob("earlier-*")]
+
+
 def test_what_lies_beyond_an_older_checkpoint_is_set_aside(
     whole: Reference, tmp_path: Path
 ) -> None:
@@ -226,7 +240,7 @@ def test_a_slow_save_is_no_hang(whole: Reference, tmp_path: Path) -> None:
     """Twice PATIENCE on rank 1, for which rank 0 waits."""
     start = edited(
         with_values(whole, tmp_path, STEPS=EVERY, PATIENCE=4.0),
-        ("2**26", "2**12"),  # of 85 KB
+        ("left[: 2**26]", "left[: 2**12]"),  # of 85 KB
         ("os.fdatasync(self.fileno())", "__import__('time').sleep(0.4 * dist.get_rank())"),
     )
     run_without_hang(start)
@@ -291,6 +305,7 @@ def test_a_hang_names_the_rank_the_group_and_the_collective(
     fleet = Fleet(with_values(whole, tmp_path, STEPS=10**6, LOG_EVERY=1, PATIENCE=4.0))
     until("step", fleet)
     other = 1 - stopped
+    (tmp_path / "run" / "log" / f"rank-{stopped}.txt").unlink()  # as of one that never started
     fleet.send(signal.SIGSTOP, [stopped])
     until(f"no word from ranks [{stopped}] of 2", fleet, other)
     fleet.send(signal.SIGKILL, [stopped])
@@ -300,6 +315,22 @@ def test_a_hang_names_the_rank_the_group_and_the_collective(
     assert f"rank {other} waits in gloo:" in said
     assert " over fsdp, at " in said or " over all ranks, at " in said
     assert ".py:" in said
+
+
+def test_a_profile_ends_with_the_run_and_begins_where_it_goes_on(
+    whole: Reference, tmp_path: Path
+) -> None:
+    start = with_values(whole, tmp_path, STEPS=10**6, LOG_EVERY=1)
+    start = replace(start, arguments=(*start.arguments, "--profile", "1:1000"))
+    for _ in range(2):
+        fleet = Fleet(start)
+        until("norm", fleet)  # of a step
+        fleet.send(signal.SIGTERM, [0])
+        assert fleet.finish() == [75] * WORLD, fleet.said()
+        for trace in (tmp_path / "run" / "profile").iterdir():
+            events = json.loads(trace.read_text())["traceEvents"]
+            assert any("Optimizer.step" in str(event.get("name")) for event in events)
+            trace.unlink()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2, signal.SIGINT])

@@ -50,9 +50,9 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "(1 + math.cos(math.pi * progress)) / 2",
         "math.cos(math.pi * progress / 2) ** 2",
     ),
-    "a helper inlined": (
+    "a variable inlined": (
         "data.py",
-        "first = row + data_rank() * MICROBATCH",
+        "first = row + data_rank * MICROBATCH",
         'first = row + coordinate("fsdp") * MICROBATCH',
     ),
 }

@@ -21,9 +21,8 @@ def angles(operator: Rope, names: Names, head_dim: int) -> str:
     """The expression of (cos, sin) for one kind of layer, in the model's forward."""
     dim = names.own("HEAD_DIM", head_dim)
     theta = names.own("ROPE_THETA", operator.theta)
-    if operator.scaling is None:
-        return f"angles(positions, {dim}, {theta})"
-    numbers = operator.scaling
-    values = (numbers.factor, numbers.low, numbers.high, numbers.original)
-    scaling = names.own("ROPE_SCALING", values)
-    return f"stretched_angles(positions, {dim}, {theta}, {scaling})"
+    radians = f"frequencies({dim}, {theta}, positions.device)"
+    if (numbers := operator.scaling) is not None:
+        values = (numbers.factor, numbers.low, numbers.high, numbers.original)
+        radians = f"stretched({radians}, {names.own('ROPE_SCALING', values)})"
+    return f"angles(positions, {radians})"

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
@@ -25,6 +26,7 @@ from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadat
 from torch.distributed.tensor import DTensor, Replicate, Shard
 
 from config import CHECKPOINTS_KEPT, PATIENCE
+from data import LASTING
 from model import Model
 from parallel import GROUPS, MESHES, ConfigError, Layout, Watchdog, local, log
 
@@ -83,9 +85,11 @@ class Saver:
 
     def __init__(self, run: Path, meaning: Mapping[str, object]) -> None:
         self.run, self.meaning = run, meaning
-        # A group of its own: training goes on in the others. Lazy: no sockets from all to all.
+        # A group of its own, since training goes on in the others; patient, since a disk may be
+        # slow; and lazy: no sockets from all to all.
         os.environ.setdefault("TORCH_GLOO_LAZY_INIT", "1")
-        self.group = cast(dist.ProcessGroup, dist.new_group(backend="gloo"))
+        group = dist.new_group(timeout=timedelta(days=1), backend="gloo")
+        self.group = cast(dist.ProcessGroup, group)
         self.pool = ThreadPoolExecutor(1)
         self.running: Future[bool] | None = None
 
@@ -142,6 +146,8 @@ class Saver:
         text = json.dumps({**progress._asdict(), "meaning": self.meaning}, indent=1)
         state.write_text(text + "\n")
         listing.write_text(listed({**sums, state.name: digest(state)}))
+        if {path.name for path in staged.iterdir()} != sums.keys() | {state.name, SUMS}:
+            raise OSError(f"{staged} holds other files than its processes wrote")
         for path in (state, listing, staged, self.run, self.run / "metrics.jsonl"):
             sync(path)
         staged.rename(staged.with_suffix(""))
@@ -168,9 +174,12 @@ def sync(path: Path) -> None:
 
 
 def digest(path: Path) -> str:
-    Watchdog.idle = 0
+    total = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while piece := file.read(2**26):
+            Watchdog.idle = 0
+            total.update(piece)
+    return total.hexdigest()
 
 
 def listed(sums: Mapping[str, str]) -> str:
@@ -243,7 +252,7 @@ def problem_of(checkpoint: Path) -> str:
                 return f"{name} is not what was written"
         step = json.loads((checkpoint / "state.json").read_text())["step"]
         return "" if checkpoint.name == f"step-{step}" else f"it is of step {step}"
-    except (OSError, ValueError) as error:
+    except (*LASTING, ValueError) as error:  # a disk that fails may not fail the next start
         return str(error)
 
 

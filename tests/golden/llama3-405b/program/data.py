@@ -6,6 +6,7 @@ number of tokens read so far, is the state of the data.
 
 import hashlib
 import mmap
+import os
 from bisect import bisect_right
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -56,8 +57,7 @@ def phase_at(position: int) -> Phase:
 
 def hash63(*parts: object) -> int:
     """63 bits that depend on every part."""
-    text = "/".join(map(str, parts))
-    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
@@ -128,11 +128,15 @@ def token_file(path: Path) -> TokenFile:
 def files_of(path: str) -> list[Path]:
     if not path:
         raise DataError("no data: --data names a file or a folder")
-    root = Path(path)
-    if root.is_dir():
-        found = [file for file in root.rglob("*") if file.is_file()]
-        return sorted(found, key=lambda file: file.relative_to(root).as_posix())
-    return [root]
+    if not os.path.isdir(path):
+        return [Path(path)]
+
+    def refuse(error: OSError) -> None:
+        raise error  # a folder that cannot be listed is not passed over
+
+    walk = os.walk(path, onerror=refuse, followlinks=True)
+    found = [Path(folder, name) for folder, _, names in walk for name in names]
+    return sorted(found, key=lambda file: file.relative_to(path).as_posix())
 
 
 def shuffled(index: int, n: int, epoch: int) -> int:
@@ -150,9 +154,8 @@ def shuffled(index: int, n: int, epoch: int) -> int:
 
 
 def place(corpus: Corpus, position: int) -> int:
-    """Where in the corpus the tokens at `position` of the run stand. It is cut into blocks of
-    BLOCK tokens, whole sequences in every phase; all are read, in a new order each epoch, before
-    any is read again."""
+    """Where in the corpus the tokens at `position` of the run stand. Its blocks, each of whole
+    sequences in every phase, are read in a new order each epoch."""
     epoch, block = divmod(position // BLOCK, corpus.blocks)
     return shuffled(block, corpus.blocks, epoch) * BLOCK + position % BLOCK
 
@@ -167,13 +170,10 @@ def make_batch(corpus: Corpus, starts: list[int], seq_len: int, device: torch.de
     return Batch(tokens.to(device), targets.to(device), documents.to(device))
 
 
-def data_rank() -> int:
-    return coordinate("fsdp")
-
-
 def rows_of(row: int, phase: Phase) -> range:
     """This rank's rows of those that one microbatch of all ranks reads, the first of them `row`."""
-    first = row + data_rank() * phase.microbatch
+    data_rank = coordinate("fsdp")
+    first = row + data_rank * phase.microbatch
     return range(first, first + phase.microbatch)
 
 

@@ -163,7 +163,7 @@ class Stage(nn.Module):
             x = embed(x, self.embedding.weight)  # [batch, seq, d_model]: partial sum
             x = reduce_scatter(x, "tp", 1)  # [batch, seq / tp, d_model]
         positions = torch.arange(documents.shape[1], device=x.device)
-        cos, sin = angles(positions, HEAD_DIM, ROPE_THETA)
+        cos, sin = angles(positions, frequencies(HEAD_DIM, ROPE_THETA, positions.device))
         mask = attention_mask(documents)
         for block in self.layers:
             x = block(x, cos, sin, mask)
@@ -171,12 +171,10 @@ class Stage(nn.Module):
             return x
         h = rms_norm(x, self.final_norm.weight, NORM_EPS)
         h_gathered = all_gather(h, "tp", 1)  # [batch, seq, d_model]
-        pieces = zip(
-            h_gathered.split(LOSS_CHUNK, dim=1), targets.split(LOSS_CHUNK, dim=1), strict=True
-        )
+        pieces = (x.split(LOSS_CHUNK, dim=1) for x in (h_gathered, targets))
         losses = [
             checkpoint(chunk_loss, *piece, self.head.weight, use_reentrant=False)
-            for piece in pieces
+            for piece in zip(*pieces, strict=True)
         ]
         return torch.stack(losses).sum()[None]
 
@@ -213,18 +211,14 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return F.rms_norm(x, weight.shape, weight, eps)
 
 
-def angles(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
-    """cos and sin of position x frequency, each [seq, 1, head_dim / 2]."""
-    return turned(positions, frequencies(head_dim, theta, positions.device))
-
-
 def frequencies(head_dim: int, theta: float, device: torch.device) -> Tensor:
     """Radians a position of each rotating pair [head_dim / 2]."""
     exponents = torch.arange(0, head_dim, 2, dtype=ACCUMULATE, device=device) / head_dim
     return 1.0 / theta**exponents
 
 
-def turned(positions: Tensor, radians: Tensor) -> tuple[Tensor, Tensor]:
+def angles(positions: Tensor, radians: Tensor) -> tuple[Tensor, Tensor]:
+    """cos and sin of position x frequency, each [seq, 1, head_dim / 2]."""
     turns = torch.outer(positions.to(radians), radians)[:, None]
     return turns.cos(), turns.sin()
 
@@ -233,6 +227,10 @@ def rotate_halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary positions: element i of a head turns with element i + head_dim / 2."""
     a, b = x.to(ACCUMULATE).chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1).to(x.dtype)
+
+
+# Alone it would make the whole [q, kv] first, at ten bytes an element.
+compiled_mask = torch.compile(create_block_mask, dynamic=False)
 
 
 def attention_mask(documents: Tensor) -> Mask:
@@ -249,7 +247,7 @@ def attention_mask(documents: Tensor) -> Mask:
         return (q >= kv) & (documents[b, q] == documents[b, kv])
 
     batch, device = len(documents), str(documents.device)
-    return create_block_mask(visible, batch, None, seq_len, seq_len, device=device)
+    return compiled_mask(visible, batch, None, seq_len, seq_len, device=device)
 
 
 # A compiled block compiles it too; alone it has to be, or the scores would be stored whole.
@@ -270,11 +268,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Mask, scale: float) -> Tens
 
 
 def keep(x: Tensor) -> Tensor:
-    """x, marked for the policy below as something that a compiled block keeps for the backward.
-
-    An operator that compilation merges with what makes x; a copy or a view it would remove too
-    early, and then it may keep less and compute more.
-    """
+    """x, marked for the policy below: a compiled block keeps it for the backward. An operator that
+    compilation merges with what makes x; a copy or a view would be gone before the policy looks."""
     return x.neg().neg() if COMPILE else x
 
 

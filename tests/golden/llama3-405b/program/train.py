@@ -11,6 +11,7 @@ import math
 import os
 import signal
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -140,24 +141,29 @@ def pipeline(model: Model, batches: list[data.Batch]) -> list[Tensor]:
     sides = {name: part for name, part in whole._asdict().items() if name != "tokens"}
     tokens = (whole.tokens,) if model.stages[0].first else ()
     losses: list[Tensor] = []
-    if model.stages[-1].last:
-        model.schedule.step(*tokens, target=whole.targets, losses=losses, **sides)
-        return [loss.detach() for loss in losses]
-    model.schedule.step(*tokens, **sides)
-    return [torch.zeros_like(model.valid, dtype=ACCUMULATE)]
+    model.schedule.step(*tokens, target=whole.targets, losses=losses, **sides)
+    none = torch.zeros_like(model.valid, dtype=ACCUMULATE)
+    return [loss.detach() for loss in losses] or [none]
 
 
 def corpus_at(path: str, setting: str) -> data.Corpus:
-    """The data that a setting names: what is wrong with it is told by that name."""
-    try:
-        return data.Corpus(path)
-    except data.DataError as error:
-        raise data.DataError(f"{setting}: {error}") from error
+    """The data that a setting names: what is wrong with it is told by that name. Process 0 looks
+    for all, since thousands at once would be too many for a file system."""
+    found: list[data.Corpus | data.DataError] = [data.DataError()]
+    if dist.get_rank() == 0:
+        try:
+            found = [data.Corpus(path)]
+        except data.DataError as error:
+            found = [data.DataError(f"{setting}: {error}")]
+    dist.broadcast_object_list(found, src=0)
+    if isinstance(found[0], data.DataError):
+        raise found[0]
+    return found[0]
 
 
-def train(args: argparse.Namespace, device: torch.device) -> int:
+def train(args: argparse.Namespace, device: torch.device, profile: ExitStack) -> int:
     """The run, from wherever it was left to its last step. Returns the exit code."""
-    run, steps, profile = Path(args.run), args.steps, ExitStack()
+    run, steps = Path(args.run), args.steps
     setting = "train.data.train" if args.data == config.TRAIN_DATA else "--data"
     corpus = corpus_at(args.data, setting)
     seen = corpus.fingerprint() if dist.get_rank() == 0 else ""  # one rank opens every file
@@ -174,22 +180,25 @@ def train(args: argparse.Namespace, device: torch.device) -> int:
     saver = checkpoint.Saver(run, meaning)
     progress = entered(progress)
     metrics = Metrics(run, progress, steps, device)
+    window = [step for step in args.profile if step > progress.step]
     held = sum(math.prod(layout.shape) for layout in model.layout.values())
     count = int(parallel.all_reduce(torch.tensor(held, device=device), "pp"))
     log.info("%s: %s parameters, %d processes", run.name, f"{count:,}", dist.get_world_size())
     while progress.step < steps:
         Watchdog.idle = 0
-        batches = data.step_batches(corpus, progress.position, device)
-        if progress.step + 1 == args.profile[0]:
+        if progress.step + 1 in window[:1]:
             profile.enter_context(profiled(run, device))
+        begun = time.monotonic()
+        batches = data.step_batches(corpus, progress.position, device)
         result = train_step(model, optimizer, batches, progress.step)
+        result = result._replace(seconds=time.monotonic() - begun)
         progress = checkpoint.Progress(
             step=progress.step + 1,
             position=data.next_position(progress.position),
             skipped=progress.skipped + result.skipped,
             in_a_row=progress.in_a_row + 1 if result.skipped else 0,
         )
-        if progress.step == args.profile[-1]:
+        if progress.step in window[-1:]:
             profile.close()
         done = progress.step == steps
         metrics.stepped(progress, result, None)
@@ -204,7 +213,6 @@ def train(args: argparse.Namespace, device: torch.device) -> int:
             saved = saver.wait()
             log.info("stopped by a signal after step %d; start again to go on", progress.step)
             return 75 if saved else 74
-    metrics.summary()
     saved = saver.wait()
     log.info("checkpoints, metrics.jsonl and log/ are in %s", run)
     return 0 if saved else 74
@@ -253,8 +261,8 @@ def parse_arguments() -> argparse.Namespace:
     if not 0 < args.steps <= config.STEPS:
         raise ConfigError(f"--steps {args.steps}: phase {config.PHASE} ends at {config.STEPS}")
     first, _, last = args.profile.partition(":")
-    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
-        raise ConfigError(f"--profile {args.profile}: write FIRST:LAST, two steps such as 10:13")
+    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) <= args.steps):
+        raise ConfigError(f"--profile {args.profile}: write FIRST:LAST, of {args.steps} steps")
     args.profile = range(int(first), int(last) + 1)
     return args
 
@@ -274,7 +282,8 @@ def main() -> int:
         connect(device)
         dist.barrier()  # whoever finds something wrong leaves when all have come
         Watchdog.idle = 0
-        code = train(args, device)
+        with ExitStack() as profile:
+            code = train(args, device, profile)
         dist.destroy_process_group()
         return code
     except (ConfigError, data.DataError) as error:

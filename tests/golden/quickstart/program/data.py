@@ -5,6 +5,7 @@ number of tokens read so far, is the state of the data.
 """
 
 import hashlib
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,8 +33,7 @@ class Batch(NamedTuple):
 
 def hash63(*parts: object) -> int:
     """63 bits that depend on every part."""
-    text = "/".join(map(str, parts))
-    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
@@ -62,11 +62,15 @@ class Corpus:
 def files_of(path: str) -> list[Path]:
     if not path:
         raise DataError("no data: --data names a file or a folder")
-    root = Path(path)
-    if root.is_dir():
-        found = [file for file in root.rglob("*") if file.is_file()]
-        return sorted(found, key=lambda file: file.relative_to(root).as_posix())
-    return [root]
+    if not os.path.isdir(path):
+        return [Path(path)]
+
+    def refuse(error: OSError) -> None:
+        raise error  # a folder that cannot be listed is not passed over
+
+    walk = os.walk(path, onerror=refuse, followlinks=True)
+    found = [Path(folder, name) for folder, _, names in walk for name in names]
+    return sorted(found, key=lambda file: file.relative_to(path).as_posix())
 
 
 def shuffled(index: int, n: int, epoch: int) -> int:
@@ -104,13 +108,10 @@ def make_batch(corpus: Corpus, starts: list[int | None], device: torch.device) -
     return Batch(tokens.to(device), targets.to(device), documents.to(device))
 
 
-def data_rank() -> int:
-    return coordinate("fsdp")
-
-
 def rows_of(row: int) -> range:
     """This rank's rows of those that one microbatch of all ranks reads, the first of them `row`."""
-    first = row + data_rank() * MICROBATCH
+    data_rank = coordinate("fsdp")
+    first = row + data_rank * MICROBATCH
     return range(first, first + MICROBATCH)
 
 

@@ -33,6 +33,7 @@ class StepResult(NamedTuple):
     lr: float
     tokens: int  # targets of the global batch
     skipped: bool  # the norm was not finite, the weights are unchanged
+    seconds: float = 0.0  # with reading its data, and nothing else
 
 
 class Metrics:
@@ -41,9 +42,8 @@ class Metrics:
     def __init__(self, run: Path, progress: Progress, steps: int, device: torch.device) -> None:
         self.file = run / "metrics.jsonl" if dist.get_rank() == 0 else None
         self.device, self.steps = device, steps
-        self.losses: list[float] = []  # of the first step and the last
         self.val_losses: list[float] = []
-        self.marked = progress, time.monotonic()
+        self.position, self.marked = progress.position, (progress.step, time.monotonic())
         if self.file is not None:
             kept: list[bytes] = []
             for line in self.file.read_bytes().splitlines() if self.file.exists() else []:
@@ -61,11 +61,9 @@ class Metrics:
         return val_loss
 
     def stepped(self, progress: Progress, result: StepResult, val_loss: float | None) -> None:
-        step = progress.step
-        self.losses[1:] = [result.loss]
-        since, then = self.marked
-        seconds = time.monotonic() - then
-        rate = (progress.position - since.position) / seconds
+        step, (since, then) = progress.step, self.marked
+        rate = (progress.position - self.position) / result.seconds
+        self.position = progress.position
         used = rate * FLOPS_PER_TOKEN / dist.get_world_size()
         record = {
             "step": step,
@@ -88,7 +86,7 @@ class Metrics:
                 self.end, self.refused = self.end + len(self.refused), b""
             except OSError as error:  # of a full disk, perhaps: the next step tries again
                 log.warning("ALARM: metrics.jsonl: %s", error)
-        left = round((self.steps - step) * seconds / (step - since.step))
+        left = round((self.steps - step) * (time.monotonic() - then) / (step - since))
         line = (
             f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {result.loss:.4f}"
             f"  norm {result.grad_norm:.3f}  lr {result.lr:.2e}  {rate:,.0f} tokens/s"
@@ -96,13 +94,11 @@ class Metrics:
         )
         if step % LOG_EVERY == 0 or step == self.steps or result.skipped:
             log.info(line + ("  SKIPPED: the norm is not finite" if result.skipped else ""))
-            self.marked = progress, time.monotonic()
+            self.marked = step, time.monotonic()
         elif self.file is not None and sys.stdout.isatty():
             print(f"{CLEAR}[{'=' * (step * 20 // self.steps):<20}] {line}", end="", flush=True)
 
     def summary(self) -> None:
-        if self.losses:
-            log.info("training loss %.4f -> %.4f", self.losses[0], self.losses[-1])
         log.info("validation loss %.4f -> %.4f", self.val_losses[0], self.val_losses[-1])
 
 
@@ -119,7 +115,7 @@ def profiled(run: Path, device: torch.device) -> Iterator[None]:
     folder, rank, memory = run / "profile", dist.get_rank(), torch.cuda.memory
     folder.mkdir(parents=True, exist_ok=True)
     if device.type == "cuda":
-        memory._record_memory_history()
+        memory._record_memory_history(max_entries=100_000)
     with torch.profiler.profile() as profile:
         yield
     profile.export_chrome_trace(str(folder / f"rank-{rank}.json"))

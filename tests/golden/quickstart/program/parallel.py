@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import cast
 
@@ -113,9 +114,7 @@ def all_reduce(x: Tensor, axis: str, op: str = "sum") -> Tensor:
 
 def all_reduce_data(x: Tensor) -> Tensor:
     """Sum over every rank that reads other data."""
-    for axis in DATA_AXES:
-        x = all_reduce(x, axis)
-    return x
+    return reduce(all_reduce, DATA_AXES, x)
 
 
 @dataclass(frozen=True)
@@ -219,11 +218,7 @@ def clip_gradients(model: nn.Module, layout: dict[str, Layout]) -> Tensor:
         axes = tuple(layout[name].cuts)
         square = local(p.grad).to(ACCUMULATE).square().sum()
         squares[axes] = squares[axes] + square if axes in squares else square
-    totals: list[Tensor] = []
-    for axes, total in squares.items():
-        for axis in axes:
-            total = all_reduce(total, axis)
-        totals.append(total)
+    totals = [reduce(all_reduce, axes, square) for axes, square in squares.items()]
     norm = all_reduce(torch.stack(totals).sum(), "fsdp").sqrt()
     scale = (config.CLIP / (norm + 1e-6)).clamp(max=1.0)
     for p in model.parameters():
@@ -260,21 +255,22 @@ class Watchdog(threading.Thread):
         log.error(f"no progress for {config.PATIENCE:.0f} s: {waits}")
         time.sleep(5)  # until all have noticed: each waits for the same rank, or for one that does
         if rank < 2:  # rank 1 speaks for rank 0, which may be the one
-            texts = [(self.logs / f"rank-{r}.txt").read_text() for r in ranks]
-            last = [text.strip().rpartition("\n")[2] for text in texts]
+            paths = [self.logs / f"rank-{r}.txt" for r in ranks]  # of one that never started, none
+            last = [p.read_text().strip().rpartition("\n")[2] if p.exists() else "" for p in paths]
             silent = [r for r in ranks if not last[r].startswith("no progress")]
             print(f"{last[rank]}; no word from ranks {silent} of {len(ranks)}", file=sys.stderr)
 
 
 def pending() -> str:
-    """Collectives begun and not done, by torch's flight recorder, so those of FSDP and of a
-    backward too. A group counts them alike on all its ranks."""
+    """Collectives begun and not done, by torch's flight recorders: of FSDP and of a backward too.
+    A group counts them alike on all its ranks."""
     axes = {group.group_name: axis for axis, group in GROUPS.items()}
-    recorded = json.loads(vars(_distributed_c10d)["_dump_fr_trace_json"](True, False))
     names = [
         f"{entry['profiling_name']} number {entry['collective_seq_id']} over "
         + axes.get(entry["process_group"][0], "all ranks")
-        for entry in recorded.get("entries", [])
+        for backend in ("fr", "nccl")  # gloo has the first
+        if (dump := vars(_distributed_c10d).get(f"_dump_{backend}_trace_json"))
+        for entry in json.loads(dump(True, False)).get("entries", [])
         if not entry["retired"]
     ]
     return " and ".join(names) or "no collective"

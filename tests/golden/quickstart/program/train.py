@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import textwrap
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -143,16 +144,23 @@ def sample(model: Model, device: torch.device) -> str:
 
 
 def corpus_at(path: str, setting: str) -> data.Corpus:
-    """The data that a setting names: what is wrong with it is told by that name."""
-    try:
-        return data.Corpus(path)
-    except data.DataError as error:
-        raise data.DataError(f"{setting}: {error}") from error
+    """The data that a setting names: what is wrong with it is told by that name. Process 0 looks
+    for all, since thousands at once would be too many for a file system."""
+    found: list[data.Corpus | data.DataError] = [data.DataError()]
+    if dist.get_rank() == 0:
+        try:
+            found = [data.Corpus(path)]
+        except data.DataError as error:
+            found = [data.DataError(f"{setting}: {error}")]
+    dist.broadcast_object_list(found, src=0)
+    if isinstance(found[0], data.DataError):
+        raise found[0]
+    return found[0]
 
 
-def train(args: argparse.Namespace, device: torch.device) -> int:
+def train(args: argparse.Namespace, device: torch.device, profile: ExitStack) -> int:
     """The run, from wherever it was left to its last step. Returns the exit code."""
-    run, steps, profile = Path(args.run), args.steps, ExitStack()
+    run, steps = Path(args.run), args.steps
     setting = "train.data.train" if args.data == config.TRAIN_DATA else "--data"
     corpus = corpus_at(args.data, setting)
     validation = corpus_at(config.VALIDATION_DATA, "train.data.validation")
@@ -169,22 +177,25 @@ def train(args: argparse.Namespace, device: torch.device) -> int:
     checkpoint.set_aside(run, source, progress.step)
     saver = checkpoint.Saver(run, meaning)
     metrics = Metrics(run, progress, steps, device)
+    window = [step for step in args.profile if step > progress.step]
     count = sum(math.prod(layout.shape) for layout in model.layout.values())
     log.info("%s: %s parameters, %d processes", run.name, f"{count:,}", dist.get_world_size())
     metrics.evaluated(evaluate(model, validation, device))
     while progress.step < steps:
         Watchdog.idle = 0
-        batches = data.step_batches(corpus, progress.position, device)
-        if progress.step + 1 == args.profile[0]:
+        if progress.step + 1 in window[:1]:
             profile.enter_context(profiled(run, device))
+        begun = time.monotonic()
+        batches = data.step_batches(corpus, progress.position, device)
         result = train_step(model, optimizer, batches, progress.step)
+        result = result._replace(seconds=time.monotonic() - begun)
         progress = checkpoint.Progress(
             step=progress.step + 1,
             position=data.next_position(progress.position),
             skipped=progress.skipped + result.skipped,
             in_a_row=progress.in_a_row + 1 if result.skipped else 0,
         )
-        if progress.step == args.profile[-1]:
+        if progress.step in window[-1:]:
             profile.close()
         done = progress.step == steps
         val_loss: float | None = None
@@ -242,8 +253,8 @@ def parse_arguments() -> argparse.Namespace:
         problem = f"the learning rate is laid out for {config.STEPS} steps"
         raise ConfigError(f"--steps {args.steps}: {problem}")
     first, _, last = args.profile.partition(":")
-    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
-        raise ConfigError(f"--profile {args.profile}: write FIRST:LAST, two steps such as 10:13")
+    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) <= args.steps):
+        raise ConfigError(f"--profile {args.profile}: write FIRST:LAST, of {args.steps} steps")
     args.profile = range(int(first), int(last) + 1)
     return args
 
@@ -263,7 +274,8 @@ def main() -> int:
         connect(device)
         dist.barrier()  # whoever finds something wrong leaves when all have come
         Watchdog.idle = 0
-        code = train(args, device)
+        with ExitStack() as profile:
+            code = train(args, device, profile)
         dist.destroy_process_group()
         return code
     except (ConfigError, data.DataError) as error:

@@ -40,12 +40,18 @@ def software() -> str:
     return f"python {platform.python_version()}, torch {version('torch')}, program {crc32(text):x}"
 
 
-def leave_mark(run: Path) -> None:
+def start(run: Path, data: Sequence[str], store: dist.Store) -> None:
     run.mkdir(parents=True, exist_ok=True)
     (run / f"preflight-{RANK}").write_text(str(os.getpid()))
+    for path in data:
+        store.add(f"seen {path}", int(is_there(path)))
 
 
-def look(run: Path, store: dist.Store) -> str:
+def is_there(data: str) -> bool:
+    return os.path.exists(data) or os.path.exists(f"{data}.idx")  # a pair of Megatron
+
+
+def look(run: Path, data: Sequence[str], store: dist.Store) -> str:
     """What is wrong with this node, as far as it can be seen."""
     wrong: list[str] = []
     # Process 0 tells the time again and again; when one of us was not let run, it tells it late.
@@ -66,6 +72,9 @@ def look(run: Path, store: dist.Store) -> str:
     mark = run / "preflight-0"
     if not mark.exists() or mark.read_bytes() != store.get("mark"):
         wrong.append(f"{run} is another folder than that of process 0")
+    # What no process sees is wrong for another reason, which train.py tells.
+    missing = [path for path in data if not is_there(path) and store.add(f"seen {path}", 0)]
+    wrong += [f"it has no {path}, and other nodes do" for path in missing]
     return "; ".join(wrong)
 
 
@@ -123,8 +132,10 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--run", type=Path, default=Path("runs", config.PLAN))
     parser.add_argument("--resume", default="auto")
+    parser.add_argument("--data", default=config.TRAIN_DATA)
     args = parser.parse_known_args()[0]
     run: Path = args.run
+    data = [path for path in (args.data, vars(config).get("VALIDATION_DATA")) if path]
     wait = float(os.environ.get("PREFLIGHT_WAIT", "300"))  # seconds that a stage may take
     limit, served = timedelta(seconds=2 * wait), "TORCHELASTIC_USE_AGENT_STORE" in os.environ
     place = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), WORLD)
@@ -142,9 +153,9 @@ def main() -> int:
 
     part = ENOUGH if CUDA else 0.0
     stages = [
-        Stage("start", lambda: leave_mark(run)),
+        Stage("start", lambda: start(run, data, store)),
         Stage("room", lambda: room(run, args.resume) if RANK == 0 else None, code=78),
-        Stage("node", lambda: look(run, store)),
+        Stage("node", lambda: look(run, data, store)),
         Stage("connection", connect),
         Stage("matrix product", matrix_product, part * config.PEAK_FLOPS),
     ]

@@ -24,38 +24,41 @@ read -r world port threads <<<"$settings"
 export WORLD_SIZE=$world MASTER_ADDR=127.0.0.1 MASTER_PORT=${MASTER_PORT:-$port}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$threads}
 
-children=()
-signalled=
-# shellcheck disable=SC2317,SC2329 # the traps call it
-pass_on() {
-    signalled=yes
-    kill -s "$1" "${children[@]}" 2>/dev/null
-}
-trap 'pass_on TERM' TERM INT
-trap 'pass_on USR2' USR2
-trap 'kill -s KILL "${children[@]}" 2>/dev/null' EXIT
-
-for ((rank = 0; rank < world; rank++)); do
-    RANK=$rank LOCAL_RANK=$rank "$python" "$program/train.py" "$@" &
-    children+=($!)
-done
-
-# When one fails, the others get ten seconds: they may be waiting for it in a collective.
-code=0
-while ((code == 0)) && [[ -n $(jobs -rp) ]]; do
+# In braces, so that bash has read all of it before a signal can come in between.
+{
+    children=()
     signalled=
-    wait -n
-    status=$?
-    [[ -n $signalled ]] || code=$status
-done
-for ((tenths = 0; tenths < 100; tenths++)); do
-    [[ -n $(jobs -rp) ]] || break
-    sleep 0.1
-done
-kill -s KILL "${children[@]}" 2>/dev/null
-for child in "${children[@]}"; do
-    wait "$child"
-    status=$?
-    ((code != 0)) || code=$status
-done
-exit "$code"
+    # shellcheck disable=SC2317,SC2329 # the traps call it
+    pass_on() {
+        signalled=yes
+        kill -s "$1" "${children[@]}" 2>/dev/null
+    }
+    trap 'pass_on TERM' TERM INT
+    trap 'pass_on USR2' USR2
+    trap 'kill -s KILL "${children[@]}" 2>/dev/null' EXIT
+
+    for ((rank = 0; rank < world; rank++)); do
+        RANK=$rank LOCAL_RANK=$rank "$python" "$program/train.py" "$@" &
+        children+=($!)
+    done
+
+    # When one fails, the others get ten seconds: they may be waiting for it in a collective.
+    code=0
+    while ((code == 0)) && [[ -n $(jobs -rp) ]]; do
+        signalled=
+        wait -n
+        status=$?
+        [[ -n $signalled ]] || code=$status
+    done
+    for ((tenths = 0; tenths < 100; tenths++)); do
+        [[ -n $(jobs -rp) ]] || break
+        sleep 0.1
+    done
+    kill -s KILL "${children[@]}" 2>/dev/null
+    for child in "${children[@]}"; do
+        wait "$child"
+        status=$?
+        ((code != 0)) || code=$status
+    done
+    exit "$code"
+}
