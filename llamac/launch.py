@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -17,6 +17,15 @@ from dsl.spec import Origins
 from llamac.problems import WorldDoesNotFit
 
 PROCESSES_PER_CORE = 8
+
+PASSED_ON: Mapping[int, signal.Signals] = {
+    signal.SIGTERM: signal.SIGTERM,
+    signal.SIGINT: signal.SIGTERM,
+    signal.SIGHUP: signal.SIGTERM,
+    signal.SIGUSR1: signal.SIGTERM,
+    signal.SIGUSR2: signal.SIGUSR2,
+}
+"""What a program gets for what we get: nothing may end us and leave it at work."""
 
 
 def why_not_here(plan: Plan, origins: Origins) -> Diagnostic | None:
@@ -55,8 +64,8 @@ def start(program: Path, arguments: Sequence[str]) -> int:
     """Run `launch/local.sh` in the current directory and return its exit code.
 
     The script starts one process a device with this Python. What a signal means is the program's
-    to say (it checkpoints and leaves): it is passed on, but for an interrupt from the terminal,
-    which reaches every process of the group anyway, so we only wait.
+    to say (it checkpoints and leaves): it is passed on, an interrupt or a lost terminal as SIGTERM.
+    Where those have reached every process of the group already, once more does no harm.
     """
     environment = {**os.environ, "PYTHON": sys.executable}
     script = program / "launch" / "local.sh"
@@ -64,19 +73,18 @@ def start(program: Path, arguments: Sequence[str]) -> int:
     asked: list[int] = []
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)
+        asked.append(PASSED_ON[number])
         for process in started:
-            if number != signal.SIGINT:
-                process.send_signal(number)
+            process.send_signal(PASSED_ON[number])
 
     # Installed first: a handler, unlike an ignored signal, does not outlive exec in the child.
-    names = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
+    names = [name for name in PASSED_ON if signal.getsignal(name) != signal.SIG_IGN]
     before = {name: signal.signal(name, pass_on) for name in names}
     try:
         command = ["bash", "--", os.fspath(script), *arguments]
         with subprocess.Popen(command, env=environment) as process:
             started.append(process)
-            for number in {*asked} - {signal.SIGINT}:  # while it was being started
+            for number in {*asked}:  # while it was being started
                 process.send_signal(number)
             code = process.wait()
     finally:

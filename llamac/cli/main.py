@@ -11,7 +11,7 @@ from llamac import __version__
 from llamac.cli.check import check
 from llamac.cli.compile import compile_
 from llamac.cli.dryrun import dryrun
-from llamac.cli.exits import FAULT
+from llamac.cli.exits import FAULT, INTERRUPTED
 from llamac.cli.explain import explain
 from llamac.cli.export import export
 from llamac.cli.import_ import import_
@@ -29,6 +29,13 @@ class InOrder(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+            ctx.exit(INTERRUPTED)
 
 
 @click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})

@@ -86,7 +86,7 @@ def files_under(path: Path, *suffixes: str) -> list[Path]:
     """The file itself, or all of a folder that end so, in the order of their relative paths."""
     if not path.is_dir():
         return [_plain(path)]
-    found = [_plain(f) for f in _inside(path) if f.name.endswith(suffixes or "")]
+    found = [_plain(f) for f in _inside(path) if f.name.lower().endswith(suffixes or "")]
     if not found:
         wanted = " or ".join(f"`{suffix}`" for suffix in suffixes if suffix)
         raise WrongData(

@@ -62,16 +62,17 @@ def prepare(
     progress: Progress = quiet,
 ) -> tuple[Split, ...] | Diagnostic:
     """Shards of everything that the plan reads, in `folder` or where its program looks for them;
-    nothing for data that the program reads as it is.
+    nothing for data that the program reads as it is, if they are there.
 
     What is there and was made of the same is kept; with `thorough`, once its checksum was compared.
     The bytes of shards and index do not depend on `processes`.
     """
     prepared = places_of(plan, spec).prepared
-    if prepared is None:
-        return ()
     job = _Job(plan, spec, origins, processes or cores(), thorough, progress)
     try:
+        if prepared is None:
+            job.look()
+            return ()
         return tuple(job.splits(folder or Path(prepared)))
     except _Failed as failed:
         (problem,) = failed.args
@@ -128,10 +129,16 @@ class _Job:
             len(missing),
         )
 
+    def look(self) -> None:
+        """Whether what is read as it is can be."""
+        for split in ("train", "validation"):
+            for _ in self.sources(split, Path()):
+                pass
+
     def sources(self, split: str, folder: Path) -> Iterator[Source]:
         for name, corpus in sources_of(self.spec.train.data).items():
             path = corpus.train if split == "train" else corpus.validation
-            if path is None:
+            if not path:  # `--data` names it, when the program is started
                 continue
             origin = f"train.data.source.{name}.data" if name else "train.data"
             try:

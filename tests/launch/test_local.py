@@ -79,11 +79,28 @@ def test_a_package_that_is_missing(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
-def test_llamac_passes_signals_on(made: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_what_ended_a_process_is_told(made: Path, tmp_path: Path) -> None:
+    (made / "train.py").write_text(
+        "import os, signal, time\n"
+        "if os.environ['RANK'] == '2':\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "time.sleep(60)\n"
+    )
+    done = support.launch(made, cwd=tmp_path)
+    assert done.returncode == 128 + signal.SIGKILL
+    assert done.stderr == "local.sh: signal KILL ended process 2\n"
+
+
+@pytest.mark.parametrize("heard", [("SIGTERM", "SIGUSR2"), ()], ids=["training", "starting"])
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGUSR2", "SIGINT", "SIGHUP", "SIGUSR1"])
+def test_llamac_passes_signals_on(
+    made: Path, tmp_path: Path, number: str, heard: tuple[str, ...]
+) -> None:
+    """While its processes are starting, they hear none: nothing is lost then."""
     (made / "train.py").write_text(
         "import os, signal, sys, time\n"
-        f"signal.signal({int(number)}, lambda *_: sys.exit(75))\n"
+        f"for name in {heard}:\n"
+        "    signal.signal(signal.Signals[name], lambda *_: sys.exit(75))\n"
         "open(f\"ready-{os.environ['RANK']}\", 'w')\n"
         "time.sleep(60)\n"
     )
@@ -96,5 +113,5 @@ def test_llamac_passes_signals_on(made: Path, tmp_path: Path, number: signal.Sig
         while len(list(tmp_path.glob("ready-*"))) < WORLD:
             assert process.poll() is None
             time.sleep(0.02)
-        os.kill(process.pid, number)
+        os.kill(process.pid, signal.Signals[number])
         assert process.wait(timeout=60) == 75

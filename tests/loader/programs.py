@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -123,6 +124,7 @@ def imported(text: str, values: Mapping[str, object], coordinates: Mapping[str, 
     config, parallel, module = ModuleType("config"), ModuleType("parallel"), ModuleType("data")
     vars(config).update(values)
     vars(parallel)["coordinate"] = coordinates.__getitem__
+    vars(parallel)["log"] = logging.getLogger("train")
     fake = {"config": config, "parallel": parallel, "data": module}
     before = {name: sys.modules.get(name) for name in fake}
     sys.modules.update(fake)

@@ -86,6 +86,16 @@ def test_megatron_pairs(tmp_path: Path, code: int) -> None:
     assert stream("megatron", tmp_path / "pair", len(tokens), largest + 1) == tokens
 
 
+@pytest.mark.parametrize(("last", "count"), [(SEPARATOR, 0), (1, 1)])
+def test_pairs_without_ends_of_documents_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, last: int, count: int
+) -> None:
+    """Its preprocessing writes none unless it is asked to."""
+    write_megatron(tmp_path / "pair", [1] * 20 + [last], 8, random.Random(0))
+    stream("megatron", tmp_path / "pair", 5)
+    assert caplog.text.count("pair' does not end with token 0: are documents seen?") == count
+
+
 def test_a_folder_of_megatron_pairs(tmp_path: Path) -> None:
     """Of both widths, in the order of their paths; nothing else in it is read."""
     draw, expected = random.Random(0), list[int]()
@@ -295,6 +305,7 @@ def test_a_fingerprint_is_of_the_content(tmp_path: Path, data: str) -> None:
 
 def test_plain_text_needs_no_preparation(tmp_path: Path) -> None:
     """And then nothing is written."""
+    (tmp_path / "a.txt").write_text("abc")
     train = TrainSpec(optimizer=AdamW(lr=0.1), data=TextData(train=str(tmp_path)))
     spec = PlanSpec(model=llama(2), cluster=ClusterSpec(node=CpuNode(devices=1)), train=train)
     assert prepare("main", spec, Origins(), tmp_path / "prepared") == ()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pyarrow.parquet
 import pytest
 from click.testing import Result
 
+from tests.loader.files import write_megatron
 from tests.prepare.calling import Prepare
 from tests.prepare.corpora import (
     END,
@@ -53,6 +55,13 @@ def test_text_is_a_document_a_file_in_the_order_of_their_paths(prepare: Prepare)
     assert found.index["documents"] == 4
     done(prepare(f'text {{ train = "text/b/z.txt", {TOKENIZED} }}', vocab=512))
     assert read(TRAIN).tokens == as_tokens(tokenizer, ["the cat"])
+
+
+def test_data_that_are_read_as_they_are_have_to_be_there(prepare: Prepare) -> None:
+    for data in ('text { train = "no" }', 'megatron { train = "no", separator = 0 }'):
+        result = prepare(data)
+        assert result.exit_code == 1
+        assert "^ No such file or directory" in result.output
 
 
 def test_text_as_bytes_needs_no_shards(prepare: Prepare) -> None:
@@ -136,6 +145,7 @@ def test_saved_datasets_are_read_in_the_order_that_they_say(prepare: Prepare) ->
 
 def test_files_of_tokens_and_pairs_are_read_as_they_are(prepare: Prepare) -> None:
     numpy.array([1, 2, 0], "<u4").tofile("a.bin")
+    write_megatron(Path("pair"), [1, 2, 0], 8, random.Random(0))
     for data in ('tokens { train = "a.bin" }', 'megatron { train = "pair", separator = 0 }'):
         result = prepare(data)
         done(result)

@@ -125,6 +125,7 @@ def open_log(run: Path) -> None:
         file = (run / "log" / f"rank-{rank}.txt").open("a")
     except OSError as error:
         raise ConfigError(f"cannot write into {str(run)!r}: {error.strerror}") from error
+    logging.raiseExceptions = False  # of a full disk, whose alarm is told
     log.addHandler(logging.StreamHandler(file))
     log.setLevel(logging.INFO if rank == 0 else logging.WARNING)
     if rank == 0:
@@ -132,7 +133,7 @@ def open_log(run: Path) -> None:
             flock(file, LOCK_EX | LOCK_NB)  # as long as this process lives
         except OSError as error:  # a file system need not know locks
             if isinstance(error, BlockingIOError):
-                sys.exit(f"error: another run is at work in {str(run)!r}; --run names a folder")
+                sys.exit(f"error: another run is at work in {str(run)!r}; name another --run")
         terminal = logging.StreamHandler(sys.stdout)
         terminal.addFilter(lambda record: record.levelno < logging.ERROR)
         if sys.stdout.isatty():

@@ -111,9 +111,7 @@ class Block(nn.Module):
 
 class Model(nn.Module):
     """What this rank holds of the model: the layers of its stages, and the ends if they are its.
-
-    `stages` are what the pipeline runs; parameters keep their names whichever stage has them.
-    """
+    The pipeline runs `stages`; parameters keep their names whichever stage has them."""
 
     schedule: PipelineSchedule
     shape: tuple[int, ...] = ()  # microbatches, and the sizes of each, that the schedule is for

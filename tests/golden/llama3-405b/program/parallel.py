@@ -247,7 +247,8 @@ class Watchdog(threading.Thread):
         line = f"{Path(at.filename).name}:{at.lineno}: {at.line}"
         waits = f"rank {rank} waits in {pending()}, at {line}"
         log.error(f"no progress for {config.PATIENCE:.0f} s: {waits}")
-        time.sleep(5)  # until all have noticed: each waits for the same rank, or for one that does
+        # Until all have noticed, each waiting for the same one; others leave when the word is said.
+        time.sleep(5 if rank < 2 else 15)
         if rank < 2:  # rank 1 speaks for rank 0, which may be the one
             paths = [self.logs / f"rank-{r}.txt" for r in ranks]  # of one that never started, none
             last = [p.read_text().strip().rpartition("\n")[2] if p.exists() else "" for p in paths]

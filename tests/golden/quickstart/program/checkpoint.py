@@ -270,7 +270,7 @@ def agreed(run: Path, resume: str) -> Path | None:
         problem = next(f"{checkpoint}: {why} (rank {rank})" for rank, why in enumerate(said) if why)
         log.warning("passed over %s", problem)
     if found or resume != "auto":
-        raise ConfigError(f"--resume {resume}: {problem}")
+        raise ConfigError(f"--resume {resume}: {problem}; --resume never starts anew")
     return None
 
 

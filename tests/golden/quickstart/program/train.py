@@ -146,12 +146,11 @@ def sample(model: Model, device: torch.device) -> str:
 def corpus_at(path: str, setting: str) -> data.Corpus:
     """The data that a setting names: what is wrong with it is told by that name. Process 0 looks
     for all, since thousands at once would be too many for a file system."""
-    found: list[data.Corpus | data.DataError] = [data.DataError()]
-    if dist.get_rank() == 0:
-        try:
-            found = [data.Corpus(path)]
-        except data.DataError as error:
-            found = [data.DataError(f"{setting}: {error}")]
+    found: list[data.Corpus | data.DataError]
+    try:
+        found = [data.Corpus(path) if dist.get_rank() == 0 else data.DataError()]
+    except data.DataError as error:
+        found = [data.DataError(f"{setting}: {error}")]
     dist.broadcast_object_list(found, src=0)
     if isinstance(found[0], data.DataError):
         raise found[0]
@@ -267,12 +266,12 @@ def main() -> int:
     try:
         args = parse_arguments()
         open_log(Path(args.run))
-        for name in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
-            signal.signal(name, lambda number, frame: SIGNALS.append(number))
         Watchdog(Path(args.run) / "log")
         device = own_device()
         connect(device)
         dist.barrier()  # whoever finds something wrong leaves when all have come
+        for name in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
+            signal.signal(name, lambda number, frame: SIGNALS.append(number))
         Watchdog.idle = 0
         with ExitStack() as profile:
             code = train(args, device, profile)

@@ -36,5 +36,6 @@ python=${PYTHON:-python3}
 torchrun=("$python" -m torch.distributed.run
     --nnodes="$nodes" --nproc-per-node="$devices" --node-rank="$NODE_RANK"
     --master-addr="$MASTER_ADDR" --master-port="${MASTER_PORT:-29500}" --max-restarts=0)
-"${torchrun[@]}" "$program/launch/preflight.py" "$@" || exit
-exec "${torchrun[@]}" "$program/train.py" "$@"
+# After `--` nothing is torchrun's: it would take --run for one of its own.
+"${torchrun[@]}" -- "$program/launch/preflight.py" "$@" || exit
+exec "${torchrun[@]}" -- "$program/train.py" "$@"
