@@ -24,7 +24,7 @@ SAME = (
     (("recompute", "full"),),
     (("train.eval", "none"),),
     (("train.checkpoint", "checkpoint { every = 5, keep = 9 }"),),
-    (("train.guard", "guard { skips = 3, patience = 5m }"),),
+    (("train.guard", "guard { skips = 3, patience = 300s }"),),
     (("train.data.train", '"moved"'),),
     (("train.init_from", '"weights"'),),
 )
