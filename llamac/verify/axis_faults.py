@@ -143,8 +143,8 @@ CONTEXT = (
         "the ranks of one sequence read rows of their own",
         ("cp",),
         "data.py",
-        '    return coordinate("dp")\n',
-        '    return coordinate("cp")\n',
+        '    data_rank = coordinate("dp")\n',
+        '    data_rank = coordinate("cp")\n',
     ),
 )
 

@@ -109,9 +109,12 @@ def test_llamac_passes_signals_on(
         f"sys.exit(start(Path({str(made)!r}), []))"
     )
     env = support.environment(PYTHONPATH=str(Path(launch.__file__).parents[1]))
-    with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=env) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True
+    ) as process:
         while len(list(tmp_path.glob("ready-*"))) < WORLD:
             assert process.poll() is None
             time.sleep(0.02)
         os.kill(process.pid, signal.Signals[number])
-        assert process.wait(timeout=60) == 75
+        said = process.communicate(timeout=60)[1]
+    assert (process.returncode, said) == (75, "")

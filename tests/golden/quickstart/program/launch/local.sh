@@ -55,7 +55,7 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$threads}
         [[ -n $signalled ]] || code=$status
     done
     for rank in "${!children[@]}"; do
-        if ((code > 128)) && ! kill -s 0 "${children[rank]}" 2>/dev/null; then
+        if [[ -z $asked ]] && ((code > 128)) && ! kill -s 0 "${children[rank]}" 2>/dev/null; then
             wait "${children[rank]}" 2>/dev/null
             (($? != code)) || echo "local.sh: signal $(kill -l "$code") ended process $rank" >&2
         fi
