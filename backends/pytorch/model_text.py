@@ -324,9 +324,9 @@ def _layer_loop(program: RankProgram, names: list[Names]) -> Lines:
     lines: Lines = []
     arguments = ["x"]
     if set(rotations) != {"()"}:
-        made = "own_positions(key_" if cuts else "torch.arange("
-        place = "x.device" if cuts else "device=x.device"
-        lines.append(f"positions = {made}documents.shape[1], {place})")
+        whole = "torch.arange(documents.shape[1], device=x.device)"
+        own = "own_positions(key_documents.shape[1], x.device)"
+        lines.append(f"positions = {own if cuts else whole}")
         lines += _of_kinds("cos, sin", "rotations", rotations)
         arguments.append("cos, sin" if len(rotations) == 1 else "*rotations[kind]")
     if set(masks) != {"None"}:

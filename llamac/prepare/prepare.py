@@ -132,8 +132,7 @@ class _Job:
     def look(self) -> None:
         """Whether what is read as it is can be."""
         for split in ("train", "validation"):
-            for _ in self.sources(split, Path()):
-                pass
+            tuple(self.sources(split, Path()))
 
     def sources(self, split: str, folder: Path) -> Iterator[Source]:
         for name, corpus in sources_of(self.spec.train.data).items():

@@ -48,6 +48,35 @@ def spec(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    ("window", "expected"), [("2:3", [True, True]), ("4:5", [False, True]), ("9:9", [False, True])]
+)
+def test_a_profile_is_for_the_program_that_has_its_first_step(
+    llamac: Invoke, spec: Path, monkeypatch: pytest.MonkeyPatch, window: str, expected: list[bool]
+) -> None:
+    """One that none has is for the last, which says so; what is past, a program passes over."""
+    given: list[list[str]] = []
+
+    def start(_program: Path, arguments: list[str]) -> int:
+        given.append(arguments)
+        return 0
+
+    monkeypatch.setattr("llamac.launch.start", start)
+    assert llamac("run", spec.name, "--profile", window).exit_code == 0
+    assert [("--profile" in arguments) for arguments in given] == expected
+
+
+def test_ctrl_c_before_anything_runs(
+    llamac: Invoke, spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("llamac.cli.report.compiled_plan", interrupted)
+    done = llamac("run", spec.name)
+    assert (done.exit_code, done.stderr) == (130, "stopped\n")
+
+
 def test_a_program_for_phases_that_are_spread_alike(llamac: Invoke, spec: Path) -> None:
     done = llamac("compile", "ramp.llama", "-o", "out")
     assert (done.exit_code, done.stdout) == (0, "")

@@ -53,13 +53,17 @@ def test_two_nodes_by_torchrun(tmp_path: Path) -> None:
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     script = folder / "launch" / "multinode.sh"
     nodes = [
-        start(["bash", script, "--steps", "4"], tmp_path, {**place, "NODE_RANK": rank})
+        start(
+            ["bash", script, "--steps", "4", "--run", "here"],
+            tmp_path,
+            {**place, "NODE_RANK": rank},
+        )
         for rank in ("1", "0")  # whichever comes first: ranks go by NODE_RANK
     ]
     codes, said = outcome(nodes)
     assert codes == [0, 0], said
     assert "preflight: all-reduce between nodes: fine" in said
-    assert [record["step"] for record in metrics(tmp_path / "runs" / "main")] == [1, 2, 3, 4]
+    assert [record["step"] for record in metrics(tmp_path / "here")] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(

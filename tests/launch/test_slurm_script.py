@@ -309,6 +309,15 @@ def test_a_second_job_in_the_folder_of_one_that_runs_stays_out(desk: Desk) -> No
     assert desk.submit(OTHERS="75").returncode == 0  # 76 has ended
 
 
+def test_what_a_job_starts_says_so_elsewhere(desk: Desk) -> None:
+    task = ["bash", str(desk.program / "launch" / "slurm-task.sh"), "true"]
+    done = subprocess.run(task, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr == (
+        "slurm-task.sh: launch/slurm.sbatch starts this, in each process of a job\n"
+    )
+
+
 def test_a_folder_that_cannot_be_written_is_a_wrong_configuration(desk: Desk) -> None:
     (desk.folder / "runs").write_text("a file")
     assert desk.submit().returncode == 78

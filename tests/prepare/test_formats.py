@@ -239,7 +239,7 @@ def test_a_folder_behind_a_link_is_read(prepare: Prepare) -> None:
     Path("far").mkdir()
     write_lines(Path("far/b.jsonl"), texts(["two"]))
     write_lines(Path("web/a.jsonl"), texts(["one"]))
-    write_lines(Path("web/z.jsonl"), texts(["three"]))
+    write_lines(Path("web/z.JSONL"), texts(["three"]))
     Path("web/link").symlink_to("../far")
     done(prepare('jsonl { train = "web" }'))
     assert read(TRAIN).tokens == as_bytes(["one", "two", "three"])

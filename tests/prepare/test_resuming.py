@@ -129,6 +129,14 @@ def test_the_second_time_nothing_is_done(prepare: Prepare) -> None:
     assert (contents(TRAIN), finished_shards(TRAIN)) == (before, shards)
 
 
+def test_an_index_is_gone_while_its_shards_are_made_anew(prepare: Prepare) -> None:
+    three_files()
+    assert prepare(WEB).exit_code == 0
+    Path("web/b.jsonl").write_text("{}\n")
+    assert prepare(WEB).exit_code == 1
+    assert not (TRAIN / "index.json").exists()
+
+
 def three_files() -> None:
     Path("web").mkdir()
     write_lines(Path("web/a.jsonl"), texts(["one"]))

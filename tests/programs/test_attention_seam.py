@@ -22,7 +22,6 @@ from tests.loader.programs import Layout, Setting
 
 SEQ_LEN, BATCH, HEADS, KV_HEADS, HEAD_DIM = 512, 2, 6, 2, 16
 SCALE, CAP, WINDOW = 0.3, 1.5, 100
-CPU = torch.device("cpu")
 
 pytestmark = pytest.mark.long  # masks are compiled
 
@@ -62,15 +61,11 @@ def written_out(
 
 
 def places(cp: int) -> Iterator[tuple[int, Tensor]]:
-    """(rank, positions that it holds): piece r and piece 2 cp - 1 - r of 2 cp equal ones."""
+    """(rank, positions that it holds): piece r and piece 2 cp - 1 - r of 2 cp equal ones; of one
+    rank, both are the sequence in its order."""
     pieces = torch.arange(SEQ_LEN).chunk(2 * cp)
     for rank in range(cp):
-        yield (
-            rank,
-            torch.cat([pieces[rank], pieces[2 * cp - 1 - rank]])
-            if cp > 1
-            else torch.arange(SEQ_LEN),
-        )
+        yield rank, torch.cat([pieces[rank], pieces[-1 - rank]])
 
 
 @pytest.mark.parametrize("cap", [None, CAP])

@@ -9,6 +9,8 @@ import re
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -178,6 +180,14 @@ def test_a_full_disk_is_told_and_later_saves_succeed(whole: Reference, tmp_path:
     assert log_of(tmp_path / "run") == log_of(whole.folder / "run")
 
 
+def test_a_checkpoint_whose_files_nobody_told_of_is_none(whole: Reference, tmp_path: Path) -> None:
+    told = "sums = {shard.name: digest(shard)} if shard.exists() else {}"
+    codes, said = run(edited(with_values(whole, tmp_path), (told, "sums = {}")))
+    assert codes == [74] * WORLD, said
+    assert "holds other files than its processes wrote" in said
+    assert not [*(tmp_path / "run" / "checkpoints").iterdir()]
+
+
 def test_a_run_that_could_not_save_its_end_did_not_succeed(
     whole: Reference, tmp_path: Path
 ) -> None:
@@ -298,14 +308,17 @@ def test_gradients_that_stay_infinite_end_the_run(whole: Reference, tmp_path: Pa
     assert [record["skipped"] for record in metrics(tmp_path / "run")][-3:] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("stopped", [1, pytest.param(0, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("stopped", "started"), [(1, True), (1, False), pytest.param(0, True, marks=pytest.mark.long)]
+)
 def test_a_hang_names_the_rank_the_group_and_the_collective(
-    whole: Reference, tmp_path: Path, stopped: int
+    whole: Reference, tmp_path: Path, stopped: int, started: bool
 ) -> None:
     fleet = Fleet(with_values(whole, tmp_path, STEPS=10**6, LOG_EVERY=1, PATIENCE=4.0))
     until("step", fleet)
     other = 1 - stopped
-    (tmp_path / "run" / "log" / f"rank-{stopped}.txt").unlink()  # as of one that never started
+    if not started:  # then it has no log
+        (tmp_path / "run" / "log" / f"rank-{stopped}.txt").unlink()
     fleet.send(signal.SIGSTOP, [stopped])
     until(f"no word from ranks [{stopped}] of 2", fleet, other)
     fleet.send(signal.SIGKILL, [stopped])
@@ -327,10 +340,41 @@ def test_a_profile_ends_with_the_run_and_begins_where_it_goes_on(
         until("norm", fleet)  # of a step
         fleet.send(signal.SIGTERM, [0])
         assert fleet.finish() == [75] * WORLD, fleet.said()
-        for trace in (tmp_path / "run" / "profile").iterdir():
+        traces = [*(tmp_path / "run" / "profile").iterdir()]
+        assert len(traces) == WORLD
+        for trace in traces:
             events = json.loads(trace.read_text())["traceEvents"]
             assert any("Optimizer.step" in str(event.get("name")) for event in events)
             trace.unlink()
+
+
+def test_hangs_of_nccl_are_told_too(whole: Reference) -> None:
+    """Torch keeps its collectives in a recorder of their own, which is empty here."""
+    entry = {"profiling_name": "nccl:all_gather", "collective_seq_id": 7, "retired": False}
+    recorded = json.dumps({"entries": [{**entry, "process_group": ["3", "d"]}]})
+    code = (
+        f"import sys; sys.path.insert(0, {str(whole.start_in(whole.folder).folder)!r})\n"
+        "from torch._C import _distributed_c10d as recorders\n"
+        f"recorders._dump_nccl_trace_json = lambda *_: {recorded!r}\n"
+        "import parallel\n"
+        "print(parallel.pending())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "nccl:all_gather number 7 over all ranks\n"
+
+
+def test_a_rank_that_waits_for_the_others_can_be_ended(whole: Reference, tmp_path: Path) -> None:
+    start = whole.start_in(tmp_path)
+    place = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}
+    place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}  # where nobody answers
+    command = [sys.executable, str(start.folder / "train.py"), *start.arguments]
+    with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **place}) as process:
+        while not (tmp_path / "run" / "log" / "rank-1.txt").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        time.sleep(1)  # it is connecting
+        process.terminate()
+        assert process.wait(timeout=20) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2, signal.SIGINT])
