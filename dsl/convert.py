@@ -156,7 +156,9 @@ def _within(given: Given) -> tuple[str, ...]:
     if shape.items is not None and isinstance(default, tuple):
         items = ", ".join(map(str, cast(tuple[object, ...], default)))
         return (f"{given.field.name} = [{items}]",)
-    if row.minimum is not None and row.bound(row.minimum) is None:
+    # Where a number may also be too large, the smallest would be far from it.
+    between = row.below is not None and isinstance(default, int | float)
+    if row.minimum is not None and not between and row.bound(row.minimum) is None:
         return (_assignment(given, row.minimum),)
     if isinstance(default, int | float):
         return (_assignment(given, default),)

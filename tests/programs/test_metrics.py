@@ -55,6 +55,9 @@ def test_tensorboard_on_a_full_disk_is_an_alarm(tmp_path: Path) -> None:
     """No file may exceed 2 KB: what ends the run is that its last checkpoint is not there."""
     write_text(tmp_path)
     made = program(*TWO, ("train.log", "log { tensorboard = true }"))
+    log = tmp_path / "runs" / "main" / "log" / "rank-0.txt"
+    log.parent.mkdir(parents=True)
+    log.write_text("full" * 512)
     script = write(made, tmp_path / "out") / "launch" / "local.sh"
     done = subprocess.run(
         ["bash", "-c", 'ulimit -f 2; exec bash "$0"', str(script)],
@@ -66,6 +69,7 @@ def test_tensorboard_on_a_full_disk_is_an_alarm(tmp_path: Path) -> None:
     )
     assert done.returncode == 74, done.stderr
     assert "ALARM: tensorboard: [Errno 27] File too large" in done.stdout
+    assert "Logging error" not in done.stderr  # of the log, which is as full
 
 
 def test_wandb_is_told_by_rank_0_and_a_restart_goes_on_with_the_same_run(trained: Path) -> None:
