@@ -23,14 +23,14 @@ COMMANDS = {
         printf '%s\\n' "$*" >>"$WORLD/srun"
         while [[ $1 != bash ]]; do shift; done
         worst=0
-        trap 'for child in $(jobs -p); do kill -s USR2 -- "-$child"; done' USR2
+        trap 'signalled=yes; for each in $(jobs -p); do kill -s USR2 -- "-$each"; done' USR2
         for ((rank = 0; rank < 4; rank++)); do
             SLURM_PROCID=$rank SLURM_LOCALID=$((rank % 2)) SLURM_NTASKS=4 setsid "$@" &
             children+=($!)
         done
         for child in "${children[@]}"; do
-            wait "$child"; code=$?
-            while kill -0 "$child" 2>/dev/null; do wait "$child"; code=$?; done
+            signalled=yes  # then a wait may have told of the signal, and not of the child
+            while [[ -n $signalled ]]; do signalled=; wait "$child"; code=$?; done
             ((code > worst)) && worst=$code
         done
         exit "$worst"
