@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from compiler.graph import Normal
-from compiler.memory import MASTER, Stage, elements, order, units
+from compiler.local_sizes import MASTER, elements
+from compiler.moments import order
 from compiler.operators import (
     CrossEntropy,
     Linear,
@@ -39,6 +40,7 @@ from compiler.rank_program import (
     Statement,
 )
 from compiler.schedules import gathers
+from compiler.stages import Stage, units
 
 Kind = Literal["all_gather", "reduce_scatter", "all_reduce", "send", "receive"]
 Cause = Literal["forward", "backward", "recomputation", "sharding", "pipeline", "step"]
@@ -263,8 +265,7 @@ def _flat(statements: Iterable[Statement]) -> Iterator[Compute | Collective]:
 def _hops(phase: PhasePlan, program: RankProgram, stage: Stage, width: int) -> Iterator[Transfer]:
     atoms = phase.mesh.axis("pp")
     last = len(phase.stages) - 1
-    stream = next(value for value in program.head.inputs if "d_model" in value.dims)
-    size = elements(stream, program.head, phase) * width
+    size = stream_bytes(phase, program, width)
     for number in stage.virtual:
         neighbours = (number > 0) + (number < last)
         hops = neighbours * phase.microbatches

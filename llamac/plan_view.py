@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from compiler.estimates import Estimate, as_dict
-from compiler.memory import compute_bytes, memory, stage_parameters, stages
+from compiler.local_sizes import compute_bytes
+from compiler.memory import memory
 from compiler.pipeline import Compiled
 from compiler.plan import Decision, PhasePlan
 from compiler.plan_json import phase_dict, plan_json
+from compiler.stages import stage_parameters, stages
 from llamac.sizes import size_text
 
 AXES = ("dp", "fsdp", "tp", "pp", "cp", "ep", "etp")

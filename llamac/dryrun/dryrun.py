@@ -16,11 +16,13 @@ from typing import cast
 
 from backends.pytorch import emit
 from compiler.estimates import Estimate
-from compiler.memory import Stage, compute_bytes, memory, stages
+from compiler.local_sizes import compute_bytes
+from compiler.memory import memory
 from compiler.mesh import Mesh
 from compiler.pipeline import Compiled, programs
 from compiler.plan import PhasePlan
 from compiler.rank_program import RankProgram
+from compiler.stages import Stage, stages
 from compiler.traffic import totals, traffic
 from llamac.dryrun.record import Record
 from llamac.dryrun.result import CATEGORIES, Crashed, DryRun, Line, RankClass

@@ -26,7 +26,7 @@ from compiler.schema.train import (
     TextData,
     TokenData,
 )
-from compiler.twin import SEPARATOR
+from compiler.twin.training import SEPARATOR
 
 LONGEST_DOCUMENT = 7
 """Tokens of a piece of a file that Megatron's index lists; pieces need not be documents."""

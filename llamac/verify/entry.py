@@ -9,7 +9,7 @@ from pathlib import Path
 from backends.pytorch import emit
 from backends.pytorch.versions import VERSIONS, TorchVersion
 from compiler.pipeline import Compiled, programs
-from compiler.twin import twins_of
+from compiler.twin.twins import twins_of
 from llamac.verify.directory import read_plan, read_program, write_evidence
 from llamac.verify.errors import CannotVerify
 from llamac.verify.fault import Fault

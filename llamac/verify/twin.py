@@ -16,7 +16,7 @@ from backends.reference.weights import initial_weights
 from compiler.huggingface.names import stored_by
 from compiler.planner.phases import phases_of
 from compiler.schema.plan import PlanSpec
-from compiler.twin import UNREACHED
+from compiler.twin.training import UNREACHED
 from dsl.schema import Auto
 from llamac.huggingface.export import write_shards
 from llamac.huggingface.safetensors_file import Streamed

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from compiler.pipeline import Compiled, compile_plan
 from compiler.schema.plan import PlanSpec
-from compiler.twin import LOSS_CHUNK, twins_of
+from compiler.twin.batches import LOSS_CHUNK
+from compiler.twin.twins import twins_of
 from llamac.verify.errors import CannotVerify
 from llamac.verify.faults import Fault, seeded
 from llamac.verify.lowering import lowering

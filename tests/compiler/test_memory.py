@@ -8,9 +8,12 @@ import pytest
 
 from compiler.build_graph import build_graph
 from compiler.estimates import Estimate
-from compiler.memory import in_flight, memory, saved_bytes, stage_parameters, stages
+from compiler.local_sizes import saved_bytes
+from compiler.memory import memory
+from compiler.moments import in_flight
 from compiler.plan import PhasePlan
 from compiler.rank_program import RankProgram
+from compiler.stages import stage_parameters, stages
 from tests.compiler.specs import planned, standard_models
 
 MODEL = """  vocab = 512, d_model = 64, layers = 2

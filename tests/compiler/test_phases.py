@@ -8,7 +8,7 @@ import pytest
 
 from compiler.pipeline import Result, compile_named, compile_plan, programs, read
 from compiler.schema import PlanSpec
-from compiler.twin import twins_of
+from compiler.twin.twins import twins_of
 
 TEXT = """
 model small {

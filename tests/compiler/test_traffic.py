@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compiler.memory import stages
+from compiler.stages import stages
 from compiler.traffic import Transfer, traffic
 from tests.compiler.specs import planned
 

@@ -14,7 +14,7 @@ import pytest
 
 from compiler.schema import ClusterSpec, CpuNode, PlanSpec
 from compiler.schema.plan import OneFOneB
-from compiler.twin import twins_of
+from compiler.twin.twins import twins_of
 from dsl.schema import AUTO
 from llamac.verify.compare import BOUNDS, Bounds
 from llamac.verify.faults import by_name, seeded

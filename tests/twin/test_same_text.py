@@ -6,7 +6,7 @@ from hypothesis import given, settings
 
 from backends.pytorch import MODULES
 from compiler.schema import PlanSpec
-from compiler.twin import twins_of
+from compiler.twin.twins import twins_of
 from llamac.verify.verify import modules
 from tests.strategies import plan_specs
 from tests.twin.programs import compiled, emitted

@@ -11,7 +11,7 @@ from compiler.pipeline import Compiled, compile_plan
 from compiler.plan import Recompute
 from compiler.schema import PlanSpec
 from compiler.schema.plan import ByStage
-from compiler.twin import twins_of
+from compiler.twin.twins import twins_of
 from tests.strategies import plan_specs
 from tests.twin.layouts import Spread, llama, plan
 
