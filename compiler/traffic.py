@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from compiler.graph import Normal
-from compiler.local_sizes import MASTER, elements
+from compiler.local_sizes import MASTER, elements, stream_bytes
 from compiler.moments import order
 from compiler.operators import (
     CrossEntropy,
