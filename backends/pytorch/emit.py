@@ -12,7 +12,7 @@ from backends.pytorch.config import config_text
 from backends.pytorch.features import Features, features_of
 from backends.pytorch.helpers import needed
 from backends.pytorch.imports import Origin, defined_names, import_block
-from backends.pytorch.model_text import ModelText, model_text
+from backends.pytorch.model_text.assembly import ModelText, model_text
 from backends.pytorch.names import Constants
 from backends.pytorch.readme import readme_context
 from backends.pytorch.versions import VERSIONS, TorchVersion

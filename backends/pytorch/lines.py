@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -13,9 +14,11 @@ from backends.pytorch.wrapping import LINE_LENGTH
 from compiler.mesh import Mesh
 from compiler.operators import Attention, Linear
 from compiler.placement import Layout
-from compiler.rank_program import Collective, Compute, Kept, LocalValue
+from compiler.rank_program import Collective, Compute, Kept, LocalParameter, LocalValue
 
 INDENT = 8
+
+Lines = list[str]
 
 
 @dataclass
@@ -36,6 +39,14 @@ class Scope:
         self.texts[value.name] = text
         self.dims[value.name] = value.dims
         self.layouts[value.name] = value.layout
+
+    def know_parameters(
+        self, parameters: Iterable[LocalParameter], texts: Mapping[str, str]
+    ) -> None:
+        for parameter in parameters:
+            self.texts[parameter.name] = texts[parameter.name]
+            self.dims[parameter.name] = parameter.dims
+            self.layouts[parameter.name] = parameter.layout
 
     def argument(self, name: str) -> Argument:
         return Argument(name, self.texts[name], self.dims[name], self.layouts[name])

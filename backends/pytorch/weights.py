@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backends.pytorch.names import Names
+from backends.pytorch.wrapping import LINE_LENGTH
 from compiler.graph import Normal, Zeros
 from compiler.mesh import Mesh
 from compiler.operators import Linear
@@ -28,6 +29,24 @@ def declaration(parameter: LocalParameter, block: BlockProgram, mesh: Mesh, name
     if parameter.gradient_sums:
         arguments.append(f'partial="{axis_of(mesh, parameter.gradient_sums)}"')
     return f"parameter({', '.join(arguments)})"
+
+
+def group_declarations(block: BlockProgram, mesh: Mesh, names: Names) -> list[str]:
+    """`self.attention = Weights(wq=..., ...)`, one attribute a dotted prefix."""
+    groups: dict[str, list[str]] = {}
+    for parameter in block.parameters:
+        if not parameter.tied_to:
+            group, _, name = parameter.name.rpartition(".")
+            text = declaration(parameter, block, mesh, names)
+            groups.setdefault(group, []).append(f"{name}={text}")
+    lines: list[str] = []
+    for group, weights in groups.items():
+        line = f"self.{group} = Weights({', '.join(weights)})"
+        if len(line) + 8 <= LINE_LENGTH:
+            lines.append(line)
+        else:
+            lines += [f"self.{group} = Weights(", *(f"    {weight}," for weight in weights), ")"]
+    return lines
 
 
 def as_matrix(parameter: LocalParameter, block: BlockProgram) -> tuple[Dims, ...]:
