@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from compiler.graph import Block, ModelGraph, Parameter
-from compiler.operators import Attention, Linear
 from compiler.plan import PhasePlan, Plan
 
 NOT_BUILT = ("memory", "step_time", "mfu", "days", "price", "goodput", "power", "energy")
@@ -79,7 +78,7 @@ def _block_flops(graph: ModelGraph, block: Block, seq_len: int) -> Estimate:
     sizes = dict(block.sizes) | {"batch": 1, "seq": seq_len}
     children: list[Estimate] = []
     for node in block.nodes:
-        if isinstance(node.operator, Linear | Attention):
+        if node.operator.is_product:
             dims = tuple(values[name].dims for name in node.inputs)
             flops = 3 * node.operator.flops(sizes, dims) / seq_len
             call = f"3 x {node.operator.name}({', '.join(node.inputs)})"

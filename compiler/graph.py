@@ -36,10 +36,15 @@ Init = Normal | Ones | Zeros
 
 @dataclass(frozen=True)
 class Parameter:
-    """A weight of one block. `name` is local; `tied_to` is the full name of the owner, or ''."""
+    """A weight of one block. `name` is local; `tied_to` is the full name of the owner, or ''.
+
+    `sides` say how it is stored, as the operators that read it ask: the dimensions of a vector, or
+    those of the rows and of the columns of a matrix.
+    """
 
     name: str
     dims: tuple[str, ...]
+    sides: tuple[tuple[str, ...], ...]
     init: Init
     tied_to: str = ""
 

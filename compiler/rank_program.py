@@ -95,6 +95,7 @@ class LocalParameter:
 
     name            local to its block, e.g. attention.wq
     dims, shape     named dimensions and local sizes
+    sides           how it is stored: dimensions of a vector, or of rows and columns of a matrix
     layout          placement on the tensor axes' atoms
     gradient_sums   atoms over which its gradient is P after the backward: owed once a step
     tied_to         full name of the parameter whose storage it is, or ''
@@ -102,6 +103,7 @@ class LocalParameter:
 
     name: str
     dims: tuple[str, ...]
+    sides: tuple[tuple[str, ...], ...]
     shape: tuple[int, ...]
     full_shape: tuple[int, ...]
     layout: Layout

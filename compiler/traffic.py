@@ -16,12 +16,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from compiler.graph import Normal
 from compiler.local_sizes import MASTER, elements, stream_bytes
 from compiler.moments import order
 from compiler.operators import (
     CrossEntropy,
-    Linear,
     NegativeLogLikelihood,
     Pick,
     SubtractMaximum,
@@ -161,15 +159,11 @@ def _until_last_kept(statements: tuple[Statement, ...]) -> tuple[Statement, ...]
             index
             for index, statement in enumerate(statements)
             if isinstance(statement, Region)
-            or (isinstance(statement, Compute) and _keeps(statement))
+            or (isinstance(statement, Compute) and statement.operator.saves.any)
         ),
         default=-1,
     )
     return statements[: last + 1]
-
-
-def _keeps(statement: Compute) -> bool:
-    return bool(statement.operator.keeps_inputs) or statement.operator.keeps_output
 
 
 def _pair(statement: Collective, size: int, pieces: int, again: bool) -> Iterator[Transfer]:
@@ -230,33 +224,8 @@ def _sharding(
 
 def _padded(parameter: LocalParameter, block: BlockProgram, parts: int) -> int:
     """Elements, with the rows filled up to a multiple of the ranks that they are dealt out to."""
-    rows = _rows(parameter, block)
+    rows = math.prod(block.local_size(dim) for dim in parameter.sides[0])
     return math.prod(parameter.shape) // rows * math.ceil(rows / parts) * parts
-
-
-def _rows(parameter: LocalParameter, block: BlockProgram) -> int:
-    """Rows of a weight as a matrix: all but what the linear that reads it contracts. A vector's
-    rows are its elements."""
-    if not isinstance(parameter.init, Normal):
-        return math.prod(parameter.shape)
-    columns: tuple[str, ...] = parameter.dims[1:]
-    known = {value.name: value.dims for value in block.inputs}
-    for line in _flat(block.statements):
-        if isinstance(line, Compute) and isinstance(line.operator, Linear):
-            x, weight = line.inputs
-            if weight == parameter.name:
-                columns = line.operator.contracted((known[x], parameter.dims))
-        known[line.output.name] = line.output.dims
-    sizes = zip(parameter.dims, parameter.shape, strict=True)
-    return math.prod(size for dim, size in sizes if dim not in columns)
-
-
-def _flat(statements: Iterable[Statement]) -> Iterator[Compute | Collective]:
-    for statement in statements:
-        if isinstance(statement, Region):
-            yield from statement.statements
-        else:
-            yield statement
 
 
 # Pipeline: the residual stream to the next virtual stage, its gradient back.

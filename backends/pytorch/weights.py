@@ -1,4 +1,5 @@
-"""Parameters as model.py declares them: whole shape as a matrix, the cut, the pending sum."""
+"""Parameters as model.py declares them: the whole shape as a vector or a matrix, the cut, the
+pending sum."""
 
 from __future__ import annotations
 
@@ -6,22 +7,15 @@ from backends.pytorch.names import Names
 from backends.pytorch.wrapping import LINE_LENGTH
 from compiler.graph import Normal, Zeros
 from compiler.mesh import Mesh
-from compiler.operators import Linear
-from compiler.rank_program import (
-    BlockProgram,
-    Compute,
-    LocalParameter,
-    RankProgram,
-    Region,
-    Statement,
-)
+from compiler.rank_program import BlockProgram, LocalParameter, RankProgram
 
 Dims = tuple[str, ...]
 
 
-def declaration(parameter: LocalParameter, block: BlockProgram, mesh: Mesh, names: Names) -> str:
-    """`parameter(HEADS * HEAD_DIM, D_MODEL, tp=0)`"""
-    sides = as_matrix(parameter, block)
+def declaration(parameter: LocalParameter, mesh: Mesh, names: Names) -> str:
+    """`parameter(HEADS * HEAD_DIM, D_MODEL, tp=0)`: FSDP deals out rows, and a handful of heads
+    would be too few of them."""
+    sides = parameter.sides
     arguments = [" * ".join(names.dim(dim) for dim in side) for side in sides]
     arguments += [f"{axis}={dim}" for axis, dim in cuts(parameter, sides, mesh)]
     if isinstance(parameter.init, Zeros):
@@ -37,7 +31,7 @@ def group_declarations(block: BlockProgram, mesh: Mesh, names: Names) -> list[st
     for parameter in block.parameters:
         if not parameter.tied_to:
             group, _, name = parameter.name.rpartition(".")
-            text = declaration(parameter, block, mesh, names)
+            text = declaration(parameter, mesh, names)
             groups.setdefault(group, []).append(f"{name}={text}")
     lines: list[str] = []
     for group, weights in groups.items():
@@ -46,46 +40,6 @@ def group_declarations(block: BlockProgram, mesh: Mesh, names: Names) -> list[st
             lines.append(line)
         else:
             lines += [f"self.{group} = Weights(", *(f"    {weight}," for weight in weights), ")"]
-    return lines
-
-
-def as_matrix(parameter: LocalParameter, block: BlockProgram) -> tuple[Dims, ...]:
-    """Rows and columns: FSDP deals out rows, and a handful of heads would be too few of them.
-
-    The columns are what a linear contracts; a lookup table has two dimensions. Norms and biases
-    are vectors, those of heads too.
-    """
-    dims = parameter.dims
-    if not isinstance(parameter.init, Normal):
-        return (dims,)
-    if len(dims) <= 2:
-        return tuple((dim,) for dim in dims)
-    contracted = contracted_dims(parameter, block)
-    rows = dims[: len(dims) - len(contracted)]
-    if rows + contracted != dims:
-        raise ValueError(f"{block.name}: {parameter.name} is not contracted along its last {dims}")
-    return rows, contracted
-
-
-def contracted_dims(parameter: LocalParameter, block: BlockProgram) -> Dims:
-    """The dimensions of a weight that the linear using it sums over."""
-    known = {value.name: value.dims for value in block.inputs}
-    for statement in flat(block.statements):
-        match statement:
-            case Compute(operator=Linear() as operator, inputs=(x, name)):
-                if name == parameter.name:
-                    return operator.contracted((known[x], parameter.dims))
-            case _:
-                pass
-        known[statement.output.name] = statement.output.dims
-    raise ValueError(f"{block.name}: no linear uses {parameter.name}")
-
-
-def flat(statements: tuple[Statement, ...]) -> list[Statement]:
-    """Statements, those of regions in their place."""
-    lines: list[Statement] = []
-    for statement in statements:
-        lines += flat(statement.statements) if isinstance(statement, Region) else [statement]
     return lines
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from compiler.graph import Block, Init, LossTerm, Node, Parameter, Value
 from compiler.operators import Operator
@@ -22,7 +22,7 @@ class Builder:
     block: str
     inputs: tuple[Value, ...]
     sizes: dict[str, int]
-    parameters: list[Parameter] = field(default_factory=list[Parameter])
+    parameters: dict[str, Parameter] = field(default_factory=dict[str, Parameter])
     nodes: list[Node] = field(default_factory=list[Node])
     region: str = ""
 
@@ -36,12 +36,16 @@ class Builder:
         return name
 
     def parameter(self, name: str, dims: tuple[str, ...], init: Init, tied_to: str = "") -> str:
-        self.parameters.append(Parameter(name, dims, init, tied_to))
+        self.parameters[name] = Parameter(name, dims, (), init, tied_to)
         return self._define(name, dims)
 
     def apply(self, output: str, operator: Operator, *inputs: str) -> str:
         """Append `output = operator(inputs)` and return the output's name."""
-        dims = operator.infer(tuple(self.known[name] for name in inputs))
+        read = tuple(self.known[name] for name in inputs)
+        dims = operator.infer(read)
+        for index, name in enumerate(inputs):
+            if name in self.parameters:
+                self._store(name, operator.sides(read, index))
         self.nodes.append(Node((Value(output, dims),), operator, inputs, self.region))
         return self._define(output, dims)
 
@@ -49,12 +53,19 @@ class Builder:
         return Block(
             self.block,
             self.inputs,
-            tuple(self.parameters),
+            tuple(self.parameters.values()),
             tuple(self.nodes),
             (output,),
             tuple(self.sizes.items()),
             losses,
         )
+
+    def _store(self, name: str, sides: tuple[tuple[str, ...], ...]) -> None:
+        """Note how a parameter is stored; all operators that read it must agree."""
+        parameter = self.parameters[name]
+        if parameter.sides not in ((), sides) or sum(sides, ()) != parameter.dims:
+            raise ValueError(f"{self.block}: {name} {parameter.dims} cannot be stored as {sides}")
+        self.parameters[name] = replace(parameter, sides=sides)
 
     def _define(self, name: str, dims: tuple[str, ...]) -> str:
         if name in self.known:

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from compiler.build_graph import build_graph
-from compiler.graph import Block, Normal, Parameter
-from compiler.operators import Linear
+from compiler.graph import Block, Parameter
 from compiler.schema.model import ModelSpec
 
 OUTSIDE = {
@@ -119,17 +118,4 @@ def stored_by(model: ModelSpec) -> dict[str, Stored]:
 
 def matrix_shape(parameter: Parameter, block: Block) -> tuple[int, ...]:
     """[rows, columns] of a matrix, [elements] of a vector, those of heads included."""
-    sizes = [block.size(dim) for dim in parameter.dims]
-    if not isinstance(parameter.init, Normal):
-        return (math.prod(sizes),)
-    rows = len(sizes) - _contracted(parameter, block)
-    return math.prod(sizes[:rows]), math.prod(sizes[rows:])
-
-
-def _contracted(parameter: Parameter, block: Block) -> int:
-    """How many of its last dimensions are columns: what a linear sums over, or a row's width."""
-    values = block.values()
-    for node in block.nodes:
-        if isinstance(node.operator, Linear) and node.inputs[1] == parameter.name:
-            return len(node.operator.contracted((values[node.inputs[0]].dims, parameter.dims)))
-    return 1
+    return tuple(math.prod(block.size(dim) for dim in side) for side in parameter.sides)

@@ -8,14 +8,7 @@ from compiler.components.builder import KEY_INPUTS
 from compiler.graph import Block, Node, Parameter, Value
 from compiler.lower.keep import keep
 from compiler.lower.walk import Walk
-from compiler.operators import (
-    CrossEntropy,
-    Maximum,
-    NegativeLogLikelihood,
-    Pick,
-    SubtractMaximum,
-    SumExp,
-)
+from compiler.operators import as_operator
 from compiler.placement import Layout, Partial, Placement, Replicate, Shard, layout
 from compiler.plan import PhasePlan, Recompute
 from compiler.rank_program import (
@@ -78,25 +71,18 @@ def _input(walk: Walk, value: Value) -> LocalValue:
 
 
 def _expanded(walk: Walk, node: Node) -> tuple[Node, ...]:
-    """cross_entropy over a cut vocabulary becomes its reductions; all else stays."""
-    if not isinstance(node.operator, CrossEntropy):
-        return (node,)
-    logits, targets = node.inputs
-    dims = walk.dims[logits]
-    if not walk.layouts[logits].cuts(dims[-1]):
-        return (node,)
-
-    def made(name: str, dims: tuple[str, ...]) -> tuple[Value, ...]:
-        return (Value(name, dims),)
-
-    tokens = dims[:-1]
-    return (
-        Node(made("largest", tokens), Maximum(), (logits,)),
-        Node(made("shifted", dims), SubtractMaximum(), (logits, "largest")),
-        Node(made("total", tokens), SumExp(), ("shifted",)),
-        Node(made("picked", tokens), Pick(), ("shifted", targets)),
-        Node(node.outputs, NegativeLogLikelihood(), ("total", "picked", targets)),
-    )
+    """The operators that a cut dimension splits this one into; itself where none does."""
+    dims = {name: walk.dims[name] for name in node.inputs}
+    first = node.inputs[0]
+    cut = tuple(dim for dim in dims[first] if walk.layouts[first].cuts(dim))
+    (output,) = node.outputs
+    nodes: list[Node] = []
+    for step in node.operator.expand(output.name, node.inputs, tuple(dims.values()), cut):
+        made = step.operator.infer(tuple(dims[name] for name in step.inputs))
+        dims[step.output] = made
+        value = Value(step.output, made)
+        nodes.append(Node((value,), as_operator(step.operator), step.inputs, node.region))
+    return tuple(nodes) or (node,)
 
 
 def _apply(walk: Walk, node: Node) -> None:
@@ -148,6 +134,7 @@ def _parameter(walk: Walk, parameter: Parameter) -> LocalParameter:
     return LocalParameter(
         parameter.name,
         parameter.dims,
+        parameter.sides,
         tuple(
             local_size(size, where.cuts(dim), mesh)
             for dim, size in zip(parameter.dims, full, strict=True)

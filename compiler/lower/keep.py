@@ -60,8 +60,8 @@ def _needed(statements: tuple[Statement, ...]) -> set[str]:
     for statement in statements:
         match statement:
             case Compute():
-                found |= {statement.inputs[i] for i in statement.operator.keeps_inputs}
-                if statement.operator.keeps_output:
+                found |= {statement.inputs[i] for i in statement.operator.saves.inputs}
+                if statement.operator.saves.output:
                     found.add(statement.output.name)
             case Region():
                 found |= set(statement.sliced)

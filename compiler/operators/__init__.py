@@ -23,7 +23,7 @@ from compiler.operators.embedding import Embedding
 from compiler.operators.linear import Linear
 from compiler.operators.norm import LayerNorm, RmsNorm
 from compiler.operators.rope import Rope
-from compiler.operators.rule import Rule
+from compiler.operators.rule import Definition, Rule
 
 Operator = (
     Embedding
@@ -46,6 +46,14 @@ Operator = (
     | NegativeLogLikelihood
 )
 
+
+def as_operator(definition: Definition) -> Operator:
+    """A definition, as one of the operators that interpreter and printers know."""
+    if not isinstance(definition, Operator):
+        raise TypeError(f"{definition.name} is not listed in `Operator`")
+    return definition
+
+
 __all__ = [
     "Add",
     "AddBias",
@@ -67,4 +75,5 @@ __all__ = [
     "Softcap",
     "SubtractMaximum",
     "SumExp",
+    "as_operator",
 ]

@@ -1,5 +1,6 @@
-"""attention(q [batch, seq, heads, head_dim], k, v [.., kv_heads, ..], positions, documents,
-key_positions, key_documents [batch, seq])
+"""attention(q [batch, seq, heads, width], k [batch, seq, kv_heads, width],
+v [batch, seq, kv_heads, value width], positions, documents, key_positions, key_documents
+[batch, seq]) -> [batch, seq, heads, value width]
 
 A query sees the keys of its document at its own position and before. Where the sequence is cut,
 queries keep their part of positions and documents and see all keys, so keys' are passed whole.
@@ -9,14 +10,24 @@ Each key/value head serves heads / kv_heads query heads.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from compiler.operators.rule import Definition, Dims, Rule
+from compiler.operators.rule import Beside, Definition, Dims, Product, Rule, Saves
 from compiler.placement import Placement, R, Shard
 
 
+def log_sum_exp(dims: tuple[Dims, ...]) -> tuple[Beside, ...]:
+    """One number per query and head, from which the backward makes the softmax again."""
+    return (Beside("log_sum_exp", dims[0][:-1], "accumulate"),)
+
+
 @dataclass(frozen=True)
-class Attention(Definition):
+class Attention(
+    Definition,
+    name="attention",
+    work=Product(),
+    outputs=("compute",),
+    saves=Saves(inputs=(0, 1, 2), output=True, beside=log_sum_exp),
+):
     """What happens to a score.
 
     scale      factor on scores
@@ -28,9 +39,10 @@ class Attention(Definition):
     window: int = 0
     softcap: float = 0.0
 
-    name = "attention"
-    keeps_inputs: ClassVar[tuple[int, ...]] = (0, 1, 2)
-    keeps_output = True
+    def infer(self, inputs: tuple[Dims, ...]) -> Dims:
+        """As the queries, with the width of the values."""
+        q, _, v, *_ = inputs
+        return (*q[:-1], v[-1])
 
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         """Query heads may be cut with their key/value heads, or over copies of them."""
@@ -49,6 +61,6 @@ class Attention(Definition):
                 return Rule((R,) * 7, (R,))
 
     def flops(self, sizes: dict[str, int], dims: tuple[Dims, ...]) -> float:
-        """Two products over the causal half: 2 * 2 * b * heads * head_dim * s^2 / 2."""
-        batch, seq, heads, head_dim = (sizes[dim] for dim in dims[0])
-        return 2.0 * batch * heads * head_dim * seq * seq
+        """Two products over the causal half: 2 b heads (width + value width) s^2 / 2."""
+        batch, seq, heads, width = (sizes[dim] for dim in dims[0])
+        return float(batch * heads * (width + sizes[dims[2][-1]]) * seq * seq)

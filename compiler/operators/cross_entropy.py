@@ -10,9 +10,8 @@ A target below 0 is not counted.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from compiler.operators.rule import Definition, Dims, Rule
+from compiler.operators.rule import Application, Definition, Dims, PerElement, Rule, Saves
 from compiler.placement import I, Partial, Placement, R, Shard
 
 
@@ -43,25 +42,45 @@ def _total(placements: tuple[Placement, ...], values: int) -> Rule:
 
 
 @dataclass(frozen=True)
-class CrossEntropy(Definition):
-    name = "cross_entropy"
-    keeps_inputs: ClassVar[tuple[int, ...]] = (0, 1)
-    flops_an_element = 5.0
-
+class CrossEntropy(
+    Definition,
+    name="cross_entropy",
+    work=PerElement(5.0),
+    outputs=("accumulate",),
+    saves=Saves(inputs=(0, 1)),
+):
     def infer(self, inputs: tuple[Dims, ...]) -> Dims:
         return ()
 
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
-        """Whole vocabulary only: the lowering expands the operator where it is cut."""
+        """Whole vocabulary only: where it is cut, the operator is expanded."""
         return _total(placements, values=1)
+
+    def expand(
+        self, output: str, inputs: tuple[str, ...], dims: tuple[Dims, ...], cut: Dims
+    ) -> tuple[Application, ...]:
+        """Its reductions over the vocabulary, of which each rank makes a part."""
+        if dims[0][-1] not in cut:
+            return ()
+        logits, targets = inputs
+        return (
+            Application("largest", Maximum(), (logits,)),
+            Application("shifted", SubtractMaximum(), (logits, "largest")),
+            Application("total", SumExp(), ("shifted",)),
+            Application("picked", Pick(), ("shifted", targets)),
+            Application(output, NegativeLogLikelihood(), ("total", "picked", targets)),
+        )
 
 
 @dataclass(frozen=True)
-class Maximum(Definition):
+class Maximum(
+    Definition,
+    name="maximum",
+    work=PerElement(1.0),
+    outputs=("as input",),
+    saves=Saves(),
+):
     """Over the last dimension; carries no gradient."""
-
-    name = "maximum"
-    flops_an_element = 1.0
 
     def infer(self, inputs: tuple[Dims, ...]) -> Dims:
         return inputs[0][:-1]
@@ -71,11 +90,14 @@ class Maximum(Definition):
 
 
 @dataclass(frozen=True)
-class SubtractMaximum(Definition):
+class SubtractMaximum(
+    Definition,
+    name="subtract_maximum",
+    work=PerElement(1.0),
+    outputs=("accumulate",),
+    saves=Saves(),
+):
     """x [..., vocab] - maximum [...]"""
-
-    name = "subtract_maximum"
-    flops_an_element = 1.0
 
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         x = placements[0] if isinstance(placements[0], Shard) else R
@@ -84,13 +106,15 @@ class SubtractMaximum(Definition):
 
 
 @dataclass(frozen=True)
-class SumExp(Definition):
+class SumExp(
+    Definition,
+    name="sum_exp",
+    work=PerElement(2.0),
+    outputs=("as input",),
+    saves=Saves(inputs=(0,)),
+):
     """Sum of exponentials over the last dimension."""
 
-    name = "sum_exp"
-    keeps_inputs: ClassVar[tuple[int, ...]] = (0,)
-    flops_an_element = 2.0
-
     def infer(self, inputs: tuple[Dims, ...]) -> Dims:
         return inputs[0][:-1]
 
@@ -99,12 +123,15 @@ class SumExp(Definition):
 
 
 @dataclass(frozen=True)
-class Pick(Definition):
+class Pick(
+    Definition,
+    name="pick",
+    work=PerElement(0.0),
+    outputs=("as input",),
+    saves=Saves(inputs=(1,)),
+):
     """The element at the target; zero where this rank's part of the dimension lacks it."""
 
-    name = "pick"
-    keeps_inputs: ClassVar[tuple[int, ...]] = (1,)
-
     def infer(self, inputs: tuple[Dims, ...]) -> Dims:
         return inputs[0][:-1]
 
@@ -113,12 +140,14 @@ class Pick(Definition):
 
 
 @dataclass(frozen=True)
-class NegativeLogLikelihood(Definition):
+class NegativeLogLikelihood(
+    Definition,
+    name="negative_log_likelihood",
+    work=PerElement(2.0),
+    outputs=("accumulate",),
+    saves=Saves(inputs=(0, 2)),
+):
     """(z, t, targets) -> sum over valid tokens of log(z) - t"""
-
-    name = "negative_log_likelihood"
-    keeps_inputs: ClassVar[tuple[int, ...]] = (0, 2)
-    flops_an_element = 2.0
 
     def infer(self, inputs: tuple[Dims, ...]) -> Dims:
         return ()

@@ -6,26 +6,32 @@ add(a, b), add_bias(x, bias), gate(gate, up) = f(gate) * up, gelu(x), scale(x), 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
-from compiler.operators.rule import Definition, Dims, Rule
+from compiler.operators.rule import Definition, Dims, PerElement, Rule, Saves
 from compiler.placement import Placement, R, Shard
 
 
 @dataclass(frozen=True)
-class Add(Definition):
+class Add(
+    Definition,
+    name="add",
+    work=PerElement(1.0),
+    outputs=("as input",),
+    saves=Saves(),
+):
     """The residual stream comes first: the branch is brought to where it lies."""
-
-    name = "add"
-    flops_an_element = 1.0
 
 
 @dataclass(frozen=True)
-class AddBias(Definition):
+class AddBias(
+    Definition,
+    name="add_bias",
+    work=PerElement(1.0),
+    outputs=("as input",),
+    saves=Saves(),
+):
     """x [..., d...] + bias [d...]"""
-
-    name = "add_bias"
-    flops_an_element = 1.0
 
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         """A bias is cut with the dimension it adds to; a pending sum must be complete first."""
@@ -34,36 +40,44 @@ class AddBias(Definition):
 
 
 @dataclass(frozen=True)
-class Gate(Definition):
+class Gate(
+    Definition,
+    name="gate",
+    work=PerElement(5.0),
+    outputs=("as input",),
+    saves=Saves(inputs=(0, 1)),
+):
     """f(gate) * up: swiglu's silu, geglu's tanh form of gelu."""
 
     activation: Literal["silu", "gelu"]
 
-    keeps_inputs: ClassVar[tuple[int, ...]] = (0, 1)
-    flops_an_element = 5.0
-
     @property
-    def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]  one class, two
+    def name(self) -> str:
         return {"silu": "swiglu", "gelu": "geglu"}[self.activation]
 
 
 @dataclass(frozen=True)
-class Gelu(Definition):
+class Gelu(
+    Definition,
+    name="gelu",
+    work=PerElement(8.0),
+    outputs=("as input",),
+    saves=Saves(inputs=(0,)),
+):
     """The tanh form: x / 2 * (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))"""
-
-    name = "gelu"
-    keeps_inputs: ClassVar[tuple[int, ...]] = (0,)
-    flops_an_element = 8.0
 
 
 @dataclass(frozen=True)
-class Scale(Definition):
+class Scale(
+    Definition,
+    name="scale",
+    work=PerElement(1.0),
+    outputs=("as input",),
+    saves=Saves(),
+):
     """x * factor"""
 
     factor: float
-
-    name = "scale"
-    flops_an_element = 1.0
 
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         """Linear, so a pending sum stays pending: it is scaled before it is complete."""
@@ -71,11 +85,13 @@ class Scale(Definition):
 
 
 @dataclass(frozen=True)
-class Softcap(Definition):
-    """cap * tanh(x / cap)"""
+class Softcap(
+    Definition,
+    name="softcap",
+    work=PerElement(4.0),
+    outputs=("accumulate",),
+    saves=Saves(output=True),
+):
+    """cap * tanh(x / cap), from here on in the accumulation dtype"""
 
     cap: float
-
-    name = "softcap"
-    keeps_output = True
-    flops_an_element = 4.0

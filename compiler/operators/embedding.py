@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from compiler.operators.rule import Definition, Dims, Rule
+from compiler.operators.rule import Definition, Dims, PerElement, Rule, Saves
 from compiler.placement import Partial, Placement, R, Shard
 
 
 @dataclass(frozen=True)
-class Embedding(Definition):
-    name = "embedding"
-    keeps_inputs: ClassVar[tuple[int, ...]] = (0,)
+class Embedding(
+    Definition,
+    name="embedding",
+    work=PerElement(0.0),
+    outputs=("compute",),
+    saves=Saves(inputs=(0,)),
+):
+    """A look-up of rows, which model FLOPs do not count."""
 
     def infer(self, inputs: tuple[Dims, ...]) -> Dims:
         tokens, weight = inputs
@@ -24,3 +28,7 @@ class Embedding(Definition):
         if weight == Shard(dims[1][0]):
             return Rule((R, weight), (Partial(),))
         return Rule((tokens, R), (tokens,))
+
+    def sides(self, dims: tuple[Dims, ...], index: int) -> tuple[Dims, ...]:
+        """A table: one row per token of the vocabulary."""
+        return tuple((dim,) for dim in dims[index])

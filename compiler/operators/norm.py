@@ -7,19 +7,16 @@ layer_norm(x [..., d], weight [d], bias [d]) -> (x - mean(x)) / sqrt(var(x) + ep
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from compiler.operators.rule import Definition, Dims, Rule
+from compiler.operators.rule import Definition, Dims, PerElement, Rule, Saves
 from compiler.placement import Placement, R, Shard
 
 
 @dataclass(frozen=True)
-class RowNorm(Definition):
+class RowNorm:
     """What the two share."""
 
     eps: float
-
-    keeps_inputs: ClassVar[tuple[int, ...]] = (0,)
 
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         """Rows are independent: any cut but the normalised dimension's passes through."""
@@ -29,16 +26,26 @@ class RowNorm(Definition):
 
 
 @dataclass(frozen=True)
-class RmsNorm(RowNorm):
+class RmsNorm(
+    RowNorm,
+    Definition,
+    name="rms_norm",
+    work=PerElement(4.0),
+    outputs=("compute",),
+    saves=Saves(inputs=(0,)),
+):
     """`offset` is 1 where the weight is kept as its distance from one (Gemma), else 0."""
 
     offset: float = 0.0
 
-    name = "rms_norm"
-    flops_an_element = 4.0
-
 
 @dataclass(frozen=True)
-class LayerNorm(RowNorm):
-    name = "layer_norm"
-    flops_an_element = 7.0
+class LayerNorm(
+    RowNorm,
+    Definition,
+    name="layer_norm",
+    work=PerElement(7.0),
+    outputs=("compute",),
+    saves=Saves(inputs=(0,)),
+):
+    pass

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
-from compiler.operators.rule import Definition, Dims, Rule
+from compiler.operators.rule import Definition, Dims, PerElement, Rule, Saves
 from compiler.placement import Placement, R, Shard
 
 
@@ -21,14 +21,16 @@ class Scaling:
 
 
 @dataclass(frozen=True)
-class Rope(Definition):
+class Rope(
+    Definition,
+    name="rope",
+    work=PerElement(3.0),
+    outputs=("as input",),
+    saves=Saves(inputs=(1,)),
+):
     theta: float
     pairs: Literal["half", "interleaved"]
     scaling: Scaling | None
-
-    name = "rope"
-    keeps_inputs: ClassVar[tuple[int, ...]] = (1,)
-    flops_an_element = 3.0
 
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         """Heads may be cut; batch and seq as the positions are: those never move, so x is gathered

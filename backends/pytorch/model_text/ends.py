@@ -31,7 +31,7 @@ def loss_region(head: BlockProgram) -> Region:
 def embedding_declarations(program: RankProgram, constants: Constants) -> Lines:
     (table,) = program.embedding.parameters
     names = Names(constants, dict(program.embedding.sizes))
-    text = declaration(table, program.embedding, program.mesh, names)
+    text = declaration(table, program.mesh, names)
     return [f"self.embedding = Weights({table.name}={text})"]
 
 

@@ -9,7 +9,7 @@ from compiler.operators import Linear
 def linear(operator: Linear, call: Call) -> str:
     """F.linear contracts the last dimension of both."""
     x, weight = call.arguments
-    contracted = operator.contracted((x.dims, weight.dims))
+    contracted = operator.contracts((x.dims, weight.dims))
     made = [dim for dim in weight.dims if dim not in contracted]
     source = x.text if len(contracted) == 1 else f"{x.text}.flatten(-{len(contracted)})"
     product = f"F.linear({source}, {weight.text})"
