@@ -95,9 +95,10 @@ def _block(block: Block) -> Iterator[str]:
         dims = ", ".join(parameter.dims)
         yield f"  parameter {parameter.name} [{dims}] {_init(parameter.init)}{tied}"
     for node in block.nodes:
-        value = node.outputs[0]
+        made = ", ".join(value.name for value in node.outputs)
         call = f"{operator_text(node.operator)}({', '.join(node.inputs)})"
-        yield f"  {value.name} = {call}   [{', '.join(value.dims)}]"
+        dims = ", ".join(f"[{', '.join(value.dims)}]" for value in node.outputs)
+        yield f"  {made} = {call}   {dims}"
     for loss in block.losses:
         yield f"  loss {loss.value} / valid tokens of the global batch"
     yield ""
@@ -128,17 +129,17 @@ def _value(value: LocalValue) -> str:
 
 
 def _statement(statement: Statement, indent: str = "") -> Iterator[tuple[str, ...]]:
-    output = statement.output
-    where = (str(output.layout), output.kept.value)
+    made = ", ".join(value.name for value in statement.outputs)
+    where = (
+        "; ".join(str(value.layout) for value in statement.outputs),
+        "; ".join(dict.fromkeys(value.kept.value for value in statement.outputs)),
+    )
     match statement:
         case Compute(operator=operator, inputs=inputs):
-            yield (
-                f"{indent}{output.name} = {operator_text(operator)}({', '.join(inputs)})",
-                *where,
-            )
-        case Collective(pair=pair, axis=axis, dim=dim, input=name):
-            arguments = ", ".join(part for part in (name, axis, dim) if part)
-            yield f"{indent}{output.name} = {pair}({arguments})", *where
+            yield f"{indent}{made} = {operator_text(operator)}({', '.join(inputs)})", *where
+        case Collective(pair=pair, axis=axis, dim=dim, inputs=inputs):
+            arguments = ", ".join(part for part in (*inputs, axis, dim) if part)
+            yield f"{indent}{made} = {pair}({arguments})", *where
         case Region(name=name, dim=dim, chunks=chunks):
             yield f"{indent}{name}: {chunks} pieces along {dim}, recomputed, summed", "", ""
             for line in statement.statements:

@@ -82,7 +82,8 @@ def _block_flops(graph: ModelGraph, block: Block, seq_len: int) -> Estimate:
             dims = tuple(values[name].dims for name in node.inputs)
             flops = 3 * node.operator.flops(sizes, dims) / seq_len
             call = f"3 x {node.operator.name}({', '.join(node.inputs)})"
-            children.append(Estimate(node.outputs[0].name, flops, "FLOP", call, "operator"))
+            made = ", ".join(value.name for value in node.outputs)
+            children.append(Estimate(made, flops, "FLOP", call, "operator"))
     count = graph.count(block)
     one = sum(child.value for child in children)
     formula = f"{count} x {one:,.0f}" if count > 1 else " + ".join(c.name for c in children)

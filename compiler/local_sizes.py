@@ -39,14 +39,15 @@ def saved_bytes(block: BlockProgram, phase: PhasePlan, compute_bytes: int) -> in
     total = sum(elements(value, block, phase) * compute_bytes for value in _saved(block))
     for statement in block.statements:
         if isinstance(statement, Compute) and isinstance(statement.operator, Attention):
-            output = statement.output
+            output = statement.outputs[0]
             rows = elements(output, block, phase) // block.size("head_dim")
             total += rows * LOG_SUM_EXP if output.kept is Kept.SAVED else 0
     return total
 
 
 def _saved(block: BlockProgram) -> list[LocalValue]:
-    outputs = [s.output for s in block.statements if not isinstance(s, Region)]
+    lines = (s for s in block.statements if not isinstance(s, Region))
+    outputs = (value for line in lines for value in line.outputs)
     return [value for value in (*block.inputs, *outputs) if value.kept is Kept.SAVED]
 
 

@@ -42,7 +42,7 @@ class LocalValue:
 class Compute:
     """An operator applied to local tensors; no communication."""
 
-    output: LocalValue
+    outputs: tuple[LocalValue, ...]
     operator: Operator
     inputs: tuple[str, ...]
 
@@ -60,14 +60,17 @@ all_reduce_max   P(max) -> R   no gradient
 
 @dataclass(frozen=True)
 class Collective:
-    """A named pair over the atoms of one axis. `dim` is the dimension gathered or scattered."""
+    """A named pair over the atoms of one axis. `dim` is the dimension gathered or scattered.
 
-    output: LocalValue
+    The first input is what moves; further inputs describe it (counts of a ragged exchange).
+    """
+
+    outputs: tuple[LocalValue, ...]
     pair: Pair
     axis: str
     atoms: tuple[str, ...]
     dim: str
-    input: str
+    inputs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,11 @@ class Region:
     sliced: tuple[str, ...]
     whole: tuple[str, ...]
     statements: tuple[Compute | Collective, ...]
-    output: LocalValue
+    outputs: tuple[LocalValue, ...]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return self.sliced + self.whole
 
 
 Statement = Compute | Collective | Region

@@ -122,15 +122,16 @@ def _block(
             case Compute():
                 pass
             case Collective():
-                regathered = statement.output.kept is Kept.REGATHERED or statement in again
+                kept = {value.kept for value in statement.outputs}
+                regathered = Kept.REGATHERED in kept or statement in again
                 size = _bytes(statement, block, phase, width)
                 yield from _pair(statement, size, 1, regathered)
             case Region(statements=lines, chunks=chunks):
                 repeated = _until_last_kept(lines)
-                wide = {line.output.name for line in lines if _is_wide(line)}
+                wide = {v.name for line in lines if _is_wide(line) for v in line.outputs}
                 for line in lines:
                     if isinstance(line, Collective):
-                        own = REDUCED if line.input in wide else width
+                        own = REDUCED if line.inputs[0] in wide else width
                         size = _bytes(line, block, phase, own)
                         yield from _pair(line, size, chunks, line in repeated)
             case _:
@@ -187,7 +188,7 @@ def _pair(statement: Collective, size: int, pieces: int, again: bool) -> Iterato
 
 def _bytes(statement: Collective, block: BlockProgram, phase: PhasePlan, width: int) -> int:
     """The larger side: the output of a gather or a sum, the input of a scatter."""
-    made = elements(statement.output, block, phase)
+    made = sum(elements(value, block, phase) for value in statement.outputs)
     parts = phase.mesh.size(statement.atoms) if statement.pair == "reduce_scatter" else 1
     return made * parts * width
 

@@ -57,8 +57,16 @@ def largest(x: Tensor, groups: Groups) -> Tensor:
     return x[groups.members].amax(1)[groups.group]
 
 
-def collective(pair: Pair, x: Tensor, groups: Groups, dim: int) -> Tensor:
-    """x [ranks, ...] after the pair's forward; `dim` counts the leading dimension of ranks."""
+def collective(
+    pair: Pair, inputs: tuple[Tensor, ...], groups: Groups, dim: int
+) -> tuple[Tensor, ...]:
+    """The outputs [ranks, ...] of the pair's forward; `dim` counts the leading dimension of
+    ranks."""
+    made = _moved(pair, inputs[0], groups, dim)
+    return (made,)
+
+
+def _moved(pair: Pair, x: Tensor, groups: Groups, dim: int) -> Tensor:
     match pair:
         case "all_gather":
             return _declared(

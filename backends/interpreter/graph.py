@@ -65,8 +65,6 @@ def _run(block: Block, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     first = torch.zeros(1, dtype=torch.long)
     for node in block.nodes:
         read = tuple(values[name] for name in node.inputs)
-        (output,) = node.outputs
-        values[output.name] = apply(
-            node.operator, tuple(dims[name] for name in node.inputs), read, first
-        )
+        made = apply(node.operator, tuple(dims[name] for name in node.inputs), read, first)
+        values |= {value.name: x for value, x in zip(node.outputs, made, strict=True)}
     return {name: value.squeeze(0) for name, value in values.items()}

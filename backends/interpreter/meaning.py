@@ -49,12 +49,19 @@ def vocabulary_input(operator: Operator) -> tuple[int, int] | None:
 
 def apply(
     operator: Operator, dims: tuple[Dims, ...], inputs: tuple[Tensor, ...], first: Tensor
-) -> Tensor:
-    """The output [ranks, ...] of one operator.
+) -> tuple[Tensor, ...]:
+    """The outputs [ranks, ...] of one operator.
 
     dims    names of each input's dimensions, without the leading one of ranks
     first   [ranks]: the global index of element 0 of the dimension that is looked up by index
     """
+    made = _meaning(operator, dims, inputs, first)
+    return made if isinstance(made, tuple) else (made,)
+
+
+def _meaning(
+    operator: Operator, dims: tuple[Dims, ...], inputs: tuple[Tensor, ...], first: Tensor
+) -> Tensor | tuple[Tensor, ...]:
     match operator:
         case Embedding():
             return embedding(*inputs, first=first)

@@ -67,14 +67,16 @@ def run_block(
 def _execute(frame: Frame, statement: Statement) -> None:
     match statement:
         case Compute():
-            frame.define(statement.output, _compute(frame, statement))
+            made = _compute(frame, statement)
         case Collective():
-            frame.define(statement.output, _collective(frame, statement))
+            made = _collective(frame, statement)
         case Region():
-            frame.define(statement.output, _region(frame, statement))
+            made = _region(frame, statement)
+    for value, tensor in zip(statement.outputs, made, strict=True):
+        frame.define(value, tensor)
 
 
-def _compute(frame: Frame, statement: Compute) -> Tensor:
+def _compute(frame: Frame, statement: Compute) -> tuple[Tensor, ...]:
     operator = statement.operator
     described = tuple(frame.described[name] for name in statement.inputs)
     tensors = tuple(frame.values[name] for name in statement.inputs)
@@ -87,18 +89,19 @@ def _compute(frame: Frame, statement: Compute) -> Tensor:
     return apply(operator, tuple(value.dims for value in described), tensors, first)
 
 
-def _collective(frame: Frame, statement: Collective) -> Tensor:
-    dims = frame.described[statement.input].dims
+def _collective(frame: Frame, statement: Collective) -> tuple[Tensor, ...]:
+    dims = frame.described[statement.inputs[0]].dims
     dim = 1 + dims.index(statement.dim) if statement.dim else 0
     groups = groups_over(frame.mesh, statement.atoms)
-    return collective(statement.pair, frame.values[statement.input], groups, dim)
+    tensors = tuple(frame.values[name] for name in statement.inputs)
+    return collective(statement.pair, tensors, groups, dim)
 
 
-def _region(frame: Frame, region: Region) -> Tensor:
-    """The sum of the output over equal pieces along the region's dimension."""
+def _region(frame: Frame, region: Region) -> tuple[Tensor, ...]:
+    """The sum of each output over equal pieces along the region's dimension."""
     pieces = {name: _pieces(frame, region, name) for name in region.sliced}
     sizes = dict(frame.sizes) | {region.dim: frame.sizes[region.dim] // region.chunks}
-    outputs: list[Tensor] = []
+    found: list[tuple[Tensor, ...]] = []
     for index in range(region.chunks):
         piece = Frame(frame.mesh, sizes)
         for name in region.sliced:
@@ -108,8 +111,8 @@ def _region(frame: Frame, region: Region) -> Tensor:
             piece.described[name] = frame.described[name]
         for line in region.statements:
             _execute(piece, line)
-        outputs.append(piece.values[region.output.name])
-    return torch.stack(outputs).sum(0)
+        found.append(tuple(piece.values[value.name] for value in region.outputs))
+    return tuple(torch.stack(parts).sum(0) for parts in zip(*found, strict=True))
 
 
 def _pieces(frame: Frame, region: Region, name: str) -> tuple[Tensor, ...]:

@@ -53,11 +53,12 @@ class Scope:
 
 
 def value_of(statement: Compute | Collective, scope: Scope) -> str:
-    """The expression that computes a statement's output."""
+    """The expression that computes a statement's outputs: of several, a tuple."""
     match statement:
         case Compute(operator=operator, inputs=inputs):
             arguments = tuple(scope.argument(name) for name in inputs)
-            return expression(operator, Call(arguments, statement.output.dims, scope.names))
+            dims = tuple(value.dims for value in statement.outputs)
+            return expression(operator, Call(arguments, dims, scope.names))
         case Collective():
             return collective(statement, scope)
         case _:
@@ -66,10 +67,10 @@ def value_of(statement: Compute | Collective, scope: Scope) -> str:
 
 def collective(statement: Collective, scope: Scope) -> str:
     """Named by axis and by the dimension it gathers or scatters."""
-    x, axis = scope.texts[statement.input], statement.axis
+    x, axis = scope.texts[statement.inputs[0]], statement.axis
     match statement.pair:
         case "all_gather" | "reduce_scatter":
-            dim = statement.output.dims.index(statement.dim)
+            dim = statement.outputs[0].dims.index(statement.dim)
             return f'{statement.pair}({x}, "{axis}", {dim})'
         case "all_reduce":
             return f'sum_partials({x}, "{axis}")'
@@ -79,35 +80,39 @@ def collective(statement: Collective, scope: Scope) -> str:
             assert_never(statement.pair)
 
 
-def assignment(statement: Compute | Collective, scope: Scope, name: str = "") -> str:
-    """`name = expression  # [local shape]`; the comment where the shape changes and it fits."""
+def assignment(statement: Compute | Collective, scope: Scope, name: str = "") -> list[str]:
+    """`name = expression  # [local shape]`; the comment where the shape changes and it fits.
+
+    Of several outputs `a, b = expression`, and a line for each that is marked `keep`.
+    """
+    outputs = statement.outputs
+    targets = [name] if name else [value.name for value in outputs]
+    marked = [scope.marks and _is_marked(statement, value) for value in outputs]
     text = value_of(statement, scope)
-    if scope.marks and _is_marked(statement):
+    if marked == [True]:
         text = f"keep({text})"
-    before = scope.argument(_first_input(statement))
-    target = name or statement.output.name
-    scope.know(statement.output, target)
-    line = f"{target} = {text}"
-    output = statement.output
-    if (output.dims, output.layout) == (before.dims, before.layout):
-        return line
-    commented = f"{line}  # {shape(output, scope.mesh)}"
-    return commented if len(commented) + INDENT <= LINE_LENGTH else line
+    before = scope.argument(statement.inputs[0])
+    for value, target in zip(outputs, targets, strict=True):
+        scope.know(value, target)
+    line = f"{', '.join(targets)} = {text}"
+    if any((value.dims, value.layout) != (before.dims, before.layout) for value in outputs):
+        commented = f"{line}  # {', '.join(shape(value, scope.mesh) for value in outputs)}"
+        line = commented if len(commented) + INDENT <= LINE_LENGTH else line
+    if len(outputs) == 1:
+        return [line]
+    kept = (target for target, is_kept in zip(targets, marked, strict=True) if is_kept)
+    return [line, *(f"{target} = keep({target})" for target in kept)]
 
 
-def _is_marked(statement: Compute | Collective) -> bool:
+def _is_marked(statement: Compute | Collective, output: LocalValue) -> bool:
     """Kept, and not the output of an operator that the policy knows by torch's own name."""
     match statement:
         case Compute(operator=Linear() | Attention()) | Collective():
             return False
         case Compute():
-            return statement.output.kept is Kept.SAVED
+            return output.kept is Kept.SAVED
         case _:
             assert_never(statement)
-
-
-def _first_input(statement: Compute | Collective) -> str:
-    return statement.inputs[0] if isinstance(statement, Compute) else statement.input
 
 
 def shape(value: LocalValue, mesh: Mesh) -> str:

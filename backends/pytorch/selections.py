@@ -12,7 +12,9 @@ KNOWN = ("attention", "linear")
 def made_again(block: BlockProgram) -> tuple[str, ...]:
     """The known operators of a kind whose outputs its backward computes again."""
     computes = (s for s in block.statements if isinstance(s, Compute))
-    again = {s.operator.name for s in computes if s.output.kept is Kept.RECOMPUTED}
+    again = {
+        s.operator.name for s in computes if Kept.RECOMPUTED in {value.kept for value in s.outputs}
+    }
     return tuple(name for name in KNOWN if name in again)
 
 

@@ -41,13 +41,20 @@ class Builder:
 
     def apply(self, output: str, operator: Operator, *inputs: str) -> str:
         """Append `output = operator(inputs)` and return the output's name."""
+        return self.apply_many((output,), operator, *inputs)[0]
+
+    def apply_many(
+        self, outputs: tuple[str, ...], operator: Operator, *inputs: str
+    ) -> tuple[str, ...]:
+        """Append `a, b = operator(inputs)` and return the names of the outputs."""
         read = tuple(self.known[name] for name in inputs)
-        dims = operator.infer(read)
         for index, name in enumerate(inputs):
             if name in self.parameters:
                 self._store(name, operator.sides(read, index))
-        self.nodes.append(Node((Value(output, dims),), operator, inputs, self.region))
-        return self._define(output, dims)
+        made = zip(outputs, operator.infer(read), strict=True)
+        values = tuple(Value(name, dims) for name, dims in made)
+        self.nodes.append(Node(values, operator, inputs, self.region))
+        return tuple(self._define(value.name, value.dims) for value in values)
 
     def finish(self, output: str, losses: tuple[LossTerm, ...] = ()) -> Block:
         return Block(

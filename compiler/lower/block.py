@@ -75,13 +75,13 @@ def _expanded(walk: Walk, node: Node) -> tuple[Node, ...]:
     dims = {name: walk.dims[name] for name in node.inputs}
     first = node.inputs[0]
     cut = tuple(dim for dim in dims[first] if walk.layouts[first].cuts(dim))
-    (output,) = node.outputs
+    outputs = tuple(value.name for value in node.outputs)
     nodes: list[Node] = []
-    for step in node.operator.expand(output.name, node.inputs, tuple(dims.values()), cut):
+    for step in node.operator.expand(outputs, node.inputs, tuple(dims.values()), cut):
         made = step.operator.infer(tuple(dims[name] for name in step.inputs))
-        dims[step.output] = made
-        value = Value(step.output, made)
-        nodes.append(Node((value,), as_operator(step.operator), step.inputs, node.region))
+        values = tuple(Value(name, of) for name, of in zip(step.outputs, made, strict=True))
+        dims |= {value.name: value.dims for value in values}
+        nodes.append(Node(values, as_operator(step.operator), step.inputs, node.region))
     return tuple(nodes) or (node,)
 
 
@@ -90,12 +90,13 @@ def _apply(walk: Walk, node: Node) -> None:
     dims = tuple(walk.dims[name] for name in node.inputs)
     layouts = tuple(walk.layouts[name] for name in node.inputs)
     wanted: list[dict[str, Placement]] = [{} for _ in node.inputs]
-    made: dict[str, Placement] = {}
+    made: list[dict[str, Placement]] = [{} for _ in node.outputs]
     for atom in walk.tensor_atoms():
         rule = node.operator.rule(dims, tuple(where.on(atom) for where in layouts))
         for target, placement in zip(wanted, rule.inputs, strict=True):
             target[atom] = placement
-        made[atom] = rule.outputs[0]
+        for target, placement in zip(made, rule.outputs, strict=True):
+            target[atom] = placement
     asked = tuple(
         _completed(walk, name, layout(walk.mesh, target))
         for name, target in zip(node.inputs, wanted, strict=True)
@@ -104,9 +105,11 @@ def _apply(walk: Walk, node: Node) -> None:
     if inputs != node.inputs:
         _apply(walk, replace(node, inputs=inputs))  # an axis moves whole: ask again from there
         return
-    output = node.outputs[0]
-    local = walk.define(output.name, output.dims, layout(walk.mesh, made))
-    walk.compute(Compute(local, node.operator, inputs))
+    outputs = tuple(
+        walk.define(value.name, value.dims, layout(walk.mesh, target))
+        for value, target in zip(node.outputs, made, strict=True)
+    )
+    walk.compute(Compute(outputs, node.operator, inputs))
 
 
 def _completed(walk: Walk, name: str, want: Layout) -> Layout:

@@ -35,7 +35,12 @@ def keep(
 
 def _found(statements: tuple[Statement, ...], listed: tuple[str, ...]) -> dict[str, Kept]:
     """Every value that the backward reads or makes others of, and how it finds it."""
-    makers = {s.output.name: s for s in statements if not isinstance(s, Region)}
+    makers = {
+        value.name: statement
+        for statement in statements
+        if not isinstance(statement, Region)
+        for value in statement.outputs
+    }
     gathered = _gathered_again(statements)
     found: dict[str, Kept] = {}
     pending = _needed(statements)
@@ -47,9 +52,9 @@ def _found(statements: tuple[Statement, ...], listed: tuple[str, ...]) -> dict[s
             case Compute(operator=operator, inputs=read) if operator.name in listed:
                 found[name] = Kept.RECOMPUTED
                 pending |= set(read)
-            case Collective(input=read) if name in gathered:
+            case Collective(inputs=read) if name in gathered:
                 found[name] = Kept.REGATHERED
-                pending.add(read)
+                pending |= set(read)
             case _:
                 found[name] = Kept.SAVED
     return found
@@ -60,9 +65,9 @@ def _needed(statements: tuple[Statement, ...]) -> set[str]:
     for statement in statements:
         match statement:
             case Compute():
-                found |= {statement.inputs[i] for i in statement.operator.saves.inputs}
-                if statement.operator.saves.output:
-                    found.add(statement.output.name)
+                saves = statement.operator.saves
+                found |= {statement.inputs[i] for i in saves.inputs}
+                found |= {statement.outputs[i].name for i in saves.outputs}
             case Region():
                 found |= set(statement.sliced)
             case Collective():
@@ -75,15 +80,15 @@ def _gathered_again(statements: tuple[Statement, ...]) -> set[str]:
     from inputs that stay."""
     held = {name for s in statements if isinstance(s, Region) for name in s.sliced}
     gathers = (s for s in statements if isinstance(s, Collective) and s.pair == "all_gather")
-    return {s.output.name for s in gathers} - held
+    return {value.name for gather in gathers for value in gather.outputs} - held
 
 
 def _marked(statement: Statement, found: dict[str, Kept]) -> Statement:
     match statement:
         case Compute() | Collective():
-            output = statement.output
-            kept = found.get(output.name, Kept.DROPPED)
-            return replace(statement, output=replace(output, kept=kept))
+            return _with_kept(
+                statement, tuple(found.get(v.name, Kept.DROPPED) for v in statement.outputs)
+            )
         case Region():
             return replace(
                 statement, statements=tuple(_recomputed(line) for line in statement.statements)
@@ -91,4 +96,9 @@ def _marked(statement: Statement, found: dict[str, Kept]) -> Statement:
 
 
 def _recomputed(line: Line) -> Line:
-    return replace(line, output=replace(line.output, kept=Kept.RECOMPUTED))
+    return _with_kept(line, (Kept.RECOMPUTED,) * len(line.outputs))
+
+
+def _with_kept(line: Line, found: tuple[Kept, ...]) -> Line:
+    outputs = zip(line.outputs, found, strict=True)
+    return replace(line, outputs=tuple(replace(value, kept=kept) for value, kept in outputs))

@@ -167,4 +167,5 @@ def _delegated(phase: PhasePlan, blocks: tuple[BlockProgram, ...]) -> tuple[Dele
 def _runs_again(block: BlockProgram) -> bool:
     """Whether the backward makes again what the forward made, regions apart."""
     again = (Kept.REGATHERED, Kept.RECOMPUTED)
-    return any(s.output.kept in again for s in block.statements if not isinstance(s, Region))
+    lines = (s for s in block.statements if not isinstance(s, Region))
+    return any(value.kept in again for line in lines for value in line.outputs)

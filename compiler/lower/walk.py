@@ -75,7 +75,7 @@ class Walk:
         where = layout(self.mesh, dict(have.entries) | dict.fromkeys(atoms, want))
         inside = self._defined_in_region(name)
         local = self.define(f"{name}_{_SUFFIX[step.pair]}", self.dims[name], where)
-        line = Collective(local, step.pair, axis, atoms, step.dim, name)
+        line = Collective((local,), step.pair, axis, atoms, step.dim, (name,))
         # a value from outside a region is moved outside, once, not once a piece
         target = self.region if self.region is not None and inside else self.statements
         target.append(line)
@@ -92,8 +92,8 @@ class Walk:
         """Fold the lines of the open region into one statement, cut along seq."""
         lines = tuple(self.region or ())
         self.region = None
-        inner = {line.output.name for line in lines}
-        read = dict.fromkeys(name for line in lines for name in reads(line) if name not in inner)
+        inner = {value.name for line in lines for value in line.outputs}
+        read = dict.fromkeys(name for line in lines for name in line.inputs if name not in inner)
         weights = {parameter.name for parameter in self.block.parameters}
         self.statements.append(
             Region(
@@ -103,17 +103,9 @@ class Walk:
                 tuple(name for name in read if name not in weights),
                 tuple(name for name in read if name in weights),
                 lines,
-                lines[-1].output,
+                lines[-1].outputs,
             )
         )
 
     def _defined_in_region(self, name: str) -> bool:
-        return any(line.output.name == name for line in self.region or ())
-
-
-def reads(line: Line) -> tuple[str, ...]:
-    match line:
-        case Compute(inputs=inputs):
-            return inputs
-        case Collective(input=name):
-            return (name,)
+        return any(value.name == name for line in self.region or () for value in line.outputs)

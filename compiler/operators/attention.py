@@ -26,7 +26,7 @@ class Attention(
     name="attention",
     work=Product(),
     outputs=("compute",),
-    saves=Saves(inputs=(0, 1, 2), output=True, beside=log_sum_exp),
+    saves=Saves(inputs=(0, 1, 2), outputs=(0,), beside=log_sum_exp),
 ):
     """What happens to a score.
 
@@ -39,10 +39,10 @@ class Attention(
     window: int = 0
     softcap: float = 0.0
 
-    def infer(self, inputs: tuple[Dims, ...]) -> Dims:
+    def infer(self, inputs: tuple[Dims, ...]) -> tuple[Dims, ...]:
         """As the queries, with the width of the values."""
         q, _, v, *_ = inputs
-        return (*q[:-1], v[-1])
+        return ((*q[:-1], v[-1]),)
 
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         """Query heads may be cut with their key/value heads, or over copies of them."""

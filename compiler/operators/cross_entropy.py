@@ -49,26 +49,30 @@ class CrossEntropy(
     outputs=("accumulate",),
     saves=Saves(inputs=(0, 1)),
 ):
-    def infer(self, inputs: tuple[Dims, ...]) -> Dims:
-        return ()
+    def infer(self, inputs: tuple[Dims, ...]) -> tuple[Dims, ...]:
+        return ((),)
 
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         """Whole vocabulary only: where it is cut, the operator is expanded."""
         return _total(placements, values=1)
 
     def expand(
-        self, output: str, inputs: tuple[str, ...], dims: tuple[Dims, ...], cut: Dims
+        self,
+        outputs: tuple[str, ...],
+        inputs: tuple[str, ...],
+        dims: tuple[Dims, ...],
+        cut: Dims,
     ) -> tuple[Application, ...]:
         """Its reductions over the vocabulary, of which each rank makes a part."""
         if dims[0][-1] not in cut:
             return ()
         logits, targets = inputs
         return (
-            Application("largest", Maximum(), (logits,)),
-            Application("shifted", SubtractMaximum(), (logits, "largest")),
-            Application("total", SumExp(), ("shifted",)),
-            Application("picked", Pick(), ("shifted", targets)),
-            Application(output, NegativeLogLikelihood(), ("total", "picked", targets)),
+            Application(("largest",), Maximum(), (logits,)),
+            Application(("shifted",), SubtractMaximum(), (logits, "largest")),
+            Application(("total",), SumExp(), ("shifted",)),
+            Application(("picked",), Pick(), ("shifted", targets)),
+            Application(outputs, NegativeLogLikelihood(), ("total", "picked", targets)),
         )
 
 
@@ -82,8 +86,8 @@ class Maximum(
 ):
     """Over the last dimension; carries no gradient."""
 
-    def infer(self, inputs: tuple[Dims, ...]) -> Dims:
-        return inputs[0][:-1]
+    def infer(self, inputs: tuple[Dims, ...]) -> tuple[Dims, ...]:
+        return (inputs[0][:-1],)
 
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         return _reduction_rule(dims, placements, Partial("max"))
@@ -115,8 +119,8 @@ class SumExp(
 ):
     """Sum of exponentials over the last dimension."""
 
-    def infer(self, inputs: tuple[Dims, ...]) -> Dims:
-        return inputs[0][:-1]
+    def infer(self, inputs: tuple[Dims, ...]) -> tuple[Dims, ...]:
+        return (inputs[0][:-1],)
 
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         return _reduction_rule(dims, placements, Partial())
@@ -132,8 +136,8 @@ class Pick(
 ):
     """The element at the target; zero where this rank's part of the dimension lacks it."""
 
-    def infer(self, inputs: tuple[Dims, ...]) -> Dims:
-        return inputs[0][:-1]
+    def infer(self, inputs: tuple[Dims, ...]) -> tuple[Dims, ...]:
+        return (inputs[0][:-1],)
 
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         return _reduction_rule(dims, placements, Partial())
@@ -149,8 +153,8 @@ class NegativeLogLikelihood(
 ):
     """(z, t, targets) -> sum over valid tokens of log(z) - t"""
 
-    def infer(self, inputs: tuple[Dims, ...]) -> Dims:
-        return ()
+    def infer(self, inputs: tuple[Dims, ...]) -> tuple[Dims, ...]:
+        return ((),)
 
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         """Invariant sums in, an invariant total out: every rank has the same loss."""

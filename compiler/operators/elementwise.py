@@ -90,7 +90,7 @@ class Softcap(
     name="softcap",
     work=PerElement(4.0),
     outputs=("accumulate",),
-    saves=Saves(output=True),
+    saves=Saves(outputs=(0,)),
 ):
     """cap * tanh(x / cap), from here on in the accumulation dtype"""
 

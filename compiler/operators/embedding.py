@@ -18,9 +18,9 @@ class Embedding(
 ):
     """A look-up of rows, which model FLOPs do not count."""
 
-    def infer(self, inputs: tuple[Dims, ...]) -> Dims:
+    def infer(self, inputs: tuple[Dims, ...]) -> tuple[Dims, ...]:
         tokens, weight = inputs
-        return (*tokens, weight[1])
+        return ((*tokens, weight[1]),)
 
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         """A cut vocabulary finds each token on one rank only, zeros elsewhere: a pending sum."""

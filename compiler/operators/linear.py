@@ -25,11 +25,11 @@ class Linear(
         x, weight = dims
         return tuple(dim for dim in weight if dim in x)
 
-    def infer(self, inputs: tuple[Dims, ...]) -> Dims:
+    def infer(self, inputs: tuple[Dims, ...]) -> tuple[Dims, ...]:
         x, weight = inputs
         contracted = self.contracts(inputs)
         kept = tuple(dim for dim in x if dim not in contracted)
-        return kept + tuple(dim for dim in weight if dim not in contracted)
+        return (kept + tuple(dim for dim in weight if dim not in contracted),)
 
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         """Column-parallel, row-parallel, or rows of x kept where they are."""

@@ -70,25 +70,25 @@ class Saves:
     """What the backward of an operator reads.
 
     inputs   which inputs, by position
-    output   whether it reads the outputs
+    outputs  which outputs, by position
     beside   from the dimensions of the inputs: tensors that only this operator knows
     """
 
     inputs: tuple[int, ...] = ()
-    output: bool = False
+    outputs: tuple[int, ...] = ()
     beside: Callable[[tuple[Dims, ...]], tuple[Beside, ...]] = nothing
 
     @property
     def any(self) -> bool:
         """Whether the backward needs anything that the forward makes."""
-        return bool(self.inputs) or self.output or self.beside is not nothing
+        return bool(self.inputs or self.outputs) or self.beside is not nothing
 
 
 @dataclass(frozen=True)
 class Application:
-    """`output = operator(inputs)`: one step of the expanded form of an operator."""
+    """`outputs = operator(inputs)`: one step of the expanded form of an operator."""
 
-    output: str
+    outputs: tuple[str, ...]
     operator: Definition
     inputs: tuple[str, ...]
 
@@ -135,9 +135,9 @@ class Definition:
     def is_product(self) -> bool:
         return isinstance(self.work, Product)
 
-    def infer(self, inputs: tuple[Dims, ...]) -> Dims:
-        """Dimensions of the output."""
-        return inputs[0]
+    def infer(self, inputs: tuple[Dims, ...]) -> tuple[Dims, ...]:
+        """Dimensions of each output."""
+        return (inputs[0],)
 
     def rule(self, dims: tuple[Dims, ...], placements: tuple[Placement, ...]) -> Rule:
         """The first input's cut wins; the others are brought to it."""
@@ -154,7 +154,7 @@ class Definition:
             case PerElement(flops=flops):
                 return flops * math.prod(sizes[dim] for dim in dims[0])
             case Product():
-                terms = {*self.infer(dims), *self.contracts(dims)}
+                terms = {*self.infer(dims)[0], *self.contracts(dims)}
                 return 2.0 * math.prod(sizes[dim] for dim in terms)
             case _:
                 assert_never(self.work)
@@ -172,7 +172,11 @@ class Definition:
         return (rows, columns) if columns else (rows,)
 
     def expand(
-        self, output: str, inputs: tuple[str, ...], dims: tuple[Dims, ...], cut: Dims
+        self,
+        outputs: tuple[str, ...],
+        inputs: tuple[str, ...],
+        dims: tuple[Dims, ...],
+        cut: Dims,
     ) -> tuple[Application, ...]:
         """Operators that compute the same where the dimensions `cut` of the first input are cut
         over ranks; empty where the operator itself can."""

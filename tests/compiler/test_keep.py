@@ -22,7 +22,8 @@ def layer(recompute: str, axes: str = "tp = 2") -> BlockProgram:
 
 
 def found(block: BlockProgram, how: Kept) -> set[str]:
-    values = [*block.inputs, *(s.output for s in block.statements if not isinstance(s, Region))]
+    lines = (s for s in block.statements if not isinstance(s, Region))
+    values = (*block.inputs, *(value for line in lines for value in line.outputs))
     return {value.name for value in values if value.kept is how}
 
 

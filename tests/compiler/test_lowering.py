@@ -32,7 +32,7 @@ def lines(block: BlockProgram) -> list[Statement]:
 
 def collectives(block: BlockProgram) -> list[tuple[str, str, str, tuple[str, ...], str]]:
     return [
-        (line.input, line.pair, line.axis, line.atoms, line.dim)
+        (*line.inputs, line.pair, line.axis, line.atoms, line.dim)
         for line in lines(block)
         if isinstance(line, Collective)
     ]
@@ -44,7 +44,7 @@ def fsdp(program: RankProgram) -> Fsdp:
 
 
 def layouts(block: BlockProgram) -> dict[str, str]:
-    return {line.output.name: str(line.output.layout) for line in lines(block)}
+    return {v.name: str(v.layout) for line in lines(block) for v in line.outputs}
 
 
 def test_layer_at_tp_2_gathers_and_scatters_twice() -> None:
@@ -167,7 +167,7 @@ def test_hybrid_sharding_cuts_over_shard_and_sums_over_both() -> None:
 def test_backward_gathers_again_what_only_matrix_products_read() -> None:
     program = planned().program()
     (layer,) = program.kinds
-    kept = {line.output.name: line.output.kept for line in layer.statements}
+    kept = {value.name: value.kept for line in layer.statements for value in line.outputs}
     assert kept["attention_in"] is Kept.SAVED
     assert kept["attention_in_gathered"] is Kept.REGATHERED
     assert kept["ffn_in_gathered"] is Kept.REGATHERED

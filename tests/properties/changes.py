@@ -57,7 +57,8 @@ def line(output: str, **fields: object) -> Change:
     """Other fields for the statement that makes `output`, wherever it stands."""
 
     def replaced(line: Compute | Collective) -> Compute | Collective:
-        return replace(line, **fields) if line.output.name == output else line
+        made = (value.name for value in line.outputs)
+        return replace(line, **fields) if output in made else line
 
     def changed(statement: Statement) -> Statement:
         match statement:

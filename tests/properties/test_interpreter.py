@@ -50,7 +50,7 @@ def per_rank(*rows: list[float]) -> Tensor:
 def test_pair_moves_and_moves_back(pair: Pair, dim: int, forward: Tensor, backward: Tensor) -> None:
     """Gradients that come in are 1, 2, 3, ... over the ranks' outputs in order."""
     x = per_rank([1, 2], [10, 20], [100, 200], [1000, 2000]).requires_grad_()
-    y = collective(pair, x, groups_over(MESH, ("b",)), dim)
+    (y,) = collective(pair, (x,), groups_over(MESH, ("b",)), dim)
     assert torch.equal(y, forward)
     incoming = torch.arange(1.0, 1 + y.numel(), dtype=torch.float64).reshape(y.shape)
     (gradient,) = torch.autograd.grad(y, [x], incoming)
@@ -59,7 +59,7 @@ def test_pair_moves_and_moves_back(pair: Pair, dim: int, forward: Tensor, backwa
 
 def test_maximum_over_the_outer_atom_carries_no_gradient() -> None:
     x = per_rank([1], [10], [100], [5]).requires_grad_()
-    y = collective("all_reduce_max", x, groups_over(MESH, ("a",)), 0)
+    (y,) = collective("all_reduce_max", (x,), groups_over(MESH, ("a",)), 0)
     assert torch.equal(y, per_rank([100], [10], [100], [10]))
     assert not y.requires_grad
 

@@ -175,13 +175,13 @@ def test_tables_of_a_program_agree(case: Case) -> None:
             if not parameter.tied_to and parameter.gradient_sums:
                 owed[f"{block.name}/{parameter.name}"] = parameter.gradient_sums
         kept = {value.name: value.kept for value in block.inputs}
-        kept |= {statement.output.name: statement.output.kept for statement in block.statements}
+        kept |= {value.name: value.kept for line in block.statements for value in line.outputs}
         for statement in block.statements:
-            if statement.output.kept is Kept.REGATHERED:
+            if Kept.REGATHERED in {value.kept for value in statement.outputs}:
                 assert isinstance(statement, Collective)
                 assert statement.pair == "all_gather"
                 # its input may itself be gathered again, over another axis
-                assert kept[statement.input] is not Kept.DROPPED
+                assert kept[statement.inputs[0]] is not Kept.DROPPED
     done = {name: s.atoms for s in program.step.gradient_sums for name in s.parameters}
     assert done == owed
 

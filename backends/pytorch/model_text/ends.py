@@ -45,7 +45,7 @@ def print_embedding(program: RankProgram, constants: Constants) -> Lines:
     for statement in embedding.statements:
         if isinstance(statement, Region):
             raise ValueError("a region inside the embedding")
-        lines.append(assignment(statement, scope, "x"))
+        lines += assignment(statement, scope, "x")
     return lines
 
 
@@ -62,7 +62,7 @@ def print_head(program: RankProgram, constants: Constants) -> tuple[Lines, Scope
     for statement in head.statements[:-1]:
         if isinstance(statement, Region):
             raise ValueError("the head has two regions")
-        lines.append(assignment(statement, scope))
+        lines += assignment(statement, scope)
     return lines, scope
 
 
@@ -97,12 +97,13 @@ def print_chunk(program: RankProgram, region: Region, constants: Constants) -> C
     for value in head.inputs:
         scope.know(value, value.name)
     for statement in head.statements[:-1]:
-        scope.know(statement.output, statement.output.name)
+        for value in statement.outputs:
+            scope.know(value, value.name)
     texts = {p.name: p.name.replace(".", "_") for p in head.parameters}
     scope.know_parameters(head.parameters, texts)
     arguments = [scope.texts[name] for name in (*region.sliced, *region.whole)]
     *body, last = region.statements
-    lines = [assignment(statement, scope) for statement in body]
+    lines = [line for statement in body for line in assignment(statement, scope)]
     lines.append(f"return {value_of(last, scope)}")
     typed = ", ".join(f"{argument}: Tensor" for argument in arguments)
     return ChunkText(f"chunk_{region.name}", typed, lines)

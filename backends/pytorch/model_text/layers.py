@@ -68,7 +68,7 @@ def _print_block(program: RankProgram, block: BlockProgram, names: Names) -> Blo
     for statement in body:
         if isinstance(statement, Region):
             raise ValueError(f"{block.name}: a region inside a layer")
-        lines.append(assignment(statement, scope))
+        lines += assignment(statement, scope)
     if isinstance(last, Region):
         raise ValueError(f"{block.name}: a layer that ends in a region")
     lines.append(f"return {value_of(last, scope)}")

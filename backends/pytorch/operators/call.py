@@ -23,7 +23,7 @@ class Call:
     """The inputs of an operator, in order, and the constants of its block."""
 
     arguments: tuple[Argument, ...]
-    output_dims: tuple[str, ...]
+    output_dims: tuple[tuple[str, ...], ...]
     names: Names
 
     def text(self, index: int) -> str:
