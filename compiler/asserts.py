@@ -12,7 +12,7 @@ from typing import cast
 
 from compiler.estimates import NOT_BUILT, Estimate
 from compiler.plan import PhasePlan, Plan
-from compiler.problems import AssertFailed, AssertUnknown, EstimateNotBuilt
+from compiler.problems.plans import AssertFailed, AssertUnknown, EstimateNotBuilt
 from dsl.diagnostics import Diagnostic, Problem
 from dsl.evaluate import Atom, Listed, UnknownPath, evaluate, parts, show_atom
 from dsl.schema import Count, Dimension, Named, Pattern, Row

@@ -18,7 +18,7 @@ from compiler.lower import lower
 from compiler.plan import Plan
 from compiler.planner import check_model
 from compiler.planner import plan as make_plan
-from compiler.problems import UnknownPlan
+from compiler.problems.plans import UnknownPlan
 from compiler.rank_program import RankProgram
 from compiler.schema import BLOCKS, PlanSpec
 from dsl.diagnostics import Diagnostic, Label

@@ -9,7 +9,9 @@ from dsl.diagnostics import Problem, Severity
 from dsl.evaluate import EvaluationFailed
 from dsl.frames import Context, Frame
 from dsl.parser import parse
-from dsl.problems import Duplicate, Misplaced, NotBuilt, UnknownBlock
+from dsl.problems.blocks import Duplicate, Misplaced
+from dsl.problems.names import UnknownBlock
+from dsl.problems.values import NotBuilt
 from dsl.resolve import Module, Resolved, find, lineage
 from dsl.schema import entries_under, entry_name, fields_of
 from dsl.scope import BROKEN, Trail, let_value

@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from dsl.diagnostics import Label, Problem
 from dsl.evaluate import Atom, describe
-from dsl.problems import (
+from dsl.problems.values import (
     BigB,
     DecimalSuffix,
     NotWhole,

@@ -10,7 +10,8 @@ from dsl.convert import Given, wrong_type
 from dsl.diagnostics import Problem
 from dsl.parser import parse_value
 from dsl.patterns import pattern
-from dsl.problems import MissingField, NotBuilt, NothingToRefine, ValueCycle
+from dsl.problems.blocks import MissingField, NothingToRefine
+from dsl.problems.values import NotBuilt, ValueCycle
 from dsl.schema import Auto, Field, Named, NoDefault, entry_name, fields_of, is_entry
 from dsl.scope import BROKEN, Trail
 from dsl.settings import Setting, Written, fold

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from dsl.convert import Given, wrong_type
 from dsl.evaluate import Atom, EvaluationFailed, describe
-from dsl.problems import NotACondition
+from dsl.problems.values import NotACondition
 from dsl.schema import Field, Pattern
 from dsl.scope import BROKEN, atom
 from dsl.settings import Setting

@@ -14,17 +14,9 @@ from typing import Final, TypeAlias
 from dsl.diagnostics import Problem
 from dsl.files import Lookup, Missing, Unreadable, decode
 from dsl.parser import parse
-from dsl.problems import (
-    Duplicate,
-    ExtendsCycle,
-    ExtendsKind,
-    FileMissing,
-    ImportCycle,
-    ImportMissing,
-    ImportOutside,
-    UnknownImport,
-    UnknownName,
-)
+from dsl.problems.blocks import Duplicate, ExtendsCycle, ExtendsKind
+from dsl.problems.files import FileMissing, ImportCycle, ImportMissing, ImportOutside
+from dsl.problems.names import UnknownImport, UnknownName
 from dsl.source import Source, Span
 from dsl.suggest import closest
 from dsl.syntax import Limit

@@ -14,7 +14,8 @@ from typing import Final, Protocol, cast
 
 from dsl.diagnostics import Problem
 from dsl.evaluate import Atom, EvaluationFailed, Listed, compute
-from dsl.problems import UnknownField, UnknownName, ValueCycle, WrongType
+from dsl.problems.names import UnknownField, UnknownName
+from dsl.problems.values import ValueCycle, WrongType
 from dsl.resolve import Module, find
 from dsl.schema import Auto, Count, Field, Named, Pattern, entry_name, fields_of, is_entry
 from dsl.suggest import closest

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dsl.diagnostics import Problem
-from dsl.problems import Misplaced, UnknownField, UnknownName
+from dsl.problems.blocks import Misplaced
+from dsl.problems.names import UnknownField, UnknownName
 from dsl.resolve import Module
 from dsl.schema import Field, entry_name, fields_of
 from dsl.source import Span

@@ -8,16 +8,9 @@ from typing import TYPE_CHECKING, Final, cast
 from dsl.convert import Given, coerce, expected, warnings, wrong_type
 from dsl.diagnostics import Label, Problem
 from dsl.evaluate import Atom, EvaluationFailed, show_atom
-from dsl.problems import (
-    Duplicate,
-    NotAuto,
-    NotBuilt,
-    UnknownComponent,
-    WrongArguments,
-    WrongLength,
-    WrongType,
-    WrongWord,
-)
+from dsl.problems.blocks import Duplicate, WrongArguments
+from dsl.problems.names import UnknownComponent, WrongWord
+from dsl.problems.values import NotAuto, NotBuilt, WrongLength, WrongType
 from dsl.resolve import Definition, Module, find, lineage
 from dsl.schema import AUTO, Field, Shape, entry_name, fields_of
 from dsl.scope import BROKEN, atom, holder, look

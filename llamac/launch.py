@@ -14,7 +14,7 @@ from compiler.plan import Plan
 from compiler.schema.cluster import CpuNode, GpuNode
 from dsl.diagnostics import Diagnostic
 from dsl.spec import Origins
-from llamac.problems import WorldDoesNotFit
+from llamac.problems.machine import WorldDoesNotFit
 
 PROCESSES_PER_CORE = 8
 

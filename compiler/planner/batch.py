@@ -9,12 +9,8 @@ from compiler.plan import Decision, PhasePlan
 from compiler.planner.context import Context, Refused
 from compiler.planner.data import check_data
 from compiler.planner.numbers import divisors
-from compiler.problems import (
-    Contradiction,
-    DoesNotDivide,
-    ScheduleTooLong,
-    Undetermined,
-)
+from compiler.problems.mesh import Contradiction, DoesNotDivide
+from compiler.problems.run import ScheduleTooLong, Undetermined
 from compiler.schema.train import Constant, Cosine, Wsd
 from dsl.schema import Auto, Count
 

@@ -9,7 +9,7 @@ from compiler.mesh import Mesh
 from compiler.planner.choices import axis_choices
 from compiler.planner.context import Context
 from compiler.planner.numbers import divisors, nearest
-from compiler.problems import DoesNotDivide
+from compiler.problems.mesh import DoesNotDivide
 
 TENSOR_CUTS = ("heads", "d_ff", "vocab")
 PATHS = {

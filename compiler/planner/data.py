@@ -6,13 +6,9 @@ from typing import assert_never
 
 from compiler.data import form_of, separator_of, shares_of, sources_of
 from compiler.planner.context import Context
-from compiler.problems import (
-    Contradiction,
-    LongRound,
-    Undetermined,
-    UnreadValidation,
-    VocabTooSmall,
-)
+from compiler.problems.data import LongRound, UnreadValidation, VocabTooSmall
+from compiler.problems.mesh import Contradiction
+from compiler.problems.run import Undetermined
 from compiler.schema.train import (
     Corpus,
     HfData,

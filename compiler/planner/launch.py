@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compiler.planner.context import Context
-from compiler.problems import NoTimeToTrain
+from compiler.problems.run import NoTimeToTrain
 from compiler.schema.cluster import SlurmLaunch
 
 EARLY = 60  # seconds that Slurm may be ahead with a signal: it looks at jobs once a minute

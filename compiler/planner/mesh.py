@@ -10,7 +10,13 @@ from compiler.planner.choices import TRIES, axis_choices
 from compiler.planner.context import Context, Refused
 from compiler.planner.numbers import divisors, nearest
 from compiler.planner.sharding import Copies, resolve_sharding
-from compiler.problems import Contradiction, KvHeadsAgainstTp, MeshMismatch, NotYet, TpAcrossNodes
+from compiler.problems.mesh import (
+    Contradiction,
+    KvHeadsAgainstTp,
+    MeshMismatch,
+    NotYet,
+    TpAcrossNodes,
+)
 from compiler.rank_program import Sharding
 from compiler.schema.cluster import CpuNode, GpuNode
 from compiler.schema.model import ModelSpec

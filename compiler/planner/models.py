@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.problems import Contradiction, NotYet
+from compiler.problems.mesh import Contradiction, NotYet
 from compiler.schema import ModelSpec
 from compiler.schema.model import ChunkedMask
 from dsl.diagnostics import Diagnostic, Problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, replace
 
-from compiler.problems import UnknownPhase
+from compiler.problems.run import UnknownPhase
 from compiler.schema import PlanSpec, TrainSpec
 from compiler.schema.plan import PlanPhase
 from compiler.schema.train import PhaseSpec

@@ -26,7 +26,7 @@ from compiler.planner.phases import phases_of, unknown_phases
 from compiler.planner.recompute import resolve_recompute
 from compiler.planner.stages import check_microbatches, resolve_stages
 from compiler.planner.start import check_start
-from compiler.problems import MeshMismatch
+from compiler.problems.mesh import MeshMismatch
 from compiler.schema import PlanSpec
 from dsl.diagnostics import Diagnostic
 from dsl.schema import Auto

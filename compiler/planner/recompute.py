@@ -7,7 +7,8 @@ from itertools import groupby
 from compiler.graph import ModelGraph
 from compiler.plan import Recompute, recompute_text
 from compiler.planner.context import Context
-from compiler.problems import Contradiction, UnknownOperator
+from compiler.problems.mesh import Contradiction
+from compiler.problems.recompute import UnknownOperator
 from compiler.schema.plan import ByStage
 from dsl.schema import Auto
 

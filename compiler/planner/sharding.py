@@ -8,7 +8,7 @@ from typing import assert_never
 from compiler.plan import Origin
 from compiler.planner.context import Context
 from compiler.planner.numbers import divisors, nearest
-from compiler.problems import Contradiction, FsdpAgainstDp
+from compiler.problems.mesh import Contradiction, FsdpAgainstDp
 from compiler.rank_program import Sharding
 from dsl.schema import Auto
 

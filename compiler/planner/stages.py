@@ -7,7 +7,8 @@ from typing import assert_never
 
 from compiler.planner.context import Context
 from compiler.planner.numbers import divisors, nearest
-from compiler.problems import Contradiction, MicrobatchesAgainstStages
+from compiler.problems.mesh import Contradiction
+from compiler.problems.pipeline import MicrobatchesAgainstStages
 from compiler.schedules import ScheduleKind
 from compiler.schema.plan import Gpipe, Interleaved, OneFOneB
 from dsl.schema import Auto

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compiler.huggingface.names import Unnamed, names_of
 from compiler.planner.context import Context
-from compiler.problems import Contradiction
+from compiler.problems.mesh import Contradiction
 
 
 def check_start(context: Context) -> None:

@@ -20,7 +20,7 @@ from compiler.schema import ModelSpec, PlanSpec
 from compiler.schema.train import Documents
 from dsl.diagnostics import Diagnostic
 from dsl.source import Source, Span
-from llamac.problems import CannotImport, NotAConfig
+from llamac.problems.weights import CannotImport, NotAConfig
 
 NAME = "config.json"
 LARGEST = 4 * 2**20

@@ -13,7 +13,7 @@ from dsl.diagnostics import Diagnostic
 from dsl.source import Source
 from dsl.spec import Origins
 from llamac.huggingface.config import LARGEST, NAME, NoFamily, read_object, shown
-from llamac.problems import NoArchitecture, OtherMeaning, OtherWeights, UncheckedWeights
+from llamac.problems.weights import NoArchitecture, OtherMeaning, OtherWeights, UncheckedWeights
 
 PATH = "train.init_from"
 

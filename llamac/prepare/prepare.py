@@ -15,12 +15,12 @@ from compiler.schema.train import Corpus, Documents
 from dsl.diagnostics import Diagnostic, Problem
 from dsl.source import Span
 from dsl.spec import Origins
-from llamac import problems
 from llamac.prepare.index import is_of, remove_others, write_index
 from llamac.prepare.shard import Record, Task, fresh, record_path, size_of
 from llamac.prepare.sources import INDEX, Source, read_source
 from llamac.prepare.unit import MissingLibrary, WrongData
 from llamac.prepare.workers import FailedTask, run
+from llamac.problems import data as problems
 
 Tick = Callable[[int], None]
 Progress = Callable[[str, int], AbstractContextManager[Tick]]

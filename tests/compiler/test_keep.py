@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.problems import UnknownOperator
+from compiler.problems.recompute import UnknownOperator
 from compiler.rank_program import BlockProgram, Checkpoint, Kept, RankProgram, Region
 from tests.compiler.specs import planned
 

@@ -1,0 +1,98 @@
+"""Training runs that are too short, too long, or not determined."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dsl.diagnostics import Label, Problem
+from dsl.source import Span
+from dsl.suggest import closest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undetermined(Problem):
+    """A value that the run needs is neither written nor derivable from what is.
+
+    A training run needs its length (`steps` or `tokens`, not both), `seq_len` and `global_batch`.
+    """
+
+    slug = "undetermined"
+    title: ClassVar[str] = "`{block}` does not say {what}"
+    label: ClassVar[str] = "{missing}"
+
+    block: str
+    what: str
+    missing: str
+    example: str
+
+    def helps(self) -> tuple[str, ...]:
+        return (f"write `{self.example}`",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleTooLong(Problem):
+    """Warm-up and decay together take more steps than the run has."""
+
+    slug = "schedule-too-long"
+    title: ClassVar[str] = "the learning-rate schedule is longer than the run"
+    label: ClassVar[str] = "{arithmetic}, and the run has {steps:,} steps"
+
+    arithmetic: str
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoTimeToTrain(Problem):
+    """A job is told to save its checkpoint and leave `checkpoint_budget` before its limit of time,
+    and Slurm may be a minute early with that. What is left of `time` is all there is to train.
+    """
+
+    slug = "no-time-to-train"
+    title: ClassVar[str] = "a job would have to save before it has trained"
+    label: ClassVar[str] = (
+        "{time:,.0f} s - checkpoint_budget {budget:,.0f} s - {early} s = {left:,.0f} s"
+    )
+
+    time: float
+    budget: float
+    early: int
+
+    @property
+    def left(self) -> float:
+        return self.time - self.budget - self.early
+
+    def helps(self) -> tuple[str, ...]:
+        hours = math.ceil(10 * (self.budget + self.early) / 3600)
+        shorter = math.floor(self.time / 2) - self.early
+        choices = [f"`time = {hours}h`"]
+        if shorter > 0:
+            choices.append(f"`checkpoint_budget = {shorter}s`")
+        return ("write " + " or ".join(choices),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnknownPhase(Problem):
+    """`phase NAME { ... }` of a plan says how it spreads a phase of its training run, so the
+    `train` block must have a phase of that name.
+    """
+
+    slug = "unknown-phase"
+    title: ClassVar[str] = "the run has no phase `{phase}`"
+    label: ClassVar[str] = "refines a phase that does not exist"
+
+    phase: str
+    known: tuple[str, ...]
+    train_span: Span | None
+
+    def secondary(self) -> tuple[Label, ...]:
+        if self.train_span is None or not self.known:
+            return ()
+        return (Label(self.train_span, f"phases: {', '.join(self.known)}"),)
+
+    def helps(self) -> tuple[str, ...]:
+        if not self.known:
+            return (f"write `phase {self.phase} {{ ... }}` in the `train` block first",)
+        name = closest(self.phase, self.known) or self.known[0]
+        return (f"write `phase {name} {{ ... }}`",)
