@@ -28,12 +28,18 @@ def _kind_name(model: ModelSpec, index: int) -> str:
     return "layer" if len(model.layer.kinds) == 1 else f"layer_{index}"
 
 
+def _declare_vocab(builder: Builder, model: ModelSpec) -> None:
+    builder.dim("vocab", model.vocab, "model.vocab")
+
+
+def _declare_stream(builder: Builder, model: ModelSpec) -> None:
+    builder.dim("d_model", model.d_model, "model.d_model")
+
+
 def _embedding(model: ModelSpec) -> Block:
-    builder = Builder(
-        "embedding",
-        (Value("tokens", TOKENS),),
-        {"vocab": model.vocab, "d_model": model.d_model},
-    )
+    builder = Builder("embedding", (Value("tokens", TOKENS),))
+    _declare_vocab(builder, model)
+    _declare_stream(builder, model)
     weight = builder.parameter("weight", ("vocab", "d_model"), Normal(model.init.std))
     x = builder.apply("x", Embedding(), "tokens", weight)
     if model.embedding.scale != 1.0:
@@ -44,7 +50,8 @@ def _embedding(model: ModelSpec) -> Block:
 def _layer(model: ModelSpec, layer: LayerSpec, name: str) -> Block:
     """x + attention, then x + ffn, each normalised before, after, or both."""
     sides = tuple(Value(side, TOKENS) for side in MASK_INPUTS)
-    builder = Builder(name, (Value("x", STREAM), *sides), {"d_model": model.d_model})
+    builder = Builder(name, (Value("x", STREAM), *sides))
+    _declare_stream(builder, model)
     init = Normal(model.init.std)
 
     def before(output: str, x: str) -> str:
@@ -65,11 +72,9 @@ def _layer(model: ModelSpec, layer: LayerSpec, name: str) -> Block:
 
 def _head(model: ModelSpec) -> Block:
     """Final norm, projection to the vocabulary, loss: a sum over the valid tokens."""
-    builder = Builder(
-        "head",
-        (Value("x", STREAM), Value("targets", TOKENS)),
-        {"vocab": model.vocab, "d_model": model.d_model},
-    )
+    builder = Builder("head", (Value("x", STREAM), Value("targets", TOKENS)))
+    _declare_vocab(builder, model)
+    _declare_stream(builder, model)
     h = norm(builder, model.norm, "h", "x", "final_norm.weight")
     tied_to = "embedding.weight" if model.head.tied else ""
     weight = builder.parameter("head.weight", ("vocab", "d_model"), Normal(model.init.std), tied_to)

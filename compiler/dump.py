@@ -86,7 +86,7 @@ def _init(init: Init) -> str:
 
 
 def _block(block: Block) -> Iterator[str]:
-    sizes = ", ".join(f"{dim} {size}" for dim, size in block.sizes)
+    sizes = ", ".join(f"{dim} {size}" for dim, size in block.sizes.items())
     yield f"block {block.name}   ({sizes})"
     for value in block.inputs:
         yield f"  input {value.name} [{', '.join(value.dims)}]"

@@ -75,7 +75,7 @@ def flops_per_token(graph: ModelGraph, seq_len: int) -> Estimate:
 
 def _block_flops(graph: ModelGraph, block: Block, seq_len: int) -> Estimate:
     values = block.values()
-    sizes = dict(block.sizes) | {"batch": 1, "seq": seq_len}
+    sizes = block.sizes | {"batch": 1, "seq": seq_len}
     children: list[Estimate] = []
     for node in block.nodes:
         if node.operator.is_product:

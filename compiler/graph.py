@@ -55,6 +55,24 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class Dimension:
+    """A named size, declared once: every table of sizes, paths and constants reads it here.
+
+    path   of the row of the spec that gives the size, such as `model.layer.ffn.d_ff`; of a size
+           that follows from several rows, the path of their entry
+    """
+
+    name: str
+    size: int
+    path: str
+
+    @property
+    def constant(self) -> str:
+        """Its name in a generated program."""
+        return self.name.upper()
+
+
+@dataclass(frozen=True)
 class Value:
     """A tensor over named dimensions."""
 
@@ -81,7 +99,7 @@ class LossTerm:
 
 @dataclass(frozen=True)
 class Block:
-    """A list of operators with its parameters. `sizes` fixes every dimension but batch and seq.
+    """A list of operators with its parameters, over `dimensions` and batch and seq.
 
     `inputs[0]` flows in from the block before, `outputs[0]` to the one after; the other inputs
     are side inputs that every block may read (tokens, positions, documents, targets).
@@ -92,11 +110,16 @@ class Block:
     parameters: tuple[Parameter, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
-    sizes: tuple[tuple[str, int], ...]
+    dimensions: tuple[Dimension, ...]
     losses: tuple[LossTerm, ...] = ()
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Every dimension but batch and seq."""
+        return {dimension.name: dimension.size for dimension in self.dimensions}
+
     def size(self, dim: str) -> int:
-        return dict(self.sizes)[dim]
+        return self.sizes[dim]
 
     def elements(self, parameter: Parameter) -> int:
         return math.prod(self.size(dim) for dim in parameter.dims)

@@ -23,7 +23,7 @@ def compute_bytes(train: TrainSpec) -> int:
 
 def elements(value: LocalValue, block: BlockProgram, phase: PhasePlan) -> int:
     """Elements of a value on one rank; a microbatch is a rank's own, so batch is not cut again."""
-    sizes = dict(block.sizes) | {"seq": phase.seq_len, "batch": phase.microbatch}
+    sizes = block.sizes | {"seq": phase.seq_len, "batch": phase.microbatch}
     batch_cut = set(phase.mesh.axis("dp"))
     cuts = (
         math.prod(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-from compiler.graph import Init, LossTerm, Value
+from compiler.graph import Dimension, Init, LossTerm, Value
 from compiler.mesh import Mesh
 from compiler.operators import Operator
 from compiler.placement import Layout
@@ -122,7 +122,7 @@ class LocalParameter:
 
 @dataclass(frozen=True)
 class BlockProgram:
-    """One layer kind or model end. `sizes` are full sizes of its dimensions, `local` a rank's.
+    """One layer kind or model end. `dimensions` have full sizes; `local` are those of a rank.
 
     `recompute` is said where pipeline ranks differ in it: a kind of layer is then one block program
     for each way, which differ in what the backward finds.
@@ -133,13 +133,18 @@ class BlockProgram:
     parameters: tuple[LocalParameter, ...]
     statements: tuple[Statement, ...]
     output: LocalValue
-    sizes: tuple[tuple[str, int], ...]
+    dimensions: tuple[Dimension, ...]
     local: tuple[tuple[str, int], ...]
     losses: tuple[LossTerm, ...] = ()
     recompute: str = ""
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Full sizes of every dimension but batch and seq."""
+        return {dimension.name: dimension.size for dimension in self.dimensions}
+
     def size(self, dim: str) -> int:
-        return dict(self.sizes)[dim]
+        return self.sizes[dim]
 
     def local_size(self, dim: str) -> int:
         return dict(self.local)[dim]

@@ -53,7 +53,7 @@ def run_block(
     sizes     full batch and seq of this forward
     inputs    by the block's names, weights by local name; all [ranks, ...local shape]
     """
-    frame = Frame(mesh, dict(block.sizes) | dict(sizes))
+    frame = Frame(mesh, block.sizes | dict(sizes))
     for value in block.inputs:
         frame.define(value, inputs[value.name])
     for parameter in block.parameters:

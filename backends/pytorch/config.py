@@ -7,14 +7,14 @@ to its section.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
 from backends.launch.choice import has_preflight
 from backends.pytorch.features import Features
 from backends.pytorch.meaning import meaning_rows
-from backends.pytorch.names import Value
+from backends.pytorch.names import Constants, Value
 from backends.pytorch.wrapping import LINE_LENGTH
 from compiler.data import BYTE_SEPARATOR, places_of, shares_of
 from compiler.estimates import Estimate, flops_per_token
@@ -44,26 +44,6 @@ INIT_ROWS = 16
 SAMPLE_TOKENS = 120
 SAMPLE_TEMPERATURE = 0.8
 
-MODEL_PATHS: Mapping[str, str] = {
-    "VOCAB": "model.vocab",
-    "D_MODEL": "model.d_model",
-    "LAYERS": "model.layers",
-    "LAYER_KINDS": "model.layer",
-    "HEADS": "model.layer.attention.heads",
-    "KV_HEADS": "model.layer.attention.kv_heads",
-    "HEAD_DIM": "model.layer.attention.head_dim",
-    "ATTENTION_SCALE": "model.layer.attention.scale",
-    "ATTENTION_SOFTCAP": "model.layer.attention.softcap",
-    "ATTENTION_WINDOW": "model.layer.attention.mask.window",
-    "QK_NORM_EPS": "model.layer.attention.qk_norm.eps",
-    "ROPE_THETA": "model.layer.attention.rope.theta",
-    "ROPE_SCALING": "model.layer.attention.rope.scaling",
-    "D_FF": "model.layer.ffn.d_ff",
-    "NORM_EPS": "model.norm.eps",
-    "EMBEDDING_SCALE": "model.embedding.scale",
-    "LOGIT_SOFTCAP": "model.head.softcap",
-}
-
 
 @dataclass(frozen=True)
 class Row:
@@ -78,7 +58,7 @@ class Row:
 def config_text(
     compiled: Compiled,
     program: RankProgram,
-    model: Mapping[str, Value],
+    constants: Constants,
     features: Features,
     origins: Origins,
 ) -> str:
@@ -87,7 +67,7 @@ def config_text(
     phase = compiled.plan.main
     train = phase.spec.train
     sections = (
-        ("The model", _model(model, compiled)),
+        ("The model", _model(constants, compiled)),
         ("The mesh: how many ranks each axis has", _mesh(program, features)),
         ("The batch", _batch(compiled, features)),
         ("How it learns", _learning(phase, compiled.plan, features)),
@@ -104,23 +84,20 @@ def config_text(
         lines += ["", f"# {title}."]
         for row in rows:
             lines += _assignment(row, _comment(row, compiled.plan.name, phase, origins))
-    constants = [(row.name, row.path) for _, rows in listed for row in rows if row.path]
+    named = [(row.name, row.path) for _, rows in listed for row in rows if row.path]
     lines += ["", "# What a run learns. A checkpoint in which one of these differs is refused."]
     lines.append("MEANING: dict[str, object] = {")
-    for path, value, held in meaning_rows(compiled.plan.spec, constants, features.phased):
+    for path, value, held in meaning_rows(compiled.plan.spec, named, features.phased):
         shown = value if held else literal(value)
         lines.append(f'    "{path}": {shown},')
     return "\n".join([*lines, "}", ""])
 
 
-def _model(model: Mapping[str, Value], compiled: Compiled) -> Iterator[Row]:
-    for name, path in MODEL_PATHS.items():
-        for printed, value in model.items():
-            base, _, kind = printed.rpartition("_")
-            if printed == name or (base == name and kind.isdigit()):
-                note = "factor, low, high, original" if name == "ROPE_SCALING" else ""
-                note = f"layers of kind {kind}" if printed != name else note
-                yield Row(printed, value, path, note)
+def _model(constants: Constants, compiled: Compiled) -> Iterator[Row]:
+    declared = (dim for block in compiled.graph.blocks for dim in block.dimensions)
+    for one in constants.ordered(declared):
+        note = one.note if one.kind is None else f"layers of kind {one.kind}"
+        yield Row(one.name, one.value, one.path, note)
     spec = compiled.plan.spec
     if spec.train.init_from is not None:
         yield Row("INIT_FROM", spec.train.init_from, "train.init_from", "the weights to start with")

@@ -61,7 +61,7 @@ def emit(
     check_conventions(program)
     constants = Constants()
     text = model_text(program, constants)
-    config = config_text(compiled, program, constants.values, features, origins or Origins())
+    config = config_text(compiled, program, constants, features, origins or Origins())
     names = _folder_names(compiled.plan.spec)
     files = {"config.py": config, **_modules(features, text, torch, config, names)}
     launch = scripts(compiled.plan, [axis.upper() for axis in features.rank_order])

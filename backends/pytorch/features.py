@@ -28,7 +28,7 @@ class Features:
     numbered                   dp, pp, cp, tp as far as present: how ranks count, outermost first
     partial_axes               axes over which some gradients are still to be summed
     kinds                      layers compute different things
-    selections                 what selective checkpoints make again, one entry a policy
+    selections                 torch's operators whose outputs a checkpoint keeps, by policy
     phased                     the program is a part of a run in phases, or all of it
     ramped                     it has several phases, with batches of several shapes
     pretrained                 it starts from the weights of a folder

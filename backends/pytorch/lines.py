@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from backends.pytorch.names import Names
-from backends.pytorch.operators import Call, expression
+from backends.pytorch.operators import KEPT_BY_NAME, Call, expression
 from backends.pytorch.operators.call import Argument
 from backends.pytorch.weights import parts_of
 from backends.pytorch.wrapping import LINE_LENGTH
 from compiler.mesh import Mesh
-from compiler.operators import Attention, Linear
 from compiler.placement import Layout
 from compiler.rank_program import Collective, Compute, Kept, LocalParameter, LocalValue
 
@@ -107,10 +106,10 @@ def assignment(statement: Compute | Collective, scope: Scope, name: str = "") ->
 def _is_marked(statement: Compute | Collective, output: LocalValue) -> bool:
     """Kept, and not the output of an operator that the policy knows by torch's own name."""
     match statement:
-        case Compute(operator=Linear() | Attention()) | Collective():
+        case Collective():
             return False
-        case Compute():
-            return output.kept is Kept.SAVED
+        case Compute(operator=operator):
+            return output.kept is Kept.SAVED and operator.name not in KEPT_BY_NAME
         case _:
             assert_never(statement)
 

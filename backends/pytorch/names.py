@@ -2,55 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-Value: TypeAlias = "int | float | str | bool | tuple[Value, ...]"
+from compiler.graph import Dimension
 
-SHARED_DIMS: Mapping[str, str] = {"vocab": "VOCAB", "d_model": "D_MODEL", "seq": "SEQ_LEN"}
-BLOCK_DIMS: Mapping[str, str] = {
-    "heads": "HEADS",
-    "kv_heads": "KV_HEADS",
-    "head_dim": "HEAD_DIM",
-    "d_ff": "D_FF",
-}
+Value: TypeAlias = "int | float | str | bool | tuple[Value, ...]"
 
 
 class TwoValues(Exception):
     """A name of config.py was given two values: a defect of the printer that chose the name."""
 
 
+@dataclass(frozen=True)
+class Constant:
+    """One assignment of config.py, and the path of the spec that its value comes from.
+
+    kind   the kind of layer that it belongs to, where a model has several: it ends the name
+    note   what the comment says beside the path
+    """
+
+    base: str
+    value: Value
+    path: str
+    kind: int | None = None
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.base if self.kind is None else f"{self.base}_{self.kind}"
+
+
 @dataclass
 class Constants:
-    """Values by name, collected while the text is printed. A name has one value."""
+    """Constants by name, collected while the text is printed. A name has one value."""
 
-    values: dict[str, Value] = field(default_factory=dict[str, Value])
+    found: dict[str, Constant] = field(default_factory=dict[str, Constant])
 
-    def set(self, name: str, value: Value) -> str:
-        if self.values.setdefault(name, value) != value:
-            raise TwoValues(f"{name} is {self.values[name]!r} and {value!r}")
-        return name
+    def set(self, constant: Constant) -> str:
+        known = self.found.setdefault(constant.name, constant)
+        if known.value != constant.value:
+            raise TwoValues(f"{constant.name} is {known.value!r} and {constant.value!r}")
+        return constant.name
+
+    def ordered(self, dimensions: Iterable[Dimension]) -> list[Constant]:
+        """By the part of the model that they belong to: its sizes, as they are declared, then its
+        other numbers; all kinds of layers of each."""
+        names = [(_part(dim.path), dim.constant) for dim in dimensions]
+        names += [(_part(one.path), one.base) for one in self.found.values()]
+        parts = list(dict.fromkeys(part for part, _ in names))
+        bases = list(dict.fromkeys(base for _, base in names))
+        return sorted(
+            self.found.values(),
+            key=lambda one: (parts.index(_part(one.path)), bases.index(one.base), one.kind or 0),
+        )
+
+
+def _part(path: str) -> str:
+    """`model.layer.attention` of `model.layer.attention.rope.theta`, `model` of `model.vocab`."""
+    *entries, _ = path.split(".")
+    return ".".join(entries[:3])
 
 
 @dataclass(frozen=True)
 class Names:
     """Constants of one block. Where a model has several kinds of layer, each kind has its own
-    `HEADS_0`, `HEADS_1`, ...; `suffix` is that ending."""
+    `HEADS_0`, `HEADS_1`, ...; `kind` is that number."""
 
     constants: Constants
-    sizes: Mapping[str, int]
-    suffix: str = ""
+    dimensions: tuple[Dimension, ...]
+    kind: int | None = None
 
-    def dim(self, dim: str) -> str:
+    def dim(self, name: str) -> str:
         """The constant that holds a dimension's full size."""
-        name = SHARED_DIMS[dim] if dim in SHARED_DIMS else BLOCK_DIMS[dim] + self.suffix
-        return self.constants.set(name, self.sizes[dim])
+        dimension = next(dim for dim in self.dimensions if dim.name == name)
+        return self.set(dimension.constant, dimension.size, dimension.path)
 
-    def own(self, name: str, value: Value) -> str:
-        """A constant of this block's kind."""
-        return self.constants.set(name + self.suffix, value)
-
-    def shared(self, name: str, value: Value) -> str:
-        """A constant of the whole model."""
-        return self.constants.set(name, value)
+    def set(self, name: str, value: Value, path: str, note: str = "") -> str:
+        """A constant of this block's kind of layer, or of the whole model, as its path says."""
+        kind = self.kind if path.startswith("model.layer.") else None
+        return self.constants.set(Constant(name, value, path, kind, note))

@@ -1,29 +1,32 @@
-"""What selective checkpoints keep: of the operators that the policy knows by torch's names, those
-that are not made again."""
+"""What selective checkpoints keep by torch's names: the outputs of operators that have such a name
+and are not made again."""
 
 from __future__ import annotations
 
+from backends.pytorch.operators import KEPT_BY_NAME
 from compiler.rank_program import BlockProgram, Checkpoint, Compute, Kept, RankProgram
 
-KNOWN = ("attention", "linear")
-"""Operators whose outputs the policy keeps by name; other lines are marked with `keep(...)`."""
 
-
-def made_again(block: BlockProgram) -> tuple[str, ...]:
-    """The known operators of a kind whose outputs its backward computes again."""
+def kept_by_name(block: BlockProgram) -> tuple[str, ...]:
+    """Torch's names of the operators whose outputs the policy of a kind of layer keeps."""
     computes = (s for s in block.statements if isinstance(s, Compute))
     again = {
         s.operator.name for s in computes if Kept.RECOMPUTED in {value.kept for value in s.outputs}
     }
-    return tuple(name for name in KNOWN if name in again)
+    return tuple(
+        torch_name
+        for name, torch_names in KEPT_BY_NAME.items()
+        if name not in again
+        for torch_name in torch_names
+    )
 
 
 def selections(program: RankProgram) -> tuple[tuple[str, ...], ...]:
-    """What is made again, each set once: the printed policies differ in this alone."""
+    """What is kept by name, each set once: the printed policies differ in this alone."""
     selective = {
         node.block
         for node in program.delegated
         if isinstance(node, Checkpoint) and node.policy == "selective"
     }
-    found = (made_again(kind) for kind in program.kinds if kind.name in selective)
+    found = (kept_by_name(kind) for kind in program.kinds if kind.name in selective)
     return tuple(dict.fromkeys(found))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from compiler.graph import Block, Init, LossTerm, Node, Parameter, Value
+from compiler.graph import Block, Dimension, Init, LossTerm, Node, Parameter, Value
 from compiler.operators import Operator
 
 KEY_INPUTS = ("key_positions", "key_documents")
@@ -21,7 +21,7 @@ class Builder:
 
     block: str
     inputs: tuple[Value, ...]
-    sizes: dict[str, int]
+    dimensions: dict[str, Dimension] = field(default_factory=dict[str, Dimension])
     parameters: dict[str, Parameter] = field(default_factory=dict[str, Parameter])
     nodes: list[Node] = field(default_factory=list[Node])
     region: str = ""
@@ -29,10 +29,12 @@ class Builder:
     def __post_init__(self) -> None:
         self.known = {value.name: value.dims for value in self.inputs}
 
-    def dim(self, name: str, size: int) -> str:
-        """Declare a dimension; two uses must agree."""
-        if self.sizes.setdefault(name, size) != size:
-            raise ValueError(f"{self.block}: {name} is {self.sizes[name]} and {size}")
+    def dim(self, name: str, size: int, path: str) -> str:
+        """Declare a dimension, with the path of its row in the spec; two uses must agree."""
+        declared = Dimension(name, size, path)
+        known = self.dimensions.setdefault(name, declared)
+        if known != declared:
+            raise ValueError(f"{self.block}: {name} is both {known} and {declared}")
         return name
 
     def parameter(self, name: str, dims: tuple[str, ...], init: Init, tied_to: str = "") -> str:
@@ -63,7 +65,7 @@ class Builder:
             tuple(self.parameters.values()),
             tuple(self.nodes),
             (output,),
-            tuple(self.sizes.items()),
+            tuple(self.dimensions.values()),
             losses,
         )
 

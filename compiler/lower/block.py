@@ -47,8 +47,8 @@ def lower_block(block: Block, phase: PhasePlan, recompute: Recompute = "none") -
         tuple(_parameter(walk, parameter) for parameter in block.parameters),
         statements,
         walk.define(output, walk.dims[output], walk.layouts[output]),
-        block.sizes,
-        tuple((dim, local_size(n, phase.cut(dim), phase.mesh)) for dim, n in block.sizes),
+        block.dimensions,
+        tuple((dim, local_size(n, phase.cut(dim), phase.mesh)) for dim, n in block.sizes.items()),
         block.losses,
     )
 

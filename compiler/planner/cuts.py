@@ -12,11 +12,6 @@ from compiler.planner.numbers import divisors, nearest
 from compiler.problems.mesh import DoesNotDivide
 
 TENSOR_CUTS = ("heads", "d_ff", "vocab")
-PATHS = {
-    "heads": "model.layer.attention.heads",
-    "d_ff": "model.layer.ffn.d_ff",
-    "vocab": "model.vocab",
-}
 HEAD_AND_TAIL = 2
 Cuts = tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -38,10 +33,10 @@ def resolve_cuts(mesh: Mesh) -> Cuts:
 def check_cuts(context: Context, graph: ModelGraph, seq_len: int | None) -> None:
     """Every dimension that an axis cuts must fall into equal parts."""
     tp, cp = context.spec.tp, context.spec.cp
-    sizes = {(dim, n) for block in graph.blocks for dim, n in block.sizes if dim in PATHS}
-    for dim, size in sorted(sizes):
-        if size % tp:
-            _uneven(context, PATHS[dim], size, "tp", tp, divisors(size))
+    every = {dim for block in graph.blocks for dim in block.dimensions}
+    for dim in sorted(every, key=lambda dim: (dim.name, dim.size)):
+        if dim.name in TENSOR_CUTS and dim.size % tp:
+            _uneven(context, dim.path, dim.size, "tp", tp, divisors(dim.size))
     if seq_len is None:
         return
     path = "train.seq_len"

@@ -46,7 +46,7 @@ class ModelText:
 def model_text(program: RankProgram, constants: Constants) -> ModelText:
     several = len(program.variants) > 1
     names = [
-        Names(constants, dict(kind.sizes), f"_{index}" if several else "")
+        Names(constants, kind.dimensions, index if several else None)
         for index, (kind, *_) in enumerate(program.variants)
     ]
     region = loss_region(program.head)
@@ -61,7 +61,7 @@ def model_text(program: RankProgram, constants: Constants) -> ModelText:
         embedding=embedding_declarations(program, constants),
         layers=layer_declarations(program, constants),
         head=group_declarations(
-            program.head, program.mesh, Names(constants, dict(program.head.sizes))
+            program.head, program.mesh, Names(constants, program.head.dimensions)
         ),
         embed=print_embedding(program, constants),
         run=print_layer_loop(program, names),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from backends.pytorch.lines import Lines, Scope, assignment, value_of
 from backends.pytorch.names import Constants, Names
 from backends.pytorch.weights import declaration
-from compiler.operators import Softcap
 from compiler.rank_program import BlockProgram, Compute, LocalParameter, RankProgram, Region
 
 
@@ -30,14 +29,14 @@ def loss_region(head: BlockProgram) -> Region:
 
 def embedding_declarations(program: RankProgram, constants: Constants) -> Lines:
     (table,) = program.embedding.parameters
-    names = Names(constants, dict(program.embedding.sizes))
+    names = Names(constants, program.embedding.dimensions)
     text = declaration(table, program.mesh, names)
     return [f"self.embedding = Weights({table.name}={text})"]
 
 
 def print_embedding(program: RankProgram, constants: Constants) -> Lines:
     embedding = program.embedding
-    scope = Scope(program.mesh, Names(constants, dict(embedding.sizes)), {})
+    scope = Scope(program.mesh, Names(constants, embedding.dimensions), {})
     for value in embedding.inputs:
         scope.know(value, "x" if program.mesh.axis("pp") else value.name)
     scope.know_parameters(embedding.parameters, {"weight": "self.embedding.weight"})
@@ -52,7 +51,7 @@ def print_embedding(program: RankProgram, constants: Constants) -> Lines:
 def print_head(program: RankProgram, constants: Constants) -> tuple[Lines, Scope]:
     """What the head does before its region."""
     head = program.head
-    scope = Scope(program.mesh, Names(constants, dict(head.sizes)), {})
+    scope = Scope(program.mesh, Names(constants, head.dimensions), {})
     for value in head.inputs:
         scope.know(value, value.name)
     scope.know_parameters(
@@ -67,13 +66,23 @@ def print_head(program: RankProgram, constants: Constants) -> tuple[Lines, Scope
 
 
 def print_next_logits(region: Region, head: LocalParameter, scope: Scope) -> str:
-    """All logits of one position, capped as the loss's are."""
-    logits = f"F.linear(last, {scope.texts[head.name]})"
+    """All logits of one position, and what the loss does with each before it compares them."""
+    text = f"F.linear(last, {scope.texts[head.name]})"
     if head.layout.sharding_atoms():
-        logits = f'all_gather({logits}, "tp", 0)'
-    computes = (s for s in region.statements if isinstance(s, Compute))
-    capped = any(isinstance(s.operator, Softcap) for s in computes)
-    return f"softcap({logits}, LOGIT_SOFTCAP)" if capped else logits
+        text = f'all_gather({text}, "tp", 0)'
+    product, *rest = region.statements
+    (logits,) = product.outputs
+    own = replace(scope, texts=dict(scope.texts))
+    for statement in rest:
+        match statement:
+            case Compute(inputs=(name,), outputs=(output,)) if name == logits.name:
+                if output.dims != logits.dims:
+                    break
+                own.know(logits, text)
+                text, logits = value_of(statement, own), output
+            case _:
+                break
+    return text
 
 
 def print_losses(region: Region, scope: Scope, is_stage: bool) -> Lines:
@@ -93,7 +102,7 @@ def print_losses(region: Region, scope: Scope, is_stage: bool) -> Lines:
 def print_chunk(program: RankProgram, region: Region, constants: Constants) -> ChunkText:
     """The region's statements as a function of its pieces and of what it reads whole."""
     head = program.head
-    scope = Scope(program.mesh, Names(constants, dict(head.sizes)), {})
+    scope = Scope(program.mesh, Names(constants, head.dimensions), {})
     for value in head.inputs:
         scope.know(value, value.name)
     for statement in head.statements[:-1]:

@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from backends.pytorch.lines import Lines, Scope, assignment, value_of
-from backends.pytorch.names import Constants, Names
-from backends.pytorch.operators.attention import mask
-from backends.pytorch.operators.rope import angles
-from backends.pytorch.selections import made_again, selections
+from backends.pytorch.names import Constant, Constants, Names
+from backends.pytorch.operators import Prepared, prepare
+from backends.pytorch.selections import kept_by_name, selections
 from backends.pytorch.weights import group_declarations
-from compiler.operators import Attention, Rope
 from compiler.rank_program import BlockProgram, Checkpoint, Compute, RankProgram, Region
 
 
@@ -72,15 +70,15 @@ def _print_block(program: RankProgram, block: BlockProgram, names: Names) -> Blo
     if isinstance(last, Region):
         raise ValueError(f"{block.name}: a layer that ends in a region")
     lines.append(f"return {value_of(last, scope)}")
-    arguments = ["x", *(["cos", "sin"] if _rope_of(block) else [])]
-    arguments += ["mask"] if _attention_of(block) else []
+    prepared = _prepare_all(block, program, names).values()
+    arguments = {"x": "Tensor"} | {name: one.type for one in prepared for name in one.names}
     index = program.kinds.index(block)
     says = "One layer" + (" of its kind" if len(program.variants) > 1 else "")
     return BlockText(
         f"Block{index}" if len(program.kinds) > 1 else "Block",
         f"{says}, where recompute is {block.recompute}." if block.recompute else f"{says}.",
         group_declarations(block, program.mesh, names),
-        ", ".join(f"{name}: {'Mask' if name == 'mask' else 'Tensor'}" for name in arguments),
+        ", ".join(f"{name}: {kind}" for name, kind in arguments.items()),
         ", ".join(arguments),
         lines,
         policy,
@@ -92,8 +90,8 @@ def _print_block(program: RankProgram, block: BlockProgram, names: Names) -> Blo
 def _keeper(block: BlockProgram, program: RankProgram) -> str:
     """`kept`, and where what it keeps differs, `kept_1` for the second selection and so on."""
     policies = selections(program)
-    again = made_again(block)
-    number = policies.index(again) if again in policies else 0
+    kept = kept_by_name(block)
+    number = policies.index(kept) if kept in policies else 0
     return f"kept_{number}" if number else "kept"
 
 
@@ -106,29 +104,15 @@ def _checkpoint_policy(
     return ""
 
 
-def _rope_of(block: BlockProgram) -> Rope | None:
-    """The rotary operator of a layer; q and k share one."""
-    for statement in block.statements:
-        if isinstance(statement, Compute) and isinstance(statement.operator, Rope):
-            return statement.operator
-    return None
-
-
-def _attention_of(block: BlockProgram) -> Attention | None:
-    for statement in block.statements:
-        if isinstance(statement, Compute) and isinstance(statement.operator, Attention):
-            return statement.operator
-    return None
-
-
 def layer_declarations(program: RankProgram, constants: Constants) -> Lines:
     """All layers; under a pipeline those of the rank's own stages, by their number."""
     several = len(program.variants) > 1
     ways = len(program.variants[0])
     if several:
-        constants.set("LAYER_KINDS", tuple(kind // ways for kind in program.layers))
+        kinds_of_layers = tuple(kind // ways for kind in program.layers)
+        constants.set(Constant("LAYER_KINDS", kinds_of_layers, "model.layer"))
     elif not program.mesh.axis("pp"):
-        constants.set("LAYERS", len(program.layers))
+        constants.set(Constant("LAYERS", len(program.layers), "model.layers"))
     kinds = ", ".join(f"Block{index}" for index in range(len(program.kinds)))
     if program.mesh.axis("pp"):
         chosen: Lines = []
@@ -159,39 +143,44 @@ def _choose_by_stage(program: RankProgram) -> Lines:
     return [f"{name} = {{", *rows, '}[RECOMPUTE[coordinate("pp")]]']
 
 
-def print_layer_loop(program: RankProgram, names: list[Names]) -> Lines:
-    """The angles and the mask of each kind of layer once, then the layers."""
-    kinds = (variants[0] for variants in program.variants)
-    pairs = list(zip(kinds, names, strict=True))
-    rotations = [
-        angles(rope, kind_names, kind.size("head_dim")) if (rope := _rope_of(kind)) else "()"
-        for kind, kind_names in pairs
-    ]
+def _prepare_all(block: BlockProgram, program: RankProgram, names: Names) -> dict[str, Prepared]:
+    """What a kind of layer reads that is made once per forward, by group."""
     cuts = bool(program.mesh.axis("cp"))
-    masks = [
-        mask(attention, kind_names, cuts) if (attention := _attention_of(kind)) else "None"
-        for kind, kind_names in pairs
+    computes = (s for s in block.statements if isinstance(s, Compute))
+    found = (prepare(statement, names, cuts) for statement in computes)
+    return {one.group: one for one in found if one is not None}
+
+
+def print_layer_loop(program: RankProgram, names: list[Names]) -> Lines:
+    """What each kind of layer reads, made once, then the layers."""
+    kinds = [
+        _prepare_all(variants[0], program, kind_names)
+        for variants, kind_names in zip(program.variants, names, strict=True)
     ]
     lines: Lines = []
     arguments = ["x"]
-    if set(rotations) != {"()"}:
-        whole = "torch.arange(documents.shape[1], device=x.device)"
-        own = "own_positions(key_documents.shape[1], x.device)"
-        lines.append(f"positions = {own if cuts else whole}")
-        lines += _assign_by_kind("cos, sin", "rotations", rotations)
-        arguments.append("cos, sin" if len(rotations) == 1 else "*rotations[kind]")
-    if set(masks) != {"None"}:
-        lines += _assign_by_kind("mask", "masks", masks)
-        arguments.append("mask" if len(set(masks)) == 1 else "masks[kind]")
+    for group in dict.fromkeys(group for kind in kinds for group in kind):
+        assigned, argument = _assign_by_kind([kind.get(group) for kind in kinds])
+        lines += assigned
+        arguments.append(argument)
     loop = "for block in self.layers:"
     if any("[kind]" in argument for argument in arguments):
-        kinds = "self.kinds" if program.mesh.axis("pp") else "LAYER_KINDS"
-        loop = f"for block, kind in zip(self.layers, {kinds}, strict=True):"
+        kinds_of_layers = "self.kinds" if program.mesh.axis("pp") else "LAYER_KINDS"
+        loop = f"for block, kind in zip(self.layers, {kinds_of_layers}, strict=True):"
     return [*lines, loop, f"    x = block({', '.join(arguments)})"]
 
 
-def _assign_by_kind(one: str, many: str, expressions: Lines) -> Lines:
-    """`one = expression` where all kinds agree, else a tuple `many` by kind."""
-    if len(set(expressions)) == 1 and (one == "mask" or len(expressions) == 1):
-        return [f"{one} = {expressions[0]}"]
-    return [f"{many} = (", *(f"    {expression}," for expression in expressions), ")"]
+def _assign_by_kind(kinds: list[Prepared | None]) -> tuple[Lines, str]:
+    """`cos, sin = expression` where all kinds agree, else a tuple `rotations` with an entry per
+    kind; and how a layer is given its own. `kinds` are of one group, None where one has none."""
+    one = next(kind for kind in kinds if kind is not None)
+    lines = [one.before] if one.before else []
+    texts = ["()" if kind is None else kind.text for kind in kinds]
+    names = ", ".join(one.names)
+    if len(set(texts)) == 1:
+        return [*lines, f"{names} = {texts[0]}"], names
+    unpacked = "*" if len(one.names) > 1 else ""
+    if None in kinds and not unpacked:
+        texts, unpacked = [f"({text},)" if text != "()" else text for text in texts], "*"
+    rows = (f"    {text}," for text in texts)
+    return [*lines, f"{one.group} = (", *rows, ")"], f"{unpacked}{one.group}[kind]"

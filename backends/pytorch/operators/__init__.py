@@ -1,15 +1,20 @@
-"""One printer an operator: `Call -> Expression`, the Python expression of its line.
+"""One printer per operator: `Call -> str`, the Python expression of its line.
 
 `expression` is the table. A printer says which helper functions of `model.py` and which constants
 of `config.py` it uses, by name only: no size reaches the text. To add one: a function in a file
 named after the operator in `compiler/operators`, its case here, its helper in `helpers.py.j2`.
+`prepare` is for what its lines read that is made once per forward, `KEPT_BY_NAME` for outputs that
+a selective checkpoint can keep because torch knows them by a name of their own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import assert_never
 
-from backends.pytorch.operators.attention import attention
+from backends.pytorch.names import Names
+from backends.pytorch.operators.attention import KEPT as ATTENTION_KEPT
+from backends.pytorch.operators.attention import attention, prepare_mask
 from backends.pytorch.operators.call import Call
 from backends.pytorch.operators.cross_entropy import (
     cross_entropy,
@@ -21,9 +26,11 @@ from backends.pytorch.operators.cross_entropy import (
 )
 from backends.pytorch.operators.elementwise import add, add_bias, gate, gelu, scale, softcap
 from backends.pytorch.operators.embedding import embedding
+from backends.pytorch.operators.linear import KEPT as LINEAR_KEPT
 from backends.pytorch.operators.linear import linear
 from backends.pytorch.operators.norm import layer_norm, rms_norm
-from backends.pytorch.operators.rope import rope
+from backends.pytorch.operators.prepared import Prepared
+from backends.pytorch.operators.rope import prepare_angles, rope
 from compiler.operators import (
     Add,
     AddBias,
@@ -45,6 +52,25 @@ from compiler.operators import (
     SubtractMaximum,
     SumExp,
 )
+from compiler.rank_program import Compute
+
+KEPT_BY_NAME: Mapping[str, tuple[str, ...]] = {
+    "linear": LINEAR_KEPT,
+    "attention": ATTENTION_KEPT,
+}
+"""Operators to torch's names of what makes their outputs: the policy of a selective checkpoint
+keeps those. The outputs of all others are marked with `keep(...)` where they are to be kept."""
+
+
+def prepare(statement: Compute, names: Names, cuts_sequence: bool) -> Prepared | None:
+    """What the statement's line reads beside its inputs, made once per forward."""
+    match statement.operator:
+        case Rope() as operator:
+            return prepare_angles(operator, names, statement.outputs[0].dims[-1], cuts_sequence)
+        case Attention() as operator:
+            return prepare_mask(operator, names, cuts_sequence)
+        case _:
+            return None
 
 
 def expression(operator: Operator, call: Call) -> str:
@@ -90,4 +116,4 @@ def expression(operator: Operator, call: Call) -> str:
             assert_never(operator)
 
 
-__all__ = ["Call", "expression"]
+__all__ = ["KEPT_BY_NAME", "Call", "Prepared", "expression", "prepare"]

@@ -29,8 +29,10 @@ def gelu(call: Call) -> str:
 
 
 def scale(operator: Scale, call: Call) -> str:
-    return f"{call.text(0)} * {call.names.shared('EMBEDDING_SCALE', operator.factor)}"
+    factor = call.names.set("EMBEDDING_SCALE", operator.factor, "model.embedding.scale")
+    return f"{call.text(0)} * {factor}"
 
 
 def softcap(operator: Softcap, call: Call) -> str:
-    return f"softcap({call.text(0)}, {call.names.shared('LOGIT_SOFTCAP', operator.cap)})"
+    cap = call.names.set("LOGIT_SOFTCAP", operator.cap, "model.head.softcap")
+    return f"softcap({call.text(0)}, {cap})"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from backends.pytorch.operators.call import Call
 from compiler.operators import Linear
 
+KEPT = ("torch.ops.aten.mm.default",)
+
 
 def linear(operator: Linear, call: Call) -> str:
     """F.linear contracts the last dimension of both."""
