@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.resources
 import os
 import shutil
@@ -14,6 +15,8 @@ from dsl.syntax import MAXIMUM_BYTES
 
 LIBRARY = "std/"
 SUFFIX = ".llama"
+# A file system without hard links, or a file with as many as it can have.
+NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 LARGEST_READ = MAXIMUM_BYTES + 1  # enough for the front end to see that it is too much
 
 
@@ -103,9 +106,11 @@ def replace_file(path: Path, text: str) -> None:
             os.fsync(file.fileno())
             shutil.copymode(target, staged)
             os.replace(staged, target)
-        except OSError:
+        except OSError as error:
             staged.unlink(missing_ok=True)
-            raise
+            if error.errno != errno.EBUSY:
+                raise
+            target.write_text(text, encoding="utf-8")  # a mounted file, which must stay the same
 
 
 def write_new(path: Path, text: str) -> bool:
@@ -120,6 +125,12 @@ def write_new(path: Path, text: str) -> bool:
             os.link(staged, path)
         except FileExistsError:
             return False
+        except OSError as error:
+            if error.errno not in NO_HARD_LINKS:
+                raise
+            if os.path.lexists(path):
+                return False
+            os.replace(staged, path)
         finally:
             staged.unlink(missing_ok=True)
     return True

@@ -33,8 +33,11 @@ def members(module: str, *names: str) -> dict[str, Origin]:
 
 
 STANDARD: Mapping[str, Origin] = {
-    **modules("argparse", "hashlib", "io", "json", "logging", "math", "mmap", "os", "resource"),
-    **modules("shutil", "signal", "struct", "sys", "textwrap", "threading", "time", "traceback"),
+    **modules(
+        "argparse", "errno", "hashlib", "io", "json", "logging", "math", "mmap", "os", "resource"
+    ),
+    **modules("shutil", "signal", "struct", "sys", "textwrap", "threading", "time"),
+    **modules("traceback"),
     **members("bisect", "bisect_right"),
     **members("collections.abc", "Callable", "Iterator", "Mapping"),
     **members("concurrent.futures", "Future", "ThreadPoolExecutor", "wait"),

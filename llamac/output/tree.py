@@ -13,13 +13,12 @@ import stat
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+from llamac.files import NO_HARD_LINKS
 from llamac.output.manifest import digest, read_file
 
 FOLDER_MODE = 0o755
 FILE_MODE = 0o644
 EXECUTABLE_MODE = 0o755
-# A file system without hard links, or a file with as many as it can have: copy instead.
-_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 Identity = tuple[int, int]  # device and inode: one file under however many names
 
@@ -71,10 +70,13 @@ def carry_over(old: Path, new: Path, rename: Callable[[str], str | None]) -> set
     """Link what is in `old` and not ours into `new`; say which files now stand in both.
 
     `rename` maps a path below `old` to the one it gets, or to None where it is not carried over.
+    OSError with EXDEV for a folder on which another file system is mounted.
     """
     carried: set[Identity] = set()
     for path in _walk(old):
         folder = _is_folder(path)
+        if folder and os.lstat(path).st_dev != os.lstat(old).st_dev:  # it would stay behind
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), os.fspath(path))
         name = rename(path.relative_to(old).as_posix())
         # A folder comes with the first file of it that does, or because it is empty.
         if name is None or (folder and os.listdir(path)):
@@ -130,7 +132,7 @@ def _link(path: Path, target: Path) -> None:
     try:
         os.link(path, target, follow_symlinks=False)
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in NO_HARD_LINKS:
             raise
         shutil.copy2(path, target, follow_symlinks=False)
 

@@ -8,6 +8,7 @@ old or wholly new, and the next call removes the hidden folder.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Callable, Collection, Mapping
@@ -17,6 +18,8 @@ from pathlib import Path
 from llamac.output import exchange, manifest, tree
 from llamac.output.manifest import EditedFile, Manifest
 from llamac.output.scratch import clear_leftovers, scratch_beside
+
+_NO_RENAME = frozenset({errno.EXDEV, errno.EBUSY})
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,27 @@ def write(
     if old == new and not edits and _stands(target, files, executable):
         return Written(target, changed=False)
     backups = _backup_names(target, [file.name for file in edits], every)
-    _replace(target, every, executable, old, backups)
+    try:
+        _replace(target, every, executable, old, backups)
+    except OSError as error:
+        if error.errno not in _NO_RENAME:
+            raise
+        return Refused(target, _mounted(target, error))
     return Written(target, changed=True, backups=tuple(backups.values()))
+
+
+def _mounted(target: Path, error: OSError) -> str:
+    """What to do where a path cannot be renamed or linked: it is a mount point, lies below one, or
+    is a folder of a container's image."""
+    path = Path(os.fsdecode(error.filename or target))
+    if target in path.parents:
+        what = f"`{path.relative_to(target)}` in it lies on another file system"
+    else:
+        what = "it is a mount point"
+    return (
+        f"{what}, and a program is put in place by one rename, which cannot cross file systems; "
+        f"write to a new folder, such as `{target / 'program'}`"
+    )
 
 
 def _why_not(target: Path, files: Mapping[str, str]) -> str | None:

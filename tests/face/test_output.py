@@ -393,3 +393,37 @@ def hold_the_law(
         kept = [after[n] for n in after if n == name or n.startswith(f"{name}.orig")]
         assert text in kept
     assert len(result.backups) == len(endangered)
+
+
+def refuse_links(path: Path, target: Path, *, follow_symlinks: bool) -> None:
+    raise OSError(errno.EXDEV, "Invalid cross-device link", str(path), None, str(target))
+
+
+def test_a_mount_inside_is_refused_and_left_alone(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(target, FIRST)
+    add_foreign(target)
+    before = contents(target)
+    monkeypatch.setattr(os, "link", refuse_links)
+    done = put(target, SECOND)
+    assert isinstance(done, Refused)
+    assert done.reason.startswith("`launch/my.sh` in it lies on another file system, ")
+    assert done.reason.endswith(f"write to a new folder, such as `{target}/program`")
+    assert contents(target) == before
+    assert [path.name for path in target.parent.iterdir()] == ["out"]
+
+
+def test_a_target_that_is_a_mount_point_is_refused(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(target, FIRST)
+
+    def busy(staged: Path, place: Path, flags: int) -> bool:
+        raise OSError(errno.EBUSY, "Device or resource busy", str(staged), None, str(place))
+
+    monkeypatch.setattr(exchange, "_renameat2", busy)
+    done = put(target, SECOND)
+    assert isinstance(done, Refused)
+    assert done.reason.startswith("it is a mount point, ")
+    assert contents(target) == FIRST

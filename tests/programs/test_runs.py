@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -200,3 +203,51 @@ def test_starting_anew_keeps_what_was_there(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "earlier-1" / "checkpoints" / "step-1" / "state.json").is_file()
     assert len(metrics(tmp_path / "run")) == 1
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another file system than `tmp_path`."""
+    with TemporaryDirectory(dir="/dev/shm") as name:
+        if os.stat(name).st_dev == os.stat(tmp_path).st_dev:
+            pytest.skip("/dev/shm is not another file system")
+        yield Path(name)
+
+
+def test_checkpoints_may_lie_on_another_file_system(tmp_path: Path, elsewhere: Path) -> None:
+    """`rename` does not reach from there into the folder of the run."""
+    write_text(tmp_path)
+    folder = write(program(*ONE, ("train.checkpoint.every", "1")), tmp_path / "out")
+    (tmp_path / "run").mkdir()
+    checkpoints = tmp_path / "run" / "checkpoints"
+    checkpoints.symlink_to(elsewhere)
+    start = ("--run", "run", "--steps", "2")
+    assert launch(folder, *start, cwd=tmp_path).returncode == 0
+    with (checkpoints / "step-2" / "state.json").open("a") as file:
+        file.write("x")
+    done = launch(folder, *start, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "resumed from run/checkpoints/step-1: 1 of 2 steps are done" in done.stdout
+    assert (elsewhere / "earlier-1" / "step-2" / "state.json").is_file()
+    done = launch(folder, *start, "--resume", "never", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (elsewhere / "earlier-2").iterdir()} == {"step-1", "step-2"}
+    assert (tmp_path / "run" / "earlier-2" / "metrics.jsonl").is_file()
+    assert len(metrics(tmp_path / "run")) == 2
+
+
+def test_linked_checkpoints_are_set_aside_as_links(tmp_path: Path) -> None:
+    """One that was moved to other storage, and a relative link left in its place."""
+    write_text(tmp_path)
+    folder = write(program(*ONE), tmp_path / "out")
+    start = ("--run", "run", "--steps", "1")
+    assert launch(folder, *start, cwd=tmp_path).returncode == 0
+    saved = tmp_path / "run" / "checkpoints" / "step-1"
+    saved.rename(tmp_path / "archived")
+    saved.symlink_to("../../archived")
+    done = launch(folder, *start, "--resume", "never", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert saved.is_dir()
+    assert not saved.is_symlink()
+    aside = tmp_path / "run" / "earlier-1" / "checkpoints" / "step-1"
+    assert (aside / "state.json").samefile(tmp_path / "archived" / "state.json")

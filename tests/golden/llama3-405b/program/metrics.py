@@ -49,6 +49,7 @@ class Metrics:
             for line in self.file.read_bytes().splitlines() if self.file.exists() else []:
                 with suppress(ValueError):  # of a line that a crash has cut or left without bytes
                     kept += [line + b"\n"] if json.loads(line)["step"] <= progress.step else []
+            self.file = self.file.resolve()  # a link stays one, and names the new file
             rest = self.file.with_suffix(".partial")
             rest.write_bytes(b"".join(kept))
             sync(rest)

@@ -5,6 +5,7 @@ AdamW moments by name; `state.json`, how far the run was and what it learns; and
 them all. No random generator has a state: what is drawn depends on the seed and the position.
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -137,7 +138,7 @@ class Saver:
         if said[0]:
             log.warning("ALARM: step %d is not saved: %s", progress.step, said[0])
             if rank == 0:
-                shutil.rmtree(staged, ignore_errors=True)
+                delete(staged)
         return not said[0]
 
     def commit(self, staged: Path, progress: Progress, sums: dict[str, str]) -> None:
@@ -154,7 +155,7 @@ class Saver:
         sync(staged.parent)
         try:
             for old in checkpoints(self.run)[CHECKPOINTS_KEPT:]:
-                shutil.rmtree(old.rename(old.with_suffix(".partial")))
+                delete(old.rename(old.with_suffix(".partial")))
         except OSError as error:
             log.warning("an old checkpoint is not deleted: %s", error)
 
@@ -275,17 +276,42 @@ def agreed(run: Path, resume: str) -> Path | None:
 
 
 def set_aside(run: Path, source: Path | None, step: int) -> None:
-    """What lies beyond the step that a run goes on from is kept in earlier-1, earlier-2, ...; that
-    is all of it where the run starts from elsewhere. What was never finished goes."""
+    """Keep what lies beyond the step that a run goes on from in earlier-1, earlier-2, ...: all of
+    it where the run starts from elsewhere. What was never finished is deleted."""
     if source is None or source.resolve().parent != (run / "checkpoints").resolve():
         step = 0
     if dist.get_rank() == 0:
         for partial in (run / "checkpoints").glob("*.partial"):
-            shutil.rmtree(partial, ignore_errors=True)
-        aside = next(path for n in count(1) if not (path := run / f"earlier-{n}").exists())
+            delete(partial)
+        names = (f"earlier-{n}" for n in count(1))
+        aside = next(n for n in names if not [*run.glob(n), *run.glob(f"checkpoints/{n}")])
         old = [path for path in checkpoints(run) if step_of(path) > step]
         for path in old if step else [*old, *run.glob("metrics.jsonl")]:
-            place = aside / path.relative_to(run)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            path.rename(place)
+            log.info("%s is kept as %s", path, move(path, run, aside))
     dist.barrier()
+
+
+def move(path: Path, run: Path, aside: str) -> Path:
+    """Put a file or folder of the run into its folder `aside`, or into one of that name beside it
+    where `checkpoints` is another file system. Returns its new path."""
+    place, beside = run / aside / path.relative_to(run), path.parent / aside / path.name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink():  # a relative one would name something else from there
+        place.symlink_to(path.resolve())
+        path.unlink()
+        return place
+    try:
+        return path.rename(place)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        beside.parent.mkdir(exist_ok=True)
+        return Path(shutil.move(path, beside))  # copies where overlayfs refuses even this
+
+
+def delete(checkpoint: Path) -> None:
+    """Of a link, the link: what it names was put there by somebody else."""
+    if checkpoint.is_symlink():
+        checkpoint.unlink()
+    else:
+        shutil.rmtree(checkpoint, ignore_errors=True)

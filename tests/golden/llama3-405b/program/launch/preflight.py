@@ -40,9 +40,15 @@ def software() -> str:
     return f"python {platform.python_version()}, torch {version('torch')}, program {crc32(text):x}"
 
 
+def shared(run: Path) -> tuple[Path, Path]:
+    """Folders that every process must find; the second may be a link or a mount."""
+    return run, run / "checkpoints"
+
+
 def start(run: Path, data: Sequence[str], store: dist.Store) -> None:
-    run.mkdir(parents=True, exist_ok=True)
-    (run / f"preflight-{RANK}").write_text(str(os.getpid()))
+    for folder in shared(run):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"preflight-{RANK}").write_text(str(os.getpid()))
     for path in data:
         store.add(f"seen {path}", int(is_there(path)))
 
@@ -69,9 +75,11 @@ def look(run: Path, data: Sequence[str], store: dist.Store) -> str:
         told = subprocess.run([tool, *what], capture_output=True, text=True, check=False).stdout
         if errors := sum(int(line) for line in told.split() if line.isdigit()):
             wrong.append(f"{errors} uncorrected memory errors")
-    mark = run / "preflight-0"
-    if not mark.exists() or mark.read_bytes() != store.get("mark"):
-        wrong.append(f"{run} is another folder than that of process 0")
+    for folder in shared(run):
+        mark = folder / "preflight-0"
+        if not mark.exists() or mark.read_bytes() != store.get("mark"):
+            wrong.append(f"{folder} is not the same folder as on process 0")
+            break
     # What no process sees is wrong for another reason, which train.py tells.
     missing = [path for path in data if not is_there(path) and store.add(f"seen {path}", 0)]
     wrong += [f"it has no {path}, and other nodes do" for path in missing]
@@ -82,7 +90,8 @@ def room(run: Path, resume: str) -> str | None:
     """What is wrong with the folder that all share. Checkpoints of a run that goes on count as
     room: they make way for the next ones."""
     own = (run / "checkpoints").glob("step-*/*") if resume == "auto" else ()
-    there, free = sum(file.stat().st_size for file in own), shutil.disk_usage(run).free
+    folder = run / "checkpoints"
+    there, free = sum(file.stat().st_size for file in own), shutil.disk_usage(folder).free
     if (needed := config.CHECKPOINTS_BYTES) <= there + free:
         return None
     return f"checkpoints take {needed:,} bytes; in {run} {there:,} are theirs and {free:,} free"
@@ -166,7 +175,8 @@ def main() -> int:
         stages.append(Stage("all-reduce between nodes", between_nodes, least))
     code = judged(store, stages, NAMES, wait)
     if not code:
-        (run / f"preflight-{RANK}").unlink()
+        for folder in shared(run):
+            (folder / f"preflight-{RANK}").unlink()
     return code
 
 
