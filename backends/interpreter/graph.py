@@ -52,13 +52,13 @@ def loss_sum(graph: ModelGraph, parameters: Parameters, batch: Batch) -> Tensor:
         inputs = {value.name: side[value.name] for value in block.inputs[1:]}
         inputs[block.inputs[0].name] = stream
         weights = {p.name: parameters[instance.full_name(p)] for p in block.parameters}
-        values = _run(block, inputs | weights)
+        values = run_block(block, inputs | weights)
         stream = values[block.outputs[0]]
         total = total + sum(values[term.value] for term in block.losses)
     return total
 
 
-def _run(block: Block, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def run_block(block: Block, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Every value of the block, as one rank of one."""
     dims = {name: value.dims for name, value in block.values().items()}
     values = {name: value.unsqueeze(0) for name, value in inputs.items()}
