@@ -6,7 +6,7 @@ from compiler.components.attention import attention
 from compiler.components.builder import MASK_INPUTS, Builder
 from compiler.components.ffn import ffn
 from compiler.components.norm import norm
-from compiler.graph import Block, LossTerm, ModelGraph, Normal, Value
+from compiler.graph import Block, Component, LossTerm, ModelGraph, Normal, Value
 from compiler.operators import Add, CrossEntropy, Embedding, Linear, Scale, Softcap
 from compiler.schema.model import LayerSpec, ModelSpec
 
@@ -18,7 +18,7 @@ LOSS_REGION = "loss"
 def build_graph(model: ModelSpec) -> ModelGraph:
     """One block for the embedding, one a layer kind, one for final norm, head and loss."""
     kinds = tuple(
-        _layer(model, kind, _kind_name(model, index))
+        _layer(model, kind, _kind_name(model, index), _kind_path(model, index))
         for index, kind in enumerate(model.layer.kinds)
     )
     return ModelGraph(_embedding(model), kinds, model.layer.indices, _head(model))
@@ -26,6 +26,11 @@ def build_graph(model: ModelSpec) -> ModelGraph:
 
 def _kind_name(model: ModelSpec, index: int) -> str:
     return "layer" if len(model.layer.kinds) == 1 else f"layer_{index}"
+
+
+def _kind_path(model: ModelSpec, index: int) -> str:
+    """As the rows of `compiler.meaning` call it."""
+    return "model.layer" if len(model.layer.kinds) == 1 else f"model.layer[{index}]"
 
 
 def _declare_vocab(builder: Builder, model: ModelSpec) -> None:
@@ -37,7 +42,9 @@ def _declare_stream(builder: Builder, model: ModelSpec) -> None:
 
 
 def _embedding(model: ModelSpec) -> Block:
-    builder = Builder("embedding", (Value("tokens", TOKENS),))
+    builder = Builder(
+        "embedding", (Value("tokens", TOKENS),), Component("model.embedding", "embedding")
+    )
     _declare_vocab(builder, model)
     _declare_stream(builder, model)
     weight = builder.parameter("weight", ("vocab", "d_model"), Normal(model.init.std))
@@ -47,35 +54,44 @@ def _embedding(model: ModelSpec) -> Block:
     return builder.finish(x)
 
 
-def _layer(model: ModelSpec, layer: LayerSpec, name: str) -> Block:
+def _layer(model: ModelSpec, layer: LayerSpec, name: str, path: str) -> Block:
     """x + attention, then x + ffn, each normalised before, after, or both."""
     sides = tuple(Value(side, TOKENS) for side in MASK_INPUTS)
-    builder = Builder(name, (Value("x", STREAM), *sides))
+    builder = Builder(name, (Value("x", STREAM), *sides), Component(path, "layer"))
     _declare_stream(builder, model)
     init = Normal(model.init.std)
 
     def before(output: str, x: str) -> str:
         if layer.norms == "post":
             return x
-        return norm(builder, model.norm, f"{output}_in", x, f"{output}_norm.weight")
+        with builder.at("model.norm", model.norm):
+            return norm(builder, model.norm, f"{output}_in", x, f"{output}_norm.weight")
 
     def after(output: str, x: str) -> str:
         if layer.norms == "pre":
             return x
-        return norm(builder, model.norm, f"{output}_normed", x, f"{output}_post_norm.weight")
+        with builder.at("model.norm", model.norm):
+            return norm(builder, model.norm, f"{output}_normed", x, f"{output}_post_norm.weight")
 
-    mixed = attention(builder, layer.attention, before("attention", "x"), init)
+    h = before("attention", "x")
+    with builder.at(".attention", layer.attention):
+        mixed = attention(builder, layer.attention, h, init)
     middle = builder.apply("x_mid", Add(), "x", after("attention", mixed))
-    mixed = ffn(builder, layer.ffn, before("ffn", middle), init)
+    h = before("ffn", middle)
+    with builder.at(".ffn", layer.ffn):
+        mixed = ffn(builder, layer.ffn, h, init)
     return builder.finish(builder.apply("x_out", Add(), middle, after("ffn", mixed)))
 
 
 def _head(model: ModelSpec) -> Block:
     """Final norm, projection to the vocabulary, loss: a sum over the valid tokens."""
-    builder = Builder("head", (Value("x", STREAM), Value("targets", TOKENS)))
+    builder = Builder(
+        "head", (Value("x", STREAM), Value("targets", TOKENS)), Component("model.head", "head")
+    )
     _declare_vocab(builder, model)
     _declare_stream(builder, model)
-    h = norm(builder, model.norm, "h", "x", "final_norm.weight")
+    with builder.at("model.norm", model.norm):
+        h = norm(builder, model.norm, "h", "x", "final_norm.weight")
     tied_to = "embedding.weight" if model.head.tied else ""
     weight = builder.parameter("head.weight", ("vocab", "d_model"), Normal(model.init.std), tied_to)
     builder.region = LOSS_REGION

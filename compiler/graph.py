@@ -35,6 +35,18 @@ Init = Normal | Ones | Zeros
 
 
 @dataclass(frozen=True)
+class Component:
+    """The part of a model that something was built for: its path in the spec (`model.layer[1]` is
+    the second kind of layer of a pattern), and what stands there (`gqa`)."""
+
+    path: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.name})"
+
+
+@dataclass(frozen=True)
 class Parameter:
     """A weight of one block. `name` is local; `tied_to` is the full name of the owner, or ''.
 
@@ -46,6 +58,7 @@ class Parameter:
     dims: tuple[str, ...]
     sides: tuple[tuple[str, ...], ...]
     init: Init
+    origin: Component
     tied_to: str = ""
 
     @property
@@ -87,6 +100,7 @@ class Node:
     outputs: tuple[Value, ...]
     operator: Operator
     inputs: tuple[str, ...]
+    origin: Component
     region: str = ""
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-from compiler.graph import Dimension, Init, LossTerm, Value
+from compiler.graph import Component, Dimension, Init, LossTerm, Value
 from compiler.mesh import Mesh
 from compiler.operators import Operator
 from compiler.placement import Layout
@@ -45,6 +45,7 @@ class Compute:
     outputs: tuple[LocalValue, ...]
     operator: Operator
     inputs: tuple[str, ...]
+    origin: Component
 
 
 Sharding = Literal["none", "zero1", "zero2", "zero3"]
@@ -60,7 +61,8 @@ all_reduce_max   P(max) -> R   no gradient
 
 @dataclass(frozen=True)
 class Collective:
-    """A named pair over the atoms of one axis. `dim` is the dimension gathered or scattered.
+    """A named pair over the atoms of one axis. `dim` is the dimension gathered or scattered. Its
+    origin is that of the operator that asked for it.
 
     The first input is what moves; further inputs describe it (counts of a ragged exchange).
     """
@@ -71,6 +73,7 @@ class Collective:
     atoms: tuple[str, ...]
     dim: str
     inputs: tuple[str, ...]
+    origin: Component
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class Region:
     whole: tuple[str, ...]
     statements: tuple[Compute | Collective, ...]
     outputs: tuple[LocalValue, ...]
+    origin: Component
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -117,6 +121,7 @@ class LocalParameter:
     gradient_sums: tuple[str, ...]
     init: Init
     decays: bool
+    origin: Component
     tied_to: str = ""
 
 

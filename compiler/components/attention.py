@@ -26,12 +26,14 @@ def attention(builder: Builder, entry: Gqa, h: str, init: Normal) -> str:
         for name, count in (("q", heads), ("k", kv), ("v", kv))
     )
     if entry.qk_norm is not None:
-        q = norm(builder, entry.qk_norm, "q_normed", q, "attention.q_norm")
-        k = norm(builder, entry.qk_norm, "k_normed", k, "attention.k_norm")
+        with builder.at(".qk_norm", entry.qk_norm):
+            q = norm(builder, entry.qk_norm, "q_normed", q, "attention.q_norm")
+            k = norm(builder, entry.qk_norm, "k_normed", k, "attention.k_norm")
     if entry.rope is not None:
         rope = rope_operator(entry.rope)
-        q = builder.apply("q_rotated", rope, q, "positions")
-        k = builder.apply("k_rotated", rope, k, "positions")
+        with builder.at(".rope", entry.rope):
+            q = builder.apply("q_rotated", rope, q, "positions")
+            k = builder.apply("k_rotated", rope, k, "positions")
     operator = Attention(entry.scale, window(entry.mask), entry.softcap or 0.0)
     o = builder.apply("o", operator, q, k, v, *MASK_INPUTS)
     return projection(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from compiler.graph import Block, Dimension, Init, LossTerm, Node, Parameter, Value
+from compiler.graph import Block, Component, Dimension, Init, LossTerm, Node, Parameter, Value
 from compiler.operators import Operator
+from dsl.schema import entry_name
 
 KEY_INPUTS = ("key_positions", "key_documents")
 MASK_INPUTS = ("positions", "documents", *KEY_INPUTS)
@@ -17,10 +20,12 @@ class Builder:
     """Mutable while one block is built; `finish` returns the frozen Block.
 
     A name may be assigned once; a second value of the same name is a defect of a component.
+    `origin` is the component being built: all that is declared and appended carries it.
     """
 
     block: str
     inputs: tuple[Value, ...]
+    origin: Component
     dimensions: dict[str, Dimension] = field(default_factory=dict[str, Dimension])
     parameters: dict[str, Parameter] = field(default_factory=dict[str, Parameter])
     nodes: list[Node] = field(default_factory=list[Node])
@@ -28,6 +33,18 @@ class Builder:
 
     def __post_init__(self) -> None:
         self.known = {value.name: value.dims for value in self.inputs}
+
+    @contextmanager
+    def at(self, path: str, entry: object) -> Generator[None, None, None]:
+        """While `entry` of the spec is built, which stands at `path`: one that begins with a dot
+        is inside the component around it."""
+        around = self.origin
+        inside = around.path + path if path.startswith(".") else path
+        self.origin = Component(inside, entry_name(type(entry)))
+        try:
+            yield
+        finally:
+            self.origin = around
 
     def dim(self, name: str, size: int, path: str) -> str:
         """Declare a dimension, with the path of its row in the spec; two uses must agree."""
@@ -38,7 +55,7 @@ class Builder:
         return name
 
     def parameter(self, name: str, dims: tuple[str, ...], init: Init, tied_to: str = "") -> str:
-        self.parameters[name] = Parameter(name, dims, (), init, tied_to)
+        self.parameters[name] = Parameter(name, dims, (), init, self.origin, tied_to)
         return self._define(name, dims)
 
     def apply(self, output: str, operator: Operator, *inputs: str) -> str:
@@ -55,7 +72,7 @@ class Builder:
                 self._store(name, operator.sides(read, index))
         made = zip(outputs, operator.infer(read), strict=True)
         values = tuple(Value(name, dims) for name, dims in made)
-        self.nodes.append(Node(values, operator, inputs, self.region))
+        self.nodes.append(Node(values, operator, inputs, self.origin, self.region))
         return tuple(self._define(value.name, value.dims) for value in values)
 
     def finish(self, output: str, losses: tuple[LossTerm, ...] = ()) -> Block:

@@ -22,12 +22,13 @@ from compiler.rank_program import (
 
 def lower_block(block: Block, phase: PhasePlan, recompute: Recompute = "none") -> BlockProgram:
     """The block on one rank; its output lies as the residual stream, or is the loss."""
-    walk = Walk(phase, block)
+    walk = Walk(phase, block, block.nodes[0].origin)
     inputs = tuple(_input(walk, value) for value in block.inputs)
     for parameter in block.parameters:
         walk.define(parameter.name, parameter.dims, _cut(phase, parameter.dims))
     region = ""
     for node in block.nodes:
+        walk.origin = node.origin
         if region and node.region != region:
             walk.close_region(region)
         if node.region and node.region != region:
@@ -81,7 +82,9 @@ def _expanded(walk: Walk, node: Node) -> tuple[Node, ...]:
         made = step.operator.infer(tuple(dims[name] for name in step.inputs))
         values = tuple(Value(name, of) for name, of in zip(step.outputs, made, strict=True))
         dims |= {value.name: value.dims for value in values}
-        nodes.append(Node(values, as_operator(step.operator), step.inputs, node.region))
+        nodes.append(
+            Node(values, as_operator(step.operator), step.inputs, node.origin, node.region)
+        )
     return tuple(nodes) or (node,)
 
 
@@ -109,7 +112,7 @@ def _apply(walk: Walk, node: Node) -> None:
         walk.define(value.name, value.dims, layout(walk.mesh, target))
         for value, target in zip(node.outputs, made, strict=True)
     )
-    walk.compute(Compute(outputs, node.operator, inputs))
+    walk.compute(Compute(outputs, node.operator, inputs, node.origin))
 
 
 def _completed(walk: Walk, name: str, want: Layout) -> Layout:
@@ -147,5 +150,6 @@ def _parameter(walk: Walk, parameter: Parameter) -> LocalParameter:
         tuple(atom for atom in owed if atom not in cut),
         parameter.init,
         parameter.decays,
+        parameter.origin,
         parameter.tied_to,
     )

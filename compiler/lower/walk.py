@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from compiler.graph import Block
+from compiler.graph import Block, Component
 from compiler.lower.redistribute import redistribution
 from compiler.mesh import Mesh
 from compiler.placement import Layout, Placement, layout
@@ -24,10 +24,12 @@ _SUFFIX = {
 
 @dataclass
 class Walk:
-    """Mutable while one block is lowered. `region` collects the lines of an open region."""
+    """Mutable while one block is lowered. `origin` is that of the node being lowered; `region`
+    collects the lines of an open region."""
 
     phase: PhasePlan
     block: Block
+    origin: Component
     dims: dict[str, Dims] = field(default_factory=dict[str, Dims])
     layouts: dict[str, Layout] = field(default_factory=dict[str, Layout])
     statements: list[Statement] = field(default_factory=list[Statement])
@@ -75,7 +77,7 @@ class Walk:
         where = layout(self.mesh, dict(have.entries) | dict.fromkeys(atoms, want))
         inside = self._defined_in_region(name)
         local = self.define(f"{name}_{_SUFFIX[step.pair]}", self.dims[name], where)
-        line = Collective((local,), step.pair, axis, atoms, step.dim, (name,))
+        line = Collective((local,), step.pair, axis, atoms, step.dim, (name,), self.origin)
         # a value from outside a region is moved outside, once, not once a piece
         target = self.region if self.region is not None and inside else self.statements
         target.append(line)
@@ -104,6 +106,7 @@ class Walk:
                 tuple(name for name in read if name in weights),
                 lines,
                 lines[-1].outputs,
+                lines[0].origin,
             )
         )
 

@@ -17,7 +17,7 @@ from backends.pytorch import lines
 from backends.pytorch.names import Constants, Names
 from compiler.components.builder import Builder
 from compiler.dump import operator_text
-from compiler.graph import Block, Normal, Value
+from compiler.graph import Block, Component, Normal, Value
 from compiler.local_sizes import saved_bytes
 from compiler.lower.block import lower_block
 from compiler.lower.keep import keep
@@ -65,9 +65,10 @@ OWN = cast("tuple[Operator, Operator]", (MeanAndRest(), Restore()))
 
 def block() -> Block:
     """x + restore(mean_and_rest(W x))"""
-    builder = Builder("layer", (Value("x", STREAM),), {"d_model": 64})
+    builder = Builder("layer", (Value("x", STREAM),), Component("model.layer", "layer"))
+    builder.dim("d_model", 64, "model.d_model")
     weight = builder.parameter("w", ("d_ff", "d_model"), Normal(0.02))
-    builder.dim("d_ff", 96)
+    builder.dim("d_ff", 96, "model.layer.ffn.d_ff")
     back = builder.parameter("w_back", ("d_model", "d_ff"), Normal(0.02))
     h = builder.apply("h", Linear(), "x", weight)
     h = builder.apply("h_out", Linear(), h, back)
