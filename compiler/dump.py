@@ -159,9 +159,9 @@ def _step(program: RankProgram) -> Iterator[str]:
         over = " x ".join(group.atoms) or "nothing"
         yield f"  squares over {over}: {_names(group.parameters)}"
     yield f"  finite check; clip {step.clip}; optimizer; schedule"
-    if step.row_update.atoms:
-        over = " x ".join(step.row_update.atoms)
-        yield f"  all_gather(updated rows, {over}): {_names(step.row_update.parameters)}"
+    for update in step.row_updates:
+        over = " x ".join(update.atoms)
+        yield f"  all_gather(updated rows, {over}): {_names(update.parameters)}"
 
 
 def _names(names: Iterable[str]) -> str:

@@ -22,15 +22,10 @@ def compute_bytes(train: TrainSpec) -> int:
 
 
 def elements(value: LocalValue, block: BlockProgram, phase: PhasePlan) -> int:
-    """Elements of a value on one rank; a microbatch is a rank's own, so batch is not cut again."""
-    sizes = block.sizes | {"seq": phase.seq_len, "batch": phase.microbatch}
-    batch_cut = set(phase.mesh.axis("dp"))
-    cuts = (
-        math.prod(
-            phase.mesh.atom_size(atom) for atom in value.layout.cuts(dim) if atom not in batch_cut
-        )
-        for dim in value.dims
-    )
+    """Elements of a value on one rank; `phase.microbatch` is one rank's part of the batch."""
+    batch = phase.microbatch * phase.mesh.axis_size("dp")
+    sizes = block.sizes | {"seq": phase.seq_len, "batch": batch}
+    cuts = (phase.mesh.size(value.layout.cuts(dim)) for dim in value.dims)
     return math.prod(sizes[dim] // cut for dim, cut in zip(value.dims, cuts, strict=True))
 
 

@@ -9,14 +9,15 @@ overheads are the cost model's and are not in here.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from itertools import chain
 
 from compiler.estimates import Estimate
 from compiler.local_sizes import MASTER, saved_bytes, stream_bytes
-from compiler.lower.program import optimizer_atoms, shard_atoms
 from compiler.moments import Moment, moments
 from compiler.plan import PhasePlan
-from compiler.rank_program import RankProgram
-from compiler.stages import Stage, stages, units
+from compiler.rank_program import BlockProgram, Fsdp, RankProgram
+from compiler.stages import Stage, by_contract, stages, units
 
 
 def memory(phase: PhasePlan, program: RankProgram, compute_bytes: int) -> Estimate:
@@ -30,11 +31,7 @@ def memory(phase: PhasePlan, program: RankProgram, compute_bytes: int) -> Estima
 def _stage(phase: PhasePlan, program: RankProgram, stage: Stage, compute_bytes: int) -> Estimate:
     """At the moment of the step with most bytes."""
     own = dict(zip(stage.virtual, stage.blocks, strict=True))
-    sizes = {
-        s: [sum(math.prod(p.shape) for _, p in unit) for unit in units(blocks, program)]
-        for s, blocks in own.items()
-    }
-    held = {s: sum(parts) for s, parts in sizes.items()}
+    states = _states(phase, program, own)
     stream = stream_bytes(phase, program, compute_bytes)
     last = len(phase.stages) - 1
     saved = {
@@ -43,53 +40,109 @@ def _stage(phase: PhasePlan, program: RankProgram, stage: Stage, compute_bytes: 
         for s, blocks in own.items()
     }
     buffers = phase.microbatches * stream * sum((s > 0) + (s < last) for s in own)
-    cuts_often = phase.sharding == "zero3"
 
     def activations(moment: Moment) -> int:
         return sum(n * saved[s] for s, n in moment.live.items())
-
-    def gradients(moment: Moment) -> int:
-        is_once = not cuts_often and phase.microbatches > 1
-        return MASTER * sum(held[s] for s in moment.unreduced) if is_once else 0
 
     def pipeline(moment: Moment) -> int:
         return buffers + stream * sum(n for s, n in moment.live.items() if s < last)
 
     def gathered(moment: Moment) -> int:
-        if cuts_often:
-            largest = sorted((n for parts in sizes.values() for n in parts), reverse=True)
-            return compute_bytes * sum(largest[:2])
-        return compute_bytes * sum(held[s] for s in moment.whole)
+        return compute_bytes * sum(state.gathered(moment) for state in states)
+
+    def unreduced(moment: Moment) -> int:
+        return MASTER * sum(state.unreduced(moment) for state in states)
 
     peak = max(
         moments(phase, stage.rank),
-        key=lambda m: activations(m) + pipeline(m) + gradients(m) + gathered(m),
+        key=lambda m: activations(m) + pipeline(m) + unreduced(m) + gathered(m),
     )
-    copy = phase.mesh.size(shard_atoms(phase))
-    elements_held = sum(held.values())
-    share = MASTER * elements_held / copy
-    cut = f"{MASTER} B x {elements_held:,} / {copy} ranks of a copy"
-    optimizing = phase.mesh.size(optimizer_atoms(phase))
-    moments_cut = f"{MASTER} B x {elements_held:,} / {optimizing} ranks of a copy"
+    cut = " + ".join(state.cut(state.shards) for state in states)
+    moments_cut = " + ".join(f"2 x {state.cut(state.copies)}" for state in states)
+    gradients = MASTER * sum(max(state.share, state.unreduced(peak)) for state in states)
     late = ", ".join(str(s) for s in sorted(peak.unreduced))
     flight = ", ".join(f"{n} of stage {s}" for s, n in peak.live.items() if n)
     parts = (
-        _term("parameters", share, cut),
-        _term("gradients", max(share, gradients(peak)), f"{cut}, or whole on stages {late}")
-        if gradients(peak)
-        else _term("gradients", share, cut),
-        _term("optimizer", 2 * MASTER * elements_held / optimizing, f"2 x {moments_cut}"),
+        _term("parameters", MASTER * sum(state.share for state in states), cut),
         _term(
-            "gathered",
-            gathered(peak),
-            f"{compute_bytes} B x {'the two largest units' if cuts_often else 'what is whole'}",
+            "gradients",
+            gradients,
+            f"{cut}, or whole on stages {late}" if unreduced(peak) else cut,
         ),
+        _term("optimizer", 2 * MASTER * sum(s.held / s.copies for s in states), moments_cut),
+        _term("gathered", gathered(peak), f"{compute_bytes} B x {_gathered(states)}"),
         _term("activations", activations(peak), f"saved set x microbatches in flight: {flight}"),
         _term("pipeline", pipeline(peak), "torch's buffers of all microbatches, outputs in flight"),
     )
     total = sum(part.value for part in parts)
     names = " + ".join(part.name for part in parts)
     return Estimate(f"stage_{stage.rank}", total, "B", names, "the rank program", parts)
+
+
+@dataclass(frozen=True)
+class _State:
+    """Elements of one stage's parameters that share a contract.
+
+    sizes    of each unit, by virtual stage, before FSDP cuts them
+    shards   ranks that parameters are cut over; copies: those that share one optimizer state
+    is_once  gradients are reduced once per step, after several microbatches
+    """
+
+    contract: Fsdp
+    sizes: dict[int, list[int]]
+    shards: int
+    copies: int
+    is_once: bool
+
+    @property
+    def held(self) -> int:
+        return sum(map(sum, self.sizes.values()))
+
+    @property
+    def share(self) -> float:
+        """Elements of the weights on one rank."""
+        return self.held / self.shards
+
+    def cut(self, ranks: int) -> str:
+        return f"{MASTER} B x {self.held:,} / {ranks} ranks of a copy"
+
+    def unreduced(self, moment: Moment) -> int:
+        """Gradients that are whole until the last microbatch."""
+        return sum(sum(self.sizes[s]) for s in moment.unreduced) if self.is_once else 0
+
+    def gathered(self, moment: Moment) -> int:
+        """Weights that are whole: the two largest units, or all of a stage."""
+        if self.contract.reshard_after_forward:
+            return sum(sorted(chain(*self.sizes.values()), reverse=True)[:2])
+        return sum(sum(self.sizes[s]) for s in moment.whole)
+
+
+def _states(
+    phase: PhasePlan, program: RankProgram, own: dict[int, tuple[BlockProgram, ...]]
+) -> list[_State]:
+    """What a stage holds, by contract; `own` has its blocks by virtual stage."""
+    sizes: dict[Fsdp, dict[int, list[int]]] = {}
+    for s, blocks in own.items():
+        for unit in units(blocks, program):
+            for contract, stored in by_contract(unit, program).items():
+                of_stage = sizes.setdefault(contract, {stage: [] for stage in own})
+                of_stage[s].append(sum(math.prod(p.shape) for _, p in stored))
+    return [
+        _State(
+            contract,
+            found,
+            phase.mesh.size(contract.shard),
+            phase.mesh.size(contract.copy),
+            contract.when == "last microbatch" and phase.microbatches > 1,
+        )
+        for contract, found in sizes.items()
+    ]
+
+
+def _gathered(states: list[_State]) -> str:
+    ways = (state.contract.reshard_after_forward for state in states)
+    texts = ("the two largest units" if way else "what is whole" for way in ways)
+    return " + ".join(dict.fromkeys(texts))
 
 
 def _term(name: str, value: float, formula: str) -> Estimate:

@@ -47,6 +47,23 @@ class Before:
 
 
 @dataclass(frozen=True)
+class StateGroup:
+    """Parameters whose state (weights, gradients, optimizer) the same ranks share.
+
+    dims   a parameter that has one of these dimensions is in the group; () takes every other one
+    data   atoms over which its gradient is summed: ranks on them read different tokens
+    copy   those of `data` whose ranks share one copy of the state; the others replicate it
+    """
+
+    dims: tuple[str, ...]
+    data: tuple[str, ...]
+    copy: tuple[str, ...]
+
+    def has(self, dims: tuple[str, ...]) -> bool:
+        return not self.dims or not set(self.dims).isdisjoint(dims)
+
+
+@dataclass(frozen=True)
 class PhasePlan:
     """One phase: steps over batches of one shape, on one mesh. `spec` is the plan's as it stands
     for this phase alone.
@@ -55,7 +72,7 @@ class PhasePlan:
     `cuts` says over which atoms a named dimension is cut, outermost first: weights by heads,
     kv_heads, d_ff, vocab; the residual stream by seq; activations by batch. `stages` are the
     layers of each virtual stage, one entry where there is no pipeline; `recompute` has one entry
-    a pipeline rank.
+    per pipeline rank; a parameter is in the first of `groups` that has its dimensions.
     """
 
     name: str
@@ -73,6 +90,7 @@ class PhasePlan:
     schedule: ScheduleKind
     stages: tuple[int, ...]
     cuts: tuple[tuple[str, tuple[str, ...]], ...]
+    groups: tuple[StateGroup, ...]
     decisions: tuple[Decision, ...]
 
     @property
@@ -83,7 +101,7 @@ class PhasePlan:
     def mapping(self) -> tuple[object, ...]:
         """All that the text of a program depends on and phases may change. Consecutive phases in
         which it is equal are one program: sizes of sequences and batches are numbers in it."""
-        cuts = (self.cuts, self.sharding, self.recompute)
+        cuts = (self.cuts, self.groups, self.sharding, self.recompute)
         return (self.mesh, *cuts, self.schedule, self.stages)
 
     @property
@@ -114,6 +132,10 @@ class PhasePlan:
     def cut(self, dim: str) -> tuple[str, ...]:
         """Atoms that cut a dimension, outermost first; none where it is whole."""
         return dict(self.cuts).get(dim, ())
+
+    def group(self, dims: tuple[str, ...]) -> StateGroup:
+        """The group of a parameter with these dimensions."""
+        return next(group for group in self.groups if group.has(dims))
 
     def decision(self, path: str) -> Decision:
         return next(decision for decision in self.decisions if decision.path == path)

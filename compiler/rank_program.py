@@ -157,16 +157,37 @@ class BlockProgram:
 
 @dataclass(frozen=True)
 class Fsdp:
-    """Contract: compute sees R on `atoms`; a gradient, P on them, ends reduced exactly once a
-    step, scattered over `shard` and whole over `replicate`, as a sum in the reduce dtype."""
+    """Contract for a group of parameters, by `block/local name`: compute sees each of them R on
+    `shard` and `replicate`; its gradient, P on them, ends reduced exactly once per step, scattered
+    over `shard` and whole over `replicate`, as a sum in the reduce dtype.
 
-    units: tuple[str, ...]
+    copy   atoms whose ranks share one copy of the optimizer state. They are `shard`, or a part of
+           `replicate` where only the optimizer state is cut (`StepProgram.row_updates`)
+    """
+
+    parameters: tuple[str, ...]
     shard: tuple[str, ...]
     replicate: tuple[str, ...]
+    copy: tuple[str, ...]
     sharding: Sharding
     reshard_after_forward: bool
     reduce: Literal["sum"]
     when: Literal["every microbatch", "last microbatch"]
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Blocks that have a parameter of the group: FSDP gathers those of a block together."""
+        return tuple(dict.fromkeys(name.partition("/")[0] for name in self.parameters))
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        """Atoms over which gradients are summed."""
+        return (*self.replicate, *self.shard)
+
+    @property
+    def replicas(self) -> tuple[str, ...]:
+        """Data atoms on which each rank holds the same state as its peers."""
+        return tuple(atom for atom in self.replicate if atom not in self.copy)
 
 
 @dataclass(frozen=True)
@@ -220,9 +241,8 @@ class NormGroup:
 
 @dataclass(frozen=True)
 class RowUpdate:
-    """Parameters that are whole on `atoms`, of which the optimizer of each rank updates its share
-    of the rows, by equal chunks rounded up; then an all-gather hands each to the others. Empty
-    where a rank updates all that it holds."""
+    """Parameters that are whole on `atoms`. The optimizer of each rank updates its share of the
+    rows, in equal chunks rounded up; then an all-gather hands each rank the rows of the others."""
 
     atoms: tuple[str, ...]
     parameters: tuple[str, ...]
@@ -232,7 +252,7 @@ class RowUpdate:
 class StepProgram:
     """count valid targets over `count_over`; forward and backward of `microbatches`, each loss a
     sum divided by that count; `gradient_sums`; `tied_sums`; norm; finite check; clip; optimizer,
-    of `row_update` where there is one; schedule."""
+    then `row_updates`; schedule."""
 
     count_over: tuple[str, ...]
     microbatches: int
@@ -240,7 +260,7 @@ class StepProgram:
     tied_sums: tuple[TiedSum, ...]
     norm: tuple[NormGroup, ...]
     clip: float | None
-    row_update: RowUpdate
+    row_updates: tuple[RowUpdate, ...]
 
 
 @dataclass(frozen=True)
@@ -269,18 +289,24 @@ class RankProgram:
         return tuple(self.kinds[i : i + ways] for i in range(0, len(self.kinds), ways))
 
     @property
-    def fsdp(self) -> Fsdp:
-        return next(node for node in self.delegated if isinstance(node, Fsdp))
+    def contracts(self) -> tuple[Fsdp, ...]:
+        """One per group of parameters."""
+        return tuple(node for node in self.delegated if isinstance(node, Fsdp))
+
+    def contract(self, name: str) -> Fsdp:
+        """Of a parameter, by `block/local name`."""
+        return next(contract for contract in self.contracts if name in contract.parameters)
 
     @property
-    def copy_atoms(self) -> tuple[str, ...]:
-        """Data atoms whose ranks share one copy of the state, of which they cut all or a part."""
-        return self.fsdp.shard or self.step.row_update.atoms
+    def data_contract(self) -> Fsdp:
+        """Of the parameters that every rank with other tokens holds; its axes are the data's."""
+        counted = set(self.step.count_over)
+        return next(contract for contract in self.contracts if set(contract.data) == counted)
 
-    @property
-    def replica_atoms(self) -> tuple[str, ...]:
-        """The other data atoms: each rank on them holds what its peers hold."""
-        return tuple(atom for atom in self.fsdp.replicate if atom not in self.copy_atoms)
+
+def stored_name(block: BlockProgram, parameter: LocalParameter) -> str:
+    """`block/local name` of the parameter whose storage it is."""
+    return parameter.tied_to.replace(".", "/", 1) or f"{block.name}/{parameter.name}"
 
 
 def local_size(size: int, cuts: tuple[str, ...], mesh: Mesh) -> int:
@@ -310,4 +336,5 @@ __all__ = [
     "TiedSum",
     "Value",
     "local_size",
+    "stored_name",
 ]

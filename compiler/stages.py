@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from compiler.plan import PhasePlan
-from compiler.rank_program import BlockProgram, LocalParameter, RankProgram
+from compiler.rank_program import BlockProgram, Fsdp, LocalParameter, RankProgram, stored_name
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,15 @@ def units(blocks: tuple[BlockProgram, ...], program: RankProgram) -> list[tuple[
     layers = [stored(block) for block in blocks if block in program.kinds]
     ends = tuple(p for block in blocks if block not in program.kinds for p in stored(block))
     return [*layers, *([ends] if ends else [])]
+
+
+def by_contract(unit: tuple[Stored, ...], program: RankProgram) -> dict[Fsdp, list[Stored]]:
+    """A unit's parameters by the contract that shards them."""
+    found: dict[Fsdp, list[Stored]] = {}
+    for block, parameter in unit:
+        contract = program.contract(stored_name(block, parameter))
+        found.setdefault(contract, []).append((block, parameter))
+    return found
 
 
 def stage_parameters(stage: Stage, program: RankProgram) -> int:

@@ -31,14 +31,16 @@ from compiler.rank_program import (
     Checkpoint,
     Collective,
     Compute,
+    Fsdp,
     Kept,
     LocalParameter,
     RankProgram,
     Region,
     Statement,
+    stored_name,
 )
 from compiler.schedules import gathers
-from compiler.stages import Stage, units
+from compiler.stages import Stage, Stored, by_contract, units
 
 Kind = Literal["all_gather", "reduce_scatter", "all_reduce", "send", "receive"]
 Cause = Literal["forward", "backward", "recomputation", "sharding", "pipeline", "step"]
@@ -199,12 +201,9 @@ def _bytes(statement: Collective, block: BlockProgram, phase: PhasePlan, width: 
 def _sharding(
     phase: PhasePlan, program: RankProgram, stage: Stage, width: int
 ) -> Iterator[Transfer]:
-    contract = program.fsdp
-    parts = phase.mesh.size(contract.shard)
-    reductions = phase.microbatches if contract.when == "every microbatch" else 1
     again = gathers(order(phase, stage.rank)) if phase.schedule == "interleaved" else {}
 
-    def passes(number: int, is_last: bool) -> int:
+    def passes(contract: Fsdp, number: int, is_last: bool) -> int:
         """How often a unit is gathered; the last of a stage is whole until its backward."""
         if contract.reshard_after_forward:
             return phase.microbatches * (1 if is_last else 2)
@@ -213,14 +212,24 @@ def _sharding(
     for number, blocks in zip(stage.virtual, stage.blocks, strict=True):
         layers = sum(block in program.kinds for block in blocks)
         for i, unit in enumerate(units(blocks, program)):
-            size = sum(_padded(p, block, parts) for block, p in unit)
-            once = Transfer("sharding", "all_gather", contract.shard, 1, width * size)
-            yield once.times(passes(number, i >= layers - 1))
-            once = Transfer("sharding", "reduce_scatter", contract.shard, 1, REDUCED * size)
-            yield once.times(reductions)
-            share = REDUCED * size // parts
-            once = Transfer("sharding", "all_reduce", contract.replicate, 1, share)
-            yield once.times(reductions)
+            for contract, stored in by_contract(unit, program).items():
+                gathered = passes(contract, number, i >= layers - 1)
+                yield from _unit(contract, stored, phase, gathered, width)
+
+
+def _unit(
+    contract: Fsdp, stored: list[Stored], phase: PhasePlan, gathered: int, width: int
+) -> Iterator[Transfer]:
+    """What FSDP moves in a step for the parameters of one unit that share a contract."""
+    parts = phase.mesh.size(contract.shard)
+    size = sum(_padded(p, block, parts) for block, p in stored)
+    reductions = phase.microbatches if contract.when == "every microbatch" else 1
+    share = REDUCED * size // parts
+    yield Transfer("sharding", "all_gather", contract.shard, 1, width * size).times(gathered)
+    yield Transfer("sharding", "reduce_scatter", contract.shard, 1, REDUCED * size).times(
+        reductions
+    )
+    yield Transfer("sharding", "all_reduce", contract.replicate, 1, share).times(reductions)
 
 
 def _padded(parameter: LocalParameter, block: BlockProgram, parts: int) -> int:
@@ -250,23 +259,23 @@ def _hops(phase: PhasePlan, program: RankProgram, stage: Stage, width: int) -> I
 def _step(phase: PhasePlan, program: RankProgram, stage: Stage) -> Iterator[Transfer]:
     """Valid targets and loss over the data axes; gradients owed; the norm, first over what cuts
     some parameters, then over what cuts all; updated rows."""
-    contract = program.fsdp
-    parts = phase.mesh.size(contract.shard)
-    update = program.step.row_update
+    data = program.data_contract
+    updated = {name: u.atoms for u in program.step.row_updates for name in u.parameters}
     share: Counter[str] = Counter()  # elements that this rank stores, by name in the step program
     for blocks in stage.blocks:
         for block, p in (pair for unit in units(blocks, program) for pair in unit):
-            name = p.tied_to.replace(".", "/", 1) or f"{block.name}/{p.name}"
+            name = stored_name(block, p)
+            parts = phase.mesh.size(program.contract(name).shard)
             share[name] += _padded(p, block, parts) // parts
-            if name in update.parameters:
-                size = _padded(p, block, phase.mesh.size(update.atoms))
-                yield Transfer("step", "all_gather", update.atoms, 1, MASTER * size)
+            if name in updated:
+                size = _padded(p, block, phase.mesh.size(updated[name]))
+                yield Transfer("step", "all_gather", updated[name], 1, MASTER * size)
 
     def summed(atoms: tuple[str, ...], size: int) -> Transfer:
         return Transfer("step", "all_reduce", atoms, 1, size)
 
     pipeline = phase.mesh.axis("pp")
-    for atoms in (program.replica_atoms, program.copy_atoms):
+    for atoms in (data.replicas, data.copy):
         yield summed(atoms, COUNT)
         yield summed(atoms, REDUCED)
     yield summed(pipeline, REDUCED)
@@ -274,9 +283,10 @@ def _step(phase: PhasePlan, program: RankProgram, stage: Stage) -> Iterator[Tran
         size = sum(share[name] for name in owed.parameters)
         if size:
             yield summed(owed.atoms, REDUCED * size)
-    groups = [g.atoms for g in program.step.norm if any(share[name] for name in g.parameters)]
-    always = {*contract.shard, *pipeline}
-    for atoms in groups:
-        yield summed(tuple(atom for atom in atoms if atom not in always), REDUCED)
-    for atoms in (contract.shard, pipeline):
+    for group in program.step.norm:
+        held = (program.contract(name).shard for name in group.parameters if share[name])
+        for shard in dict.fromkeys(held):
+            always = {*shard, *pipeline}
+            yield summed(tuple(atom for atom in group.atoms if atom not in always), REDUCED)
+    for atoms in (*dict.fromkeys(contract.shard for contract in program.contracts), pipeline):
         yield summed(atoms, REDUCED)

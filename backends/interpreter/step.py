@@ -1,7 +1,7 @@
 """The step program, interpreted: parameters as the ranks hold them -> loss, gradients, norm.
 
-The delegated nodes mean what their contracts say, no more: gradients of a unit that no `Fsdp` names
-are not reduced, a norm group that leaves out an atom leaves those squares out.
+The delegated nodes mean what their contracts say, no more: gradients of a parameter that no `Fsdp`
+names are not reduced, a norm group that leaves out an atom leaves those squares out.
 """
 
 from __future__ import annotations
@@ -163,21 +163,21 @@ def _reported(program: RankProgram, loss: Tensor) -> Tensor:
 def _reduced(program: RankProgram, gradients: Shards) -> dict[str, Tensor]:
     """The contract of FSDP, then the gradient sums."""
     reduced = dict(gradients)
-    for name, entry, use, _ in owners(program):
+    for name, entry, _, _ in owners(program):
         for tied in program.step.tied_sums:
             if entry in tied.parameters:
                 reduced[name] = over_ends(program.mesh, tied.atoms, reduced[name])
-        for unit in _fsdp(program, use.block):
-            reduced[name] = sum_over(program.mesh, unit.replicate + unit.shard, reduced[name])
+        for contract in _contracts(program, entry):
+            reduced[name] = sum_over(program.mesh, contract.data, reduced[name])
         for owed in program.step.gradient_sums:
             if entry in owed.parameters:
                 reduced[name] = sum_over(program.mesh, owed.atoms, reduced[name])
     return reduced
 
 
-def _fsdp(program: RankProgram, block: BlockProgram) -> tuple[Fsdp, ...]:
-    found = (node for node in program.delegated if isinstance(node, Fsdp))
-    return tuple(node for node in found if block.name in node.units)
+def _contracts(program: RankProgram, entry: str) -> tuple[Fsdp, ...]:
+    """Those that name a parameter: one in a right program, none or several in a wrong one."""
+    return tuple(node for node in program.contracts if entry in node.parameters)
 
 
 def own_rows(mesh: Mesh, shard: tuple[str, ...], rows: int) -> Tensor:
@@ -190,19 +190,15 @@ def own_rows(mesh: Mesh, shard: tuple[str, ...], rows: int) -> Tensor:
     return (torch.arange(rows) // chunk) == groups.position[:, None]
 
 
-def shard_atoms(program: RankProgram, block: BlockProgram) -> tuple[str, ...]:
-    """Atoms over which FSDP cuts the first dimension of a block's parameters."""
-    return tuple(atom for unit in _fsdp(program, block) for atom in unit.shard)
-
-
 def _norm(program: RankProgram, gradients: Shards) -> Tensor:
     """[ranks]: root of the local squares, each summed over the atoms of its norm group."""
     mesh = program.mesh
     total = torch.zeros(mesh.world, dtype=torch.float64)
     stage_of = owner_stages(program)
-    for name, entry, use, _ in owners(program):
+    for name, entry, _, _ in owners(program):
         gradient = gradients[name]
-        rows = own_rows(mesh, shard_atoms(program, use.block), gradient.shape[1])
+        shard = tuple(atom for node in _contracts(program, entry) for atom in node.shard)
+        rows = own_rows(mesh, shard, gradient.shape[1])
         squares = gradient.square().flatten(2).sum(2) if gradient.dim() > 2 else gradient.square()
         local = kept_on(mesh, (squares * rows).sum(1), stage_of[name])
         for group in program.step.norm:

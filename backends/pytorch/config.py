@@ -116,9 +116,11 @@ def _mesh(program: RankProgram, features: Features) -> Iterator[Row]:
     if features.cp:
         yield Row("CP", mesh.axis_size("cp"), "cp")
     if features.replicate:
-        yield Row("REPLICATE", mesh.size(program.replica_atoms), note="copies of the state")
+        yield Row(
+            "REPLICATE", mesh.size(program.data_contract.replicas), note="copies of the state"
+        )
     shared = "ranks that share the optimizer's state" if features.zero1 else ""
-    yield Row("FSDP", mesh.size(program.copy_atoms), "fsdp", shared)
+    yield Row("FSDP", mesh.size(program.data_contract.copy), "fsdp", shared)
     if mesh.axis("tp"):
         yield Row("TP", mesh.axis_size("tp"), "tp")
     if {"kv", "kv_copy"} <= sizes.keys():
@@ -245,7 +247,7 @@ def _data(plan: str, spec: PlanSpec) -> Iterator[Row]:
 
 def _running(compiled: Compiled, phase: PhasePlan, program: RankProgram) -> Iterator[Row]:
     spec = compiled.plan.spec
-    fsdp = program.fsdp
+    fsdp = program.data_contract
     yield Row("PLAN", compiled.plan.name, note="the plan's name")
     yield Row("DEVICE", _device(spec.cluster.node), "cluster.node")
     compiles = phase.decision("compile").value is True

@@ -133,8 +133,8 @@ def features_of(program: RankProgram, plan: Plan) -> Features:
     train = plan.spec.train
     evaluation = train.eval
     return Features(
-        replicate=bool(program.replica_atoms),
-        zero1=bool(program.step.row_update.atoms),
+        replicate=bool(program.data_contract.replicas),
+        zero1=bool(program.step.row_updates),
         tp=bool(program.mesh.axis("tp")),
         kv_copies={"kv", "kv_copy"} <= atoms,
         cp="cp" in atoms,

@@ -130,13 +130,12 @@ def _completed(walk: Walk, name: str, want: Layout) -> Layout:
 
 
 def _parameter(walk: Walk, parameter: Parameter) -> LocalParameter:
-    """A weight R on a tensor atom meets different tensors on its ranks, so its gradient is P there
-    (norms meet S(seq) or S(heads), copies of key/value heads different query heads) and owed once
-    a step. Data and context atoms are owed by FSDP, stages hold different weights: not here."""
+    """A weight R on an atom meets different tensors on its ranks, so its gradient is P there
+    (norms meet S(seq) or S(heads), copies of key/value heads different query heads). FSDP reduces
+    it over the data atoms of its contract; the sum over the rest is owed once per step."""
     where, mesh = walk.layouts[parameter.name], walk.mesh
     full = tuple(walk.block.size(dim) for dim in parameter.dims)
-    owed = mesh.axis("tp")
-    cut = where.sharding_atoms()
+    reduced = {*where.sharding_atoms(), *walk.phase.group(parameter.dims).data}
     return LocalParameter(
         parameter.name,
         parameter.dims,
@@ -147,7 +146,7 @@ def _parameter(walk: Walk, parameter: Parameter) -> LocalParameter:
         ),
         full,
         where,
-        tuple(atom for atom in owed if atom not in cut),
+        tuple(atom for atom in walk.tensor_atoms() if atom not in reduced),
         parameter.init,
         parameter.decays,
         parameter.origin,

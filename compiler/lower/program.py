@@ -9,7 +9,7 @@ from dataclasses import replace
 from compiler.graph import ModelGraph
 from compiler.lower.block import lower_block
 from compiler.mesh import Mesh
-from compiler.plan import PhasePlan, Recompute, recompute_text
+from compiler.plan import PhasePlan, Recompute, StateGroup, recompute_text
 from compiler.rank_program import (
     BlockProgram,
     Checkpoint,
@@ -41,14 +41,15 @@ def lower(phase: PhasePlan, graph: ModelGraph, clip: float | None) -> RankProgra
     )
     head = lower_block(graph.head, phase)
     blocks = (embedding, *kinds, head)
+    contracts = _contracts(phase, blocks)
     return RankProgram(
         phase.mesh,
         embedding,
         kinds,
         _layers(phase, graph),
         head,
-        _step(phase, blocks, clip),
-        _delegated(phase, blocks),
+        _step(phase, blocks, contracts, clip),
+        (*contracts, *_delegated(phase, blocks)),
     )
 
 
@@ -79,17 +80,21 @@ def owned(blocks: tuple[BlockProgram, ...]) -> Iterator[tuple[str, LocalParamete
                 yield f"{block.name}/{parameter.name}", parameter
 
 
-def _step(phase: PhasePlan, blocks: tuple[BlockProgram, ...], clip: float | None) -> StepProgram:
+def _step(
+    phase: PhasePlan,
+    blocks: tuple[BlockProgram, ...],
+    contracts: tuple[Fsdp, ...],
+    clip: float | None,
+) -> StepProgram:
     mesh = phase.mesh
-    update = optimizer_atoms(phase) if phase.sharding == "zero1" else ()
     return StepProgram(
         (*mesh.axis("dp"), *mesh.axis("cp")),
         phase.microbatches,
         _gradient_sums(mesh, blocks),
         _tied_sums(phase, blocks),
-        _norm(phase, blocks),
+        _norm(phase, blocks, contracts),
         clip,
-        RowUpdate(update, tuple(name for name, _ in owned(blocks)) if update else ()),
+        tuple(RowUpdate(c.copy, c.parameters) for c in contracts if c.copy != c.shard),
     )
 
 
@@ -119,41 +124,42 @@ def _tied_sums(phase: PhasePlan, blocks: tuple[BlockProgram, ...]) -> tuple[Tied
     return (TiedSum(phase.mesh.axis("pp"), tuple(names)),) if names else ()
 
 
-def _norm(phase: PhasePlan, blocks: tuple[BlockProgram, ...]) -> tuple[NormGroup, ...]:
-    """Squares are summed over exactly the atoms that cut a parameter: FSDP's, its own, and pp,
-    whose stages hold different layers."""
-    always = (*shard_atoms(phase), *phase.mesh.axis("pp"))
+def _norm(
+    phase: PhasePlan, blocks: tuple[BlockProgram, ...], contracts: tuple[Fsdp, ...]
+) -> tuple[NormGroup, ...]:
+    """Squares are summed over exactly the atoms that cut a parameter: those of its contract, its
+    own, and pp, whose stages hold different layers."""
+    shard = {name: contract.shard for contract in contracts for name in contract.parameters}
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, parameter in owned(blocks):
-        groups.setdefault((*always, *parameter.layout.sharding_atoms()), []).append(name)
+        atoms = (*shard[name], *phase.mesh.axis("pp"), *parameter.layout.sharding_atoms())
+        groups.setdefault(atoms, []).append(name)
     return tuple(NormGroup(atoms, tuple(names)) for atoms, names in groups.items())
 
 
-def shard_atoms(phase: PhasePlan) -> tuple[str, ...]:
-    """Atoms over which FSDP cuts parameters and, at the latest when they are reduced, gradients."""
-    return () if phase.sharding == "zero1" else optimizer_atoms(phase)
+def _contracts(phase: PhasePlan, blocks: tuple[BlockProgram, ...]) -> tuple[Fsdp, ...]:
+    """One per group of the plan that has parameters."""
+    groups: dict[StateGroup, list[str]] = {group: [] for group in phase.groups}
+    for name, parameter in owned(blocks):
+        groups[phase.group(parameter.dims)].append(name)
+    return tuple(_contract(phase, group, names) for group, names in groups.items() if names)
 
 
-def optimizer_atoms(phase: PhasePlan) -> tuple[str, ...]:
-    """Atoms over which the optimizer's state is cut."""
-    if phase.sharding == "none":
-        return ()
-    cp = phase.mesh.axis("cp")
-    return tuple(atom for atom in (*phase.mesh.axis("dp"), *cp) if atom != "replicate")
-
-
-def _delegated(phase: PhasePlan, blocks: tuple[BlockProgram, ...]) -> tuple[Delegated, ...]:
-    data = (*phase.mesh.axis("dp"), *phase.mesh.axis("cp"))
-    shard = shard_atoms(phase)
-    fsdp = Fsdp(
-        units=tuple(block.name for block in blocks),
+def _contract(phase: PhasePlan, group: StateGroup, names: list[str]) -> Fsdp:
+    shard = () if phase.sharding == "zero1" else group.copy
+    return Fsdp(
+        parameters=tuple(names),
         shard=shard,
-        replicate=tuple(atom for atom in data if atom not in shard),
+        replicate=tuple(atom for atom in group.data if atom not in shard),
+        copy=group.copy,
         sharding=phase.sharding,
         reshard_after_forward=phase.sharding == "zero3",
         reduce="sum",
         when="every microbatch" if phase.sharding == "zero3" else "last microbatch",
     )
+
+
+def _delegated(phase: PhasePlan, blocks: tuple[BlockProgram, ...]) -> tuple[Delegated, ...]:
     pipeline = (Pipeline(phase.schedule, phase.stages, phase.microbatches),)
     every = itertools.cycle(phase.policies)  # kinds stand once for each
     layers = [block for block, way in zip(blocks[1:-1], every, strict=False) if way == "full"]
@@ -161,7 +167,8 @@ def _delegated(phase: PhasePlan, blocks: tuple[BlockProgram, ...]) -> tuple[Dele
         *(Checkpoint(block.name, "full") for block in layers),
         *(Checkpoint(b.name, "selective") for b in blocks if b not in layers and _runs_again(b)),
     )
-    return (fsdp, *(pipeline if phase.mesh.axis("pp") else ()), *checkpoints)
+    stages = pipeline if phase.mesh.axis("pp") else ()
+    return (*stages, *checkpoints)
 
 
 def _runs_again(block: BlockProgram) -> bool:

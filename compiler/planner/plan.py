@@ -24,6 +24,7 @@ from compiler.planner.launch import check_launch
 from compiler.planner.mesh import device_kind, resolve_mesh
 from compiler.planner.phases import phases_of, unknown_phases
 from compiler.planner.recompute import resolve_recompute
+from compiler.planner.sharding import resolve_groups
 from compiler.planner.stages import check_microbatches, resolve_stages
 from compiler.planner.start import check_start
 from compiler.problems.mesh import MeshMismatch
@@ -100,6 +101,7 @@ def _phase(
         schedule=stages.schedule,
         stages=stages.layers,
         cuts=resolve_cuts(ranks.mesh),
+        groups=resolve_groups(ranks.mesh, ranks.sharding),
         decisions=tuple(context.decisions),
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from compiler.plan import Origin
+from compiler.mesh import Mesh
+from compiler.plan import Origin, StateGroup
 from compiler.planner.context import Context
 from compiler.planner.numbers import divisors, nearest
 from compiler.problems.mesh import Contradiction, FsdpAgainstDp
@@ -47,6 +48,13 @@ def resolve_sharding(context: Context, dp: int, cp: int) -> Copies:
     context.decide("sharding", kind, origin, reason)
     shard = 1 if whole else fsdp // cp
     return Copies(kind, dp // shard, shard)
+
+
+def resolve_groups(mesh: Mesh, kind: Sharding) -> tuple[StateGroup, ...]:
+    """One group: every parameter is summed over dp x cp and cut over what does not replicate."""
+    data = (*mesh.axis("dp"), *mesh.axis("cp"))
+    copy = () if kind == "none" else tuple(atom for atom in data if atom != "replicate")
+    return (StateGroup((), data, copy),)
 
 
 def _kind(context: Context) -> tuple[Sharding, Origin]:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from backends.interpreter.graph import loss_sum
 from backends.interpreter.groups import cut
 from backends.interpreter.law import TOLERANCE
-from backends.interpreter.step import own_rows, owners, shard_atoms
+from backends.interpreter.step import own_rows, owners
 from backends.reference.model import logits, token_losses
 from compiler.rank_program import Collective, Kept
 from compiler.schema.model import SlidingMask
@@ -113,7 +113,7 @@ def features(case: Case) -> dict[str, bool]:
         "order": not isinstance(spec.order, Auto),
         "replicas": "replicate" in atoms,
         "recomputed by stage": len(case.phase.policies) > 1,
-        "optimizer cut only": bool(case.program.step.row_update.atoms),
+        "optimizer cut only": bool(case.program.step.row_updates),
         "key/value heads and copies": {"kv", "kv_copy"} <= atoms,
         "one key/value head": "kv_copy" in atoms and "kv" not in atoms,
         "a rank without valid targets": starved(case),
@@ -146,14 +146,12 @@ def test_shards_partition_every_parameter(case: Case) -> None:
     """Every element lies on as many ranks as there are copies, and on no rank twice; so do its
     moments, where they are cut and it is not."""
     mesh = case.program.mesh
-    update = case.program.step.row_update
-    for name, entry, use, parameter in owners(case.program):
+    for name, entry, _, parameter in owners(case.program):
         whole = torch.arange(case.parameters[name].numel()).reshape(parameter.full_shape)
         held = cut(mesh, parameter.layout, parameter.dims, whole)
         assert tuple(held.shape[1:]) == parameter.shape
-        shard = shard_atoms(case.program, use.block)
-        updated = update.atoms if entry in update.parameters else ()
-        for atoms in dict.fromkeys((shard, shard + updated)):
+        contract = case.program.contract(entry)
+        for atoms in dict.fromkeys((contract.shard, contract.copy)):
             rows = own_rows(mesh, atoms, held.shape[1])
             kept = [held[rank][rows[rank]].flatten() for rank in range(mesh.world)]
             assert all(int(ids.bincount(minlength=1).max()) <= 1 for ids in kept)

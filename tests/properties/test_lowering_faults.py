@@ -241,7 +241,7 @@ WRONG_NUMBERS = (
     Fault(
         "layers left out of FSDP",
         hybrid,
-        fsdp(lambda f: replace(f, units=("embedding", "head"))),
+        fsdp(lambda f: replace(f, parameters=tuple(p for p in f.parameters if "layer/" not in p))),
         some("layers."),
     ),
     Fault(
