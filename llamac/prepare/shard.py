@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from llamac.prepare.documents import Format, documents
-from llamac.prepare.encoding import WIDTHS, Dtype, Encoding, NoTokens, numbers
+from llamac.prepare.encoding import WIDTHS, Dtype, Encoding, Unencodable, numbers
 from llamac.prepare.unit import Unit, WrongData
 
 BLOCK_BYTES = 2**20
@@ -155,8 +155,8 @@ def _encoded(task: Encode, place: str, document: bytes) -> array[int]:
     except UnicodeDecodeError as error:
         why = f"not UTF-8: byte {error.object[error.start]:#04x} at offset {error.start:,}"
         raise WrongData(Path(place), "", why) from None
-    except NoTokens as error:
-        raise WrongData(Path(place), "", f"the tokenizer does not cover it: {error}") from None
+    except Unencodable as error:
+        raise WrongData(Path(place), "", f"{error}") from None
 
 
 def _scan(task: Scan, tick: Callable[[int], None]) -> Record:

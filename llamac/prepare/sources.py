@@ -94,9 +94,23 @@ def _stem(name: str, number: int) -> str:
     return f"{name or 'shard'}-{number:05}"
 
 
+ENCODING = 2
+"""Counts the changes of how a text becomes tokens: shards made before the last are made again."""
+
+
 def _fingerprint(form: str, field: str, how: Encoding, unit: Unit) -> str:
     files = [_state(file) for file in unit.files]
-    made_of = [form, field, how.sha256, how.separator, how.dtype, files, unit.start, unit.end]
+    made_of = [
+        ENCODING,
+        form,
+        field,
+        how.sha256,
+        how.separator,
+        how.dtype,
+        files,
+        unit.start,
+        unit.end,
+    ]
     return _hash([SHARDS_FORMAT, *made_of])
 
 

@@ -1,11 +1,15 @@
-"""A unit of work, a document's text, and what is said of those that are wrong."""
+"""A unit of work, the text of a document, and the errors of both."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any, cast
+
+from dsl.suggest import closest
 
 
 @dataclass(frozen=True)
@@ -38,27 +42,66 @@ class MissingLibrary(Exception):
     """A package that only some formats need; `args` are its name and what needs it."""
 
 
+def arrow_module(module: str, what: str) -> Any:  # pyarrow has no types: callers cast
+    """A module of pyarrow, which reads `what`. Raises MissingLibrary."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        raise MissingLibrary("pyarrow", what) from None
+
+
+class WrongField(ValueError):
+    """A record without the text that was asked for; `help` may be empty."""
+
+    def __init__(self, why: str, help: str = "") -> None:
+        super().__init__(why)
+        self.help = help
+
+
 def text_of(record: Mapping[str, object], field: str) -> bytes:
-    """The field in UTF-8; ValueError says what is there instead of text."""
-    if field not in record:
-        raise ValueError(f"no field `{field}`; there are: {listed(record)}")
-    text = record[field]
+    """The field in UTF-8. A dotted name leads into objects, unless a field has just that name.
+
+    Raises WrongField, which says what is there instead of text.
+    """
+    if field in record:
+        return encoded(record[field], field)
+    name, _, rest = field.partition(".")
+    inner = record.get(name)
+    if rest and isinstance(inner, dict):
+        return text_of(cast(dict[str, object], inner), rest)
+    why = f"no field `{field}`; there are: {listed(record)}"
+    raise WrongField(why, suggestion(field, [n for n, v in record.items() if isinstance(v, str)]))
+
+
+def encoded(text: object, field: str) -> bytes:
+    """A value in UTF-8. Raises WrongField where it is not text."""
     if not isinstance(text, str):
-        raise ValueError(f"`{field}` is {kind(text)}, not text")
+        raise WrongField(f"`{field}` is {kind(text)}, not text")
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(
-            f"`{field}` holds half of a surrogate pair, \\u{ord(text[error.start]):04x}"
-        ) from None
+        half = f"\\u{ord(text[error.start]):04x}"
+        raise WrongField(f"`{field}` holds half of a surrogate pair, {half}") from None
+
+
+def suggestion(field: str, names: Collection[str]) -> str:
+    """What to write instead of a field that is not there: the nearest of those that hold text."""
+    plain = [name for name in names if name.isprintable() and len(name) <= 40 and '"' not in name]
+    near = closest(field, plain) or next(iter(plain if len(plain) == 1 else ()), None)
+    return f'write `text = "{near}"`' if near else ""
 
 
 def listed(names: Collection[str]) -> str:
-    """A handful and how many more; each short and on one line, whatever a file calls its fields."""
-    printed = (name if name.isprintable() else ascii(name) for name in names)
-    few = [name if len(name) <= 40 else f"{name[:40]}..." for name in islice(printed, 6)]
+    """A handful and how many more."""
+    few = [shown(name) for name in islice(names, 6)]
     more = [f"and {len(names) - 6:,} more"] if len(names) > 6 else []
     return ", ".join([*few, *more]) or "none"
+
+
+def shown(name: str) -> str:
+    """Short and on one line, whatever a file calls its fields."""
+    printed = name if name.isprintable() else ascii(name)
+    return printed if len(printed) <= 40 else f"{printed[:40]}..."
 
 
 def kind(value: object) -> str:

@@ -6,11 +6,13 @@ numpy: nothing here is of the code under test.
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import json
+import lzma
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,15 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 END = "<|end|>"
 """Ends a document of the small tokenizer."""
+
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zst": lambda raw: pa.Codec("zstd").compress(raw, asbytes=True),
+    "lz4": lambda raw: pa.Codec("lz4").compress(raw, asbytes=True),
+}
+"""End of a name -> what compresses a file so."""
 
 
 def spec(data: str, vocab: int = 256, seq_len: int = 1) -> str:

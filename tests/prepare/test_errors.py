@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import struct
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from tokenizers import Tokenizer, models
 
 from tests.prepare.calling import Prepare
 from tests.prepare.corpora import (
+    COMPRESS,
     END,
     read,
     small_tokenizer,
@@ -34,6 +36,7 @@ TRAIN = Path("prepared/main/train")
 JSONL = 'jsonl { train = "web.jsonl" }'
 TOKENIZED = f'jsonl {{ train = "web.jsonl", tokenizer = "tokenizer.json", separator = "{END}" }}'
 GOOD = b'{"text": "good"}\n'
+NAMES = {"gz": "gzip", "bz2": "bzip2", "xz": "xz", "zst": "Zstandard", "lz4": "LZ4"}
 
 
 def said(prepare: Prepare, data: str, *arguments: str, vocab: int = 512) -> str:
@@ -143,6 +146,67 @@ def test_packed_lines_that_are_damaged(prepare: Prepare, spoilt: Callable[[bytes
     packed = gzip.compress(b"".join(b'{"text": "%d"}\n' % number**9 for number in range(99)))
     Path("web.jsonl.gz").write_bytes(spoilt(packed))
     assert "`web.jsonl.gz" in said(prepare, 'jsonl { train = "web.jsonl.gz" }')
+
+
+@pytest.mark.parametrize("name", ["web.jsonl.bz2", "web.jsonl.xz", "web.json.zst", "web.lz4"])
+@pytest.mark.parametrize("spoilt", ["empty", "cut", "other"])
+def test_compressed_lines_of_every_kind_that_are_damaged(
+    prepare: Prepare, name: str, spoilt: str
+) -> None:
+    lines = b"".join(b'{"text": "%d"}\n' % number**9 for number in range(999))
+    end = name.rpartition(".")[2]
+    raw = COMPRESS[end](lines)
+    Path(name).write_bytes({"empty": b"", "cut": raw[:-9], "other": b"{}\n" + raw}[spoilt])
+    message = said(prepare, f'jsonl {{ train = "{name}" }}')
+    assert f"`{name}` cannot be used" in message
+    assert f"^ not a whole {NAMES[end]} file: " in message
+
+
+@pytest.mark.parametrize("packed", COMPRESS)
+def test_compressed_lines_that_their_name_does_not_tell(prepare: Prepare, packed: str) -> None:
+    """A file of JSON lines, a file whose content was compressed twice, and a text."""
+    raw = COMPRESS[packed](GOOD * 9)
+    Path("web.jsonl").write_bytes(raw)
+    Path("web.jsonl.gz").write_bytes(gzip.compress(raw))
+    Path("text").write_bytes(raw)
+    small_tokenizer(Path("tokenizer.json"))
+    text = f'text {{ train = "text", tokenizer = "tokenizer.json", separator = "{END}" }}'
+    for data in (JSONL, JSONL.replace("web.jsonl", "web.jsonl.gz"), text):
+        message = said(prepare, data)
+        assert re.search(rf"\^ an? {NAMES[packed]} file, not ", message)
+
+
+@pytest.mark.parametrize(
+    ("form", "read", "other"),
+    [
+        ("jsonl", "a.jsonl", "B.PARQUET"),
+        ("jsonl", "a.jsonl", "b.csv"),
+        ("jsonl", "a.jsonl", "inner/b.jsonl.br"),
+        ("jsonl", "a.jsonl", "b.tar.gz"),
+        ("jsonl", "a.jsonl", "b.zip"),
+        ("parquet", "a.parquet", "b.jsonl"),
+        ("parquet", "a.parquet", "b.ndjson.ZST"),
+    ],
+)
+def test_data_of_two_formats_in_a_folder(
+    prepare: Prepare, form: str, read: str, other: str
+) -> None:
+    Path("web/inner").mkdir(parents=True)
+    Path("web", read).write_bytes(GOOD)
+    Path("web", other).write_bytes(GOOD)
+    message = said(prepare, f'{form} {{ train = "web" }}')
+    assert f"error[unusable-data]: `web/{other}` cannot be used" in message
+    assert f"its name is not that of a file that `{form}` reads" in message
+
+
+@pytest.mark.parametrize(
+    "text", [b'[{"text": "a"},\n {"text": "b"}]', b'{\n "text": "a"\n}', b'[\n{"text": "a"}]']
+)
+def test_a_json_document_is_not_json_lines(prepare: Prepare, text: bytes) -> None:
+    Path("web.json").write_bytes(text)
+    message = said(prepare, 'jsonl { train = "web.json" }')
+    assert "`web.json:1` cannot be used" in message
+    assert "= help: one object per line is read: `jq -c '.[]'` makes such lines" in message
 
 
 def test_text_with_a_tokenizer_is_utf8(prepare: Prepare) -> None:
@@ -255,7 +319,17 @@ def not_utf8() -> pa.Array:
 
 ROWS = [
     (pa.array(["a", None, "b"]), ":row 2`", "`text` is null, not text"),
-    (pa.array([1, 2, 3]), ":row 1`", "`text` is a number, not text"),
+    (pa.array(["a", None]).dictionary_encode(), ":row 2`", "`text` is null, not text"),
+    (
+        pa.array([b"a", b"caf\xe9"]),
+        ":row 2`",
+        "not UTF-8: byte 0xe9 at offset 3 of a column",
+    ),
+    (pa.array([1, 2]), "`", "the column `text` is of type int64, not text"),
+    (pa.array([[1, 2]]), "`", "the column `text` is of type list<"),
+    (pa.array([["a"]]), "`", "the column `text` is of type list<"),
+    (pa.array([{"n": 1}]), "`", "the column `text` is of type struct<n: int64>, not text"),
+    (pa.array([None, None]), "`", "the column `text` is of type null, not text"),
     (not_utf8(), ":after row 0`", "text that is not UTF-8: byte 0xff"),
 ]
 
@@ -294,6 +368,23 @@ def test_no_such_column(prepare: Prepare) -> None:
     message = said(prepare, 'hf { train = "set", text = "body" }')
     assert "`set/data-00000-of-00001.arrow` cannot be used" in message
     assert "^ no column `body`; there are: text" in message
+
+
+def test_the_column_that_may_be_meant(prepare: Prepare) -> None:
+    """By another case, inside a struct, or the only one that holds text; the same in JSON lines."""
+    for columns, wanted in (
+        ({"Text": ["a"], "n": ["b"]}, "Text"),
+        ({"text": [{"text": "a", "n": 1}]}, "text.text"),
+        ({"body": ["a"], "n": [1]}, "body"),
+    ):
+        pyarrow.parquet.write_table(pa.table(columns), "rows.parquet")
+        message = said(prepare, 'parquet { train = "rows.parquet" }')
+        assert f'= help: write `text = "{wanted}"`' in message
+        fixed = f'parquet {{ train = "rows.parquet", text = "{wanted}" }}'
+        assert prepare(fixed).exit_code == 0
+        (TRAIN / "index.json").unlink()
+    write_lines(Path("web.jsonl"), [{"Text": "a", "n": "b"}])
+    assert '= help: write `text = "Text"`' in said(prepare, JSONL)
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "page", "foot", "other"])

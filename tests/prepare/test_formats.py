@@ -20,6 +20,7 @@ from click.testing import Result
 from tests.loader.files import write_megatron
 from tests.prepare.calling import Prepare
 from tests.prepare.corpora import (
+    COMPRESS,
     END,
     as_bytes,
     as_tokens,
@@ -88,11 +89,27 @@ def test_a_folder_of_json_lines_is_read_in_the_order_of_its_names(prepare: Prepa
     write_lines(Path("web/a.jsonl.gz"), texts(["first"]))
     write_lines(Path("web/d.json.gz"), texts(["fourth"]))
     write_lines(Path("web/b.jsonl"), texts(["second"]))
-    write_lines(Path("web/inner/e.jsonl"), texts(["fifth"]))
+    write_lines(Path("web/inner/g.jsonl"), texts(["seventh"]))
+    write_lines(Path("web/e.json"), texts(["fifth"]))
+    write_lines(Path("web/f.ndjson"), texts(["sixth"]))
     Path("web/notes.txt").write_text("neither JSON nor read")
-    Path("web/f.json").write_text("{}")
     done(prepare('jsonl { train = "web" }'))
-    assert read(TRAIN).tokens == as_bytes(["first", "second", "third", "fourth", "fifth"])
+    in_order = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh"]
+    assert read(TRAIN).tokens == as_bytes(in_order)
+
+
+@pytest.mark.parametrize("packed", COMPRESS)
+@pytest.mark.parametrize("end", ["jsonl", "JSONL", "Json", "ndjson"])
+def test_compressed_lines(prepare: Prepare, packed: str, end: str) -> None:
+    """Named alone or in a folder, in any case; what `cat` joins is read to its end."""
+    parts = [COMPRESS[packed](b'{"text": "%s"}\n' % word) for word in (b"cat", b"hat")]
+    for name in (f"part.{end}.{packed}", f"PART.{end}.{packed.upper()}"):
+        Path("web").mkdir(exist_ok=True)
+        Path("web", name).write_bytes(b"".join(parts))
+        done(prepare(f'jsonl {{ train = "web/{name}" }}'))
+        assert read(TRAIN).tokens == as_bytes(["cat", "hat"])
+    done(prepare('jsonl { train = "web" }'))
+    assert read(TRAIN).tokens == as_bytes(["cat", "hat"] * 2)
 
 
 def test_json_lines_as_others_write_them(prepare: Prepare) -> None:
@@ -100,12 +117,12 @@ def test_json_lines_as_others_write_them(prepare: Prepare) -> None:
     Path("web.jsonl").write_bytes(
         b'\xef\xbb\xbf{"n": 1, "body": "a"}\r\n'
         b"\n"
-        b'   {"body": "\\ud83d\\ude80 \\u0000\\n"}  \n'
+        b'   {"body": "\\ud83d\\ude80 \\n"}  \n'
         b" \t \r\n"
         b'{"body": "\xc3\xa9", "text": 3}'
     )
     done(prepare('jsonl { train = "web.jsonl", text = "body" }'))
-    assert read(TRAIN).tokens == [97, 0, 0xF0, 0x9F, 0x9A, 0x80, 32, 0, 10, 0, 0xC3, 0xA9, 0]
+    assert read(TRAIN).tokens == [97, 0, 0xF0, 0x9F, 0x9A, 0x80, 32, 10, 0, 0xC3, 0xA9, 0]
 
 
 def test_packed_lines_of_several_members(prepare: Prepare) -> None:
@@ -117,11 +134,22 @@ def test_packed_lines_of_several_members(prepare: Prepare) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())]
+    "kind",
+    [
+        pa.string(),
+        pa.large_string(),
+        pa.string_view(),
+        pa.binary(),
+        pa.large_binary(),
+        pa.binary_view(),
+        pa.dictionary(pa.int32(), pa.string()),
+        pa.dictionary(pa.int8(), pa.binary()),
+    ],
+    ids=str,
 )
 def test_parquet(prepare: Prepare, kind: pa.DataType) -> None:
     Path("rows/inner").mkdir(parents=True)
-    columns = {"id": [*range(5)], "a.b": pa.array(DOCUMENTS, kind)}
+    columns = {"id": [*range(5)], "a.b": pa.array(DOCUMENTS, pa.string()).cast(kind)}
     pyarrow.parquet.write_table(pa.table(columns), "rows/b.parquet", row_group_size=2)
     pyarrow.parquet.write_table(pa.table({"a.b": ["last"]}), "rows/inner/a.parquet")
     pyarrow.parquet.write_table(pa.table({"a.b": ["first"]}), "rows/a.parquet")
@@ -130,6 +158,25 @@ def test_parquet(prepare: Prepare, kind: pa.DataType) -> None:
     assert read(TRAIN).tokens == as_bytes(["first", *DOCUMENTS, "last"])
     done(prepare('parquet { train = "rows/b.parquet", text = "a.b" }'))
     assert read(TRAIN).tokens == as_bytes(DOCUMENTS)
+
+
+@pytest.mark.parametrize("form", ["parquet", "hf", "jsonl"])
+def test_text_inside_of_records(prepare: Prepare, form: str) -> None:
+    """A dotted name leads there; a column of just that name comes first."""
+    records = [{"meta": {"page": {"text": text}, "n": 1}, "a.b": "x"} for text in DOCUMENTS]
+    table = pa.Table.from_pylist(records)
+    if form == "parquet":
+        pyarrow.parquet.write_table(table, "rows")
+    elif form == "jsonl":
+        write_lines(Path("rows"), records)
+    else:
+        write_dataset(Path("rows"), [[]])
+        with pa.ipc.new_stream("rows/data-00000-of-00001.arrow", table.schema) as writer:
+            writer.write_table(table)
+    done(prepare(f'{form} {{ train = "rows", text = "meta.page.text" }}'))
+    assert read(TRAIN).tokens == as_bytes(DOCUMENTS)
+    done(prepare(f'{form} {{ train = "rows", text = "a.b" }}'))
+    assert read(TRAIN).tokens == as_bytes(["x"] * len(DOCUMENTS))
 
 
 def test_saved_datasets_are_read_in_the_order_that_they_say(prepare: Prepare) -> None:
