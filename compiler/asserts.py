@@ -13,10 +13,10 @@ from typing import cast
 from compiler.estimates import NOT_BUILT, Estimate
 from compiler.plan import PhasePlan, Plan
 from compiler.problems.plans import AssertFailed, AssertUnknown, EstimateNotBuilt
-from dsl.diagnostics import Diagnostic, Problem
+from dsl.diagnostics import Diagnostic, Edit, Problem, Suggestion
 from dsl.evaluate import Atom, Listed, UnknownPath, evaluate, parts, show_atom
 from dsl.schema import Count, Dimension, Named, Pattern, Row
-from dsl.show import expression_text
+from dsl.show import expression_text, paths_in
 from dsl.spec import Assert
 from dsl.suggest import closest
 from dsl.tree import Expression, Number, Operation, Path
@@ -58,7 +58,8 @@ def _check(
                 return EstimateNotBuilt(span=span, path=path)
             close = closest(path, known)
             label = f"did you mean `{close}`?" if close else "see `llamac plan` for what there is"
-            return AssertUnknown(span=span, path=path, nearest=label)
+            choices = _renamed(constraint.expression, path, close)
+            return AssertUnknown(span=span, path=path, nearest=label, choices=choices)
         case _ if result.value is True:
             return None
         case _:
@@ -73,7 +74,7 @@ def _check(
                 span=constraint.span,
                 text=constraint.text,
                 values=f"{place}{text}",
-                holds=_relaxed(constraint.expression, known),
+                choices=_relaxed(constraint, known),
                 explained=tuple(path for path in result.paths if path in explained),
             )
 
@@ -81,19 +82,30 @@ def _check(
 _OR_EQUAL = {"<": "<=", ">": ">=", "<=": "<=", ">=": ">=", "==": "=="}
 
 
-def _relaxed(expression: Expression, known: Mapping[str, Atom]) -> str | None:
+def _renamed(expression: Expression, path: str, meant: str | None) -> tuple[Suggestion, ...]:
+    """The path that was surely meant, in its place."""
+    places = [one.span for one in paths_in(expression) if one.text == path]
+    if meant is None or not places:
+        return ()
+    return (Suggestion(meant, tuple(Edit(span, meant) for span in places)),)
+
+
+def _relaxed(constraint: Assert, known: Mapping[str, Atom]) -> tuple[Suggestion, ...]:
     """The comparison of one count with a number, as far as it holds: `dp >= 4`."""
-    match expression:
+    match constraint.expression:
         case Operation(operator, Path() as path, Number(), _) if operator in _OR_EQUAL:
             form = f"{path.text} {_OR_EQUAL[operator]} {{}}"
         case Operation(operator, Number(), Path() as path, _) if operator in _OR_EQUAL:
             form = f"{{}} {_OR_EQUAL[operator]} {path.text}"
         case _:
-            return None
+            return ()
     value = known[path.text]
     if not isinstance(value, Quantity) or value.dimensions != NONE:
-        return None
-    return form.format(value.number) if isinstance(value.number, int) else None
+        return ()
+    if not isinstance(value.number, int):
+        return ()
+    text = form.format(value.number)
+    return (Suggestion(f"assert {text}", (Edit(constraint.span, text),)),)
 
 
 def _fields(value: object, prefix: str) -> dict[str, Atom]:

@@ -20,6 +20,7 @@ from dsl.show import expression_text
 from dsl.source import Source, Span
 from dsl.spec import Assert, Objective, Origin, OriginKind, Origins, Spec
 from dsl.suggest import closest
+from dsl.suggestions import room_after
 from dsl.syntax import Limit, Unexpected
 from dsl.tree import (
     Assertion,
@@ -197,7 +198,8 @@ class _Checker:
         if kind == PLAN:
             written = [w for w in written if not isinstance(w.clause, Assertion | Goal)]
             written += [Written(w, module, OriginKind.OVERRIDDEN) for w in self.overrides]
-        self.origins[(block.name.text, "")] = Origin(OriginKind.WRITTEN, block.head)
+        room = room_after(block.body, block.span)
+        self.origins[(block.name.text, "")] = Origin(OriginKind.WRITTEN, block.head, room=room)
         frame = Frame(entry, written, context=context, path="", span=block.head)
         made = frame.build()
         if kind == PLAN:

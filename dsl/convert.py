@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
-from dsl.diagnostics import Label, Problem
+from dsl.diagnostics import Edit, Label, Problem, Suggestion
 from dsl.evaluate import Atom, describe
 from dsl.problems.values import (
     BigB,
@@ -21,6 +21,7 @@ from dsl.problems.values import (
 from dsl.schema import Count, Field, Shape, entry_name
 from dsl.show import expression_text
 from dsl.source import Span
+from dsl.spec import Room
 from dsl.tree import Number, Path, Text, Value
 from dsl.units import DIMENSIONS, NONE, Dimensions, Quantity, expected_units, name_of, show
 
@@ -40,6 +41,7 @@ class Given:
     span: Span
     arithmetic: str  # `d_model / heads = 32 / 5 = 6.4`; the value alone for a literal
     others: tuple[Label, ...] = ()  # where the numbers in it come from
+    room: Room | None = None  # where the field could be written, if it is not
 
 
 def expected(field: Field, shape: Shape) -> str:
@@ -131,7 +133,7 @@ def _number(quantity: Quantity, shape: Shape, given: Given) -> object | Problem:
     bound = row.bound(number)
     if bound is not None:
         limit = f"{bound[0]} {show(Quantity(bound[1], wanted))}"
-        return _out_of_range(given, limit, show(quantity), _within(given))
+        return _out_of_range(given, limit, show(quantity), _within(given, number))
     if not shape.count and int not in shape.scalars:
         made = float(number)
         return made if math.isfinite(made) else _out_of_range(given, "finite", "infinite")
@@ -141,7 +143,9 @@ def _number(quantity: Quantity, shape: Shape, given: Given) -> object | Problem:
             span=given.span,
             field=given.field.name,
             arithmetic=given.arithmetic,
-            choices=tuple(_assignment(given, n) for n in near if row.bound(n) is None),
+            choices=tuple(
+                _instead(given, _number_text(given, n)) for n in near if row.bound(n) is None
+            ),
             others=given.others,
         )
     whole = int(number)
@@ -150,23 +154,51 @@ def _number(quantity: Quantity, shape: Shape, given: Given) -> object | Problem:
     return Count(whole, word) if shape.count and word is not None else whole
 
 
-def _within(given: Given) -> tuple[str, ...]:
-    """What the field allows: `none`, its smallest number, or its default."""
-    row, default, shape = given.field.row, given.field.default, given.field.shape
-    if shape.items is not None and isinstance(default, tuple):
-        items = ", ".join(map(str, cast(tuple[object, ...], default)))
-        return (f"{given.field.name} = [{items}]",)
+def _within(given: Given, number: float) -> tuple[Suggestion, ...]:
+    """What the field allows: the word that 0 or -1 elsewhere stands for, and the number that is
+    near: its smallest one, or its default."""
+    shape, near = given.field.shape, _allowed(given)
+    listed = shape.items is not None
+    says_none = shape.none and given.field.default is not None  # else it says nothing
+    words = [] if listed else ["auto"] * shape.auto + ["none"] * says_none
+    texts = words if number <= 0 or not near else []
+    texts += [_number_text(given, one) for one in near]
+    return tuple(_instead(given, text) for text in texts)
+
+
+def _allowed(given: Given) -> list[int | float]:
+    row, default = given.field.row, given.field.default
+    if given.field.shape.items is not None and isinstance(default, tuple):
+        items = cast(tuple[object, ...], default)
+        return [one for one in dict.fromkeys(items) if isinstance(one, int | float)]
     # Where a number may also be too large, the smallest would be far from it.
     between = row.below is not None and isinstance(default, int | float)
     if row.minimum is not None and not between and row.bound(row.minimum) is None:
-        return (_assignment(given, row.minimum),)
-    if isinstance(default, int | float):
-        return (_assignment(given, default),)
-    return (f"{given.field.name} = none",) * shape.none
+        return [row.minimum]
+    return [default] if isinstance(default, int | float) else []
 
 
-def _assignment(given: Given, number: float) -> str:
-    """`layers = 3`; of a list's item the number alone."""
+def assignment(field: Field, value: str, at: Span) -> Suggestion:
+    """`field = value`, in the place of the value at `at`."""
+    return Suggestion(f"{field.name} = {value}", (Edit(at, value),))
+
+
+def _instead(given: Given, text: str) -> Suggestion:
+    """`layers = 3`, in the place of what was written, or as a new line of the body; of a list's
+    item the number alone."""
+    listed = given.field.shape.items is not None
+    if given.value is not None and listed:
+        return Suggestion(text, (Edit(given.value.span, text),))
+    if given.value is not None:
+        return assignment(given.field, text, given.value.span)
+    line = f"{given.field.name} = {text}"
+    if given.room is None:
+        return Suggestion(line)
+    return Suggestion(line, (Edit(given.room.at, given.room.lead + line),))
+
+
+def _number_text(given: Given, number: float) -> str:
+    """A number with the unit or the counting word that its field wants."""
     whole = abs(number) <= LARGEST_INT and float(number).is_integer()
     text = f"{int(number)}" if whole else f"{number:g}"
     if given.field.row.dimension is not None:
@@ -175,10 +207,12 @@ def _assignment(given: Given, number: float) -> str:
     if given.field.shape.count:
         word = given.value.word if isinstance(given.value, Number) else None
         text += f" {given.field.row.words[-1] if word is None else word.text}"
-    return text if given.field.shape.items is not None else f"{given.field.name} = {text}"
+    return text
 
 
-def _out_of_range(given: Given, bound: str, found: str, choices: tuple[str, ...] = ()) -> Problem:
+def _out_of_range(
+    given: Given, bound: str, found: str, choices: tuple[Suggestion, ...] = ()
+) -> Problem:
     arithmetic = "" if given.arithmetic == found else given.arithmetic
     return OutOfRange(
         span=given.span,
@@ -200,14 +234,21 @@ def _word(quantity: Quantity, shape: Shape, given: Given) -> str | Problem | Non
         return words[0] if words else None
     text = f"{show(Quantity(quantity.number))}"
     if word is None:
-        found, remark = "", " or ".join(f"write `{text} {allowed}`" for allowed in words)
+        found, remark = "", "which of them?"
     elif words:
         found, remark = f", not {word}", f"expected {' or '.join(words)}"
     else:
         found, remark = f", not {word}", "a number without a word"
+    typed = given.value.text if isinstance(given.value, Number) else text
+    texts = [f"{typed} {allowed}" for allowed in words] if shape.count else [typed]
     counted = " or ".join(words) or "nothing by name"
     return WrongCountingWord(
-        span=given.span, field=given.field.name, words=counted, found=found, remark=remark
+        span=given.span,
+        field=given.field.name,
+        words=counted,
+        found=found,
+        remark=remark,
+        choices=tuple(_instead(given, one) for one in texts),
     )
 
 

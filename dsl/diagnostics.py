@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
 
@@ -49,8 +49,34 @@ class Fix:
 
 
 @dataclass(frozen=True)
+class Suggestion:
+    """Something to type that removes the error: the text of it, and the edits that write it.
+
+    `edits` is empty where no file holds the place: a value of `--set`, or of a spec made in
+    memory. `remark` says what follows from it. Suggestions are rendered as the first help, so a
+    help that names something to type is never text alone.
+    """
+
+    text: str
+    edits: tuple[Edit, ...] = ()
+    remark: str = ""
+
+
+def as_help(suggestions: tuple[Suggestion, ...]) -> tuple[str, ...]:
+    """``write `tp = 2` (gives dp = 4) or `tp = 4` (gives dp = 2)``, or nothing."""
+    if not suggestions:
+        return ()
+    shown = (f"`{one.text}`" + (f" ({one.remark})" if one.remark else "") for one in suggestions)
+    return ("write " + " or ".join(shown),)
+
+
+@dataclass(frozen=True)
 class Diagnostic:
-    """What every renderer draws. The primary label is what to edit; the others tell why."""
+    """What every renderer draws. The primary label is what to edit; the others say why.
+
+    `helps` holds the text of `suggestions` first. Two plans of one file may differ only in where
+    a suggestion would be written, so suggestions do not tell two diagnostics apart.
+    """
 
     slug: str
     severity: Severity
@@ -60,6 +86,7 @@ class Diagnostic:
     notes: tuple[str, ...] = ()
     helps: tuple[str, ...] = ()
     fixes: tuple[Fix, ...] = ()
+    suggestions: tuple[Suggestion, ...] = field(default=(), compare=False)
 
     @property
     def is_error(self) -> bool:
@@ -71,7 +98,8 @@ class Problem:
     """Base of every error and warning.
 
     `title` and `label` are templates over the fields (`"{entry} has no field {field}"`). A
-    problem that shows more overrides `secondary`, `notes`, `helps` or `fixes`.
+    problem that shows more overrides `secondary`, `notes`, `suggestions`, `helps` or `fixes`.
+    What is to be typed is a suggestion; `helps` are advice in words.
     """
 
     slug: ClassVar[str]
@@ -98,6 +126,9 @@ class Problem:
     def notes(self) -> tuple[str, ...]:
         return ()
 
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return ()
+
     def helps(self) -> tuple[str, ...]:
         return ()
 
@@ -113,6 +144,7 @@ class Problem:
     def diagnostic(self) -> Diagnostic:
         facts = self.facts()
         label = self.label.format_map(facts)
+        suggestions = self.suggestions()
         return Diagnostic(
             slug=self.slug,
             severity=self.severity,
@@ -120,8 +152,9 @@ class Problem:
             primary=None if self.span is None else Label(self.span, label),
             secondary=self.secondary(),
             notes=self.notes(),
-            helps=self.helps()[:MAXIMUM_HELPS],
+            helps=(*as_help(suggestions), *self.helps())[:MAXIMUM_HELPS],
             fixes=self.fixes(),
+            suggestions=suggestions,
         )
 
 

@@ -1,8 +1,8 @@
-"""Fixes applied to texts: the edits of several diagnostics, without two that overlap."""
+"""Edits applied to texts: of one suggestion, or of the fixes of several diagnostics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dsl.diagnostics import Diagnostic, Edit
 from dsl.source import Source
@@ -19,8 +19,13 @@ def apply(
             wanted = fix.safe or unsafe
             if wanted and not any(_overlap(edit, other) for edit in fix.edits for other in chosen):
                 chosen += fix.edits
+    return apply_edits(chosen, sources)
+
+
+def apply_edits(edits: Iterable[Edit], sources: Mapping[str, Source]) -> Mapping[str, str]:
+    """The new text of each file that edits, no two of which overlap, change."""
     texts: dict[str, str] = {}
-    for edit in sorted(chosen, key=lambda edit: edit.span, reverse=True):
+    for edit in sorted(edits, key=lambda edit: edit.span, reverse=True):
         span = edit.span
         if span.path in sources:
             text = texts.get(span.path, sources[span.path].text)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from dsl.convert import Given, wrong_type
-from dsl.diagnostics import Problem
+from dsl.diagnostics import Edit, Problem, Suggestion
 from dsl.parser import parse_value
 from dsl.patterns import pattern
 from dsl.problems.blocks import MissingField, NothingToRefine
@@ -17,7 +17,8 @@ from dsl.scope import BROKEN, Trail
 from dsl.settings import Setting, Written, fold
 from dsl.show import expression_text
 from dsl.source import Source, Span
-from dsl.spec import Origin, OriginKind
+from dsl.spec import Origin, OriginKind, Room
+from dsl.suggestions import room_after
 from dsl.tree import Replace, Value
 from dsl.values import At, convert, evaluate
 
@@ -53,6 +54,8 @@ class Frame:
         self.entry, self.context, self.path, self.span = entry, context, path, span
         self.parent, self.default = parent, default
         self.fields = fields_of(entry)
+        clauses = tuple(clauses)
+        self.room = _room(clauses)
         self.folded = fold(entry, clauses, context.report)
         self.values: dict[str, object] = dict.fromkeys(self.folded.holes, BROKEN)
         self.active: list[str] = []
@@ -100,7 +103,10 @@ class Frame:
         if row.row.pending and made is not BROKEN and made != self.default_of(row):
             what = f"`{row.name}` with this value"
             remark = f"only the default `{_spelled(self.default_of(row))}` is"
-            self.context.report(NotBuilt(span=span, what=what, remark=remark))
+            default = _spelled(self.default_of(row))
+            edits = () if assigned is None else (Edit(span, default),)
+            choices = (Suggestion(f"{row.name} = {default}", edits),)
+            self.context.report(NotBuilt(span=span, what=what, remark=remark, choices=choices))
             return BROKEN
         return made
 
@@ -182,6 +188,12 @@ class Frame:
             default=default,
         )
         return frame.build()
+
+
+def _room(clauses: tuple[Written, ...]) -> Room | None:
+    """Where one more line of the body fits; None where the body has no line of a file yet."""
+    own = tuple(one.clause for one in clauses if one.kind is not OriginKind.OVERRIDDEN)
+    return room_after(own[-1:], own[-1].span) if own else None
 
 
 def _spelled(default: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from dsl.convert import Given, wrong_type
+from dsl.diagnostics import Edit, Suggestion
 from dsl.evaluate import Atom, EvaluationFailed, describe
 from dsl.problems.values import NotACondition
 from dsl.schema import Field, Pattern
@@ -40,12 +41,16 @@ def pattern(frame: Frame, row: Field, entry: type, setting: Setting) -> object:
         assigned = None if origin is None else origin.assigned
         span = frame.span if assigned is None else assigned.value.span
         what, limit = f"{count:,} layers are too many", f"{MAXIMUM_LAYERS:,}"
-        instead = f"write `{row.name}s = {MAXIMUM_LAYERS}` or fewer"
+        fewer = f"{MAXIMUM_LAYERS}"
+        edits = () if assigned is None else (Edit(span, fewer),)
+        instead, choices = "", (Suggestion(f"{row.name}s = {fewer}", edits),)
         if count <= MAXIMUM_LAYERS:
             what = "the layers of this file and their conditions are too many"
             limit = f"{MAXIMUM_WORK:,}, every use of a model counted"
-            instead = "write shorter conditions, or fewer plans in one file"
-        frame.context.report(Limit(span=span, what=what, limit=limit, instead=instead))
+            instead, choices = "write shorter conditions, or fewer plans in one file", ()
+        frame.context.report(
+            Limit(span=span, what=what, limit=limit, instead=instead, choices=choices)
+        )
         return BROKEN
     masks = _masks(frame, setting, count)
     if masks is None:

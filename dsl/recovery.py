@@ -324,5 +324,5 @@ def _hint(tokens: Sequence[Token], index: int) -> str | None:
     if (found.kind == "EQUAL" and before == "EQUAL") or found.text == "==":
         return "write one `=` for a field, `==` in a comparison"
     if found.kind == "COMPARISON":
-        return "a comparison has two sides: write `a < b and b < c`"
+        return "a comparison has two sides; join two of them: `a < b and b < c`"
     return None

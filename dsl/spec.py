@@ -17,6 +17,14 @@ from dsl.tree import Expression
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Room:
+    """Where one more line fits into a body: the empty span `at`, with `lead` before the line."""
+
+    at: Span
+    lead: str
+
+
 class OriginKind(Enum):
     WRITTEN = "written"  # in the block itself
     DEFAULT = "default"  # the schema's
@@ -27,11 +35,15 @@ class OriginKind(Enum):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a value came from. `text` is the expression as written, or the schema's formula."""
+    """Where a value came from. `text` is the expression as written, or the schema's formula.
+
+    `room` is set for a block itself: where another line of its body can be inserted.
+    """
 
     kind: OriginKind
     span: Span | None = None
     text: str | None = None
+    room: Room | None = None
 
 
 @dataclass(frozen=True)

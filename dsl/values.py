@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
-from dsl.convert import Given, coerce, expected, warnings, wrong_type
+from dsl.convert import Given, assignment, coerce, expected, warnings, wrong_type
 from dsl.diagnostics import Label, Problem
 from dsl.evaluate import Atom, EvaluationFailed, show_atom
 from dsl.problems.blocks import Duplicate, WrongArguments
@@ -105,10 +105,10 @@ def _listed(made: tuple[object, ...], value: ListValue, at: At) -> object:
             if first < place:
                 kept = ", ".join(dict.fromkeys(expression_text(one) for one in value.items))
                 span, what = value.items[place].span, f"`{expression_text(value.items[place])}`"
-                instead = f"write `{at.row.name} = [{kept}]`"
+                choices = (assignment(at.row, f"[{kept}]", value.span),)
                 before = value.items[first].span
                 return at.report(
-                    Duplicate(span=span, what=what, verb="named", first=before, instead=instead)
+                    Duplicate(span=span, what=what, verb="named", first=before, choices=choices)
                 )
     if row.length not in (None, len(made)):
         default = ", ".join(map(str, _items(at.row.default)))
@@ -119,7 +119,7 @@ def _listed(made: tuple[object, ...], value: ListValue, at: At) -> object:
                 expected=row.length,
                 found=len(made),
                 doc=row.doc,
-                choices=(f"{at.row.name} = [{default}]",) if default else (),
+                choices=(assignment(at.row, f"[{default}]", value.span),) if default else (),
             )
         )
     return made
@@ -310,7 +310,7 @@ def evaluate(
     if module is None:
         span, others = (labels[0].span, labels[1:]) if labels else (frame.span, ())
     arithmetic = _arithmetic(value, scope, module, computed)
-    given = Given(row, value if module else None, span, arithmetic, others)
+    given = Given(row, value if module else None, span, arithmetic, others, frame.room)
     made = coerce(computed, shape, given)
     if isinstance(made, Problem):
         frame.context.report(made)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from compiler.schema.model import LayerSpec, Mask, ModelSpec, SlidingMask
-from dsl.schema import NoDefault, entry_name, fields_of, is_entry
+from dsl.schema import NoDefault, entry_name, fields_of
+from dsl.spelled import spelled
 
 LINE_LENGTH = 100
 LONGEST_PERIOD = 12
@@ -25,7 +26,7 @@ def model_text(name: str, model: ModelSpec) -> str:
     for mask in dict.fromkeys(masks):
         if mask != usual:
             where = condition([i for i, own in enumerate(masks) if own == mask], len(masks))
-            lines.append(f"  layer where {where} {{ attention {{ mask = {_value(mask)} }} }}")
+            lines.append(f"  layer where {where} {{ attention {{ mask = {spelled(mask)} }} }}")
     for row in PLACED[1:]:
         body = _body(getattr(model, row), _derived(model))
         if body:
@@ -103,7 +104,7 @@ def _changed(
             continue
         value, formula = (derived or {}).get(name, (NoDefault.NO_DEFAULT, ""))
         if value != rows[name]:
-            texts[name] = _value(rows[name])
+            texts[name] = spelled(rows[name])
         elif formula:
             texts[name] = formula
     return texts
@@ -119,42 +120,3 @@ def _body(entry: object, derived: Mapping[str, tuple[object, str]] | None = None
     known = dict(derived or {})
     known["scale"] = known.get("embedding", (NoDefault.NO_DEFAULT, ""))
     return [f"{row} = {text}" for row, text in _changed(type(entry), vars(entry), known).items()]
-
-
-def _value(value: object) -> str:
-    match value:
-        case None:
-            return "none"
-        case bool():
-            return "true" if value else "false"
-        case int():
-            return f"{value:_}" if value >= 10_000 else str(value)
-        case float():
-            return _value(int(value)) if value.is_integer() and value < 1e15 else _float(value)
-        case str():
-            return value
-        case _:
-            if not is_entry(type(value)):
-                raise TypeError(f"no row holds a {type(value).__name__}")
-            return _component(value)
-
-
-def _float(value: float) -> str:
-    """`1e-5`, not `1e-05`."""
-    mantissa, exponent, power = repr(value).partition("e")
-    return f"{mantissa}{exponent}{int(power)}" if exponent else mantissa
-
-
-def _component(entry: object) -> str:
-    """`swiglu(14_336)`, `rms { eps = 1e-6, unit_offset = true }`."""
-    rows = {
-        name: _value(getattr(entry, name))
-        for name, row in fields_of(type(entry)).items()
-        if getattr(entry, name) != row.default
-    }
-    placed = [name for name, row in fields_of(type(entry)).items() if row.row.positional]
-    name = entry_name(type(entry))
-    if [*rows] == placed and placed:
-        return f"{name}({', '.join(rows.values())})"
-    body = ", ".join(f"{row} = {text}" for row, text in rows.items())
-    return f"{name} {{ {body} }}" if body else name

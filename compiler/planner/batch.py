@@ -6,14 +6,19 @@ from dataclasses import dataclass, replace
 
 from compiler.mesh import Mesh
 from compiler.plan import Decision, PhasePlan
+from compiler.planner.choices import TRIES, Rows, as_suggestion, offer
 from compiler.planner.context import Context, Refused
 from compiler.planner.data import check_data
-from compiler.planner.numbers import divisors
+from compiler.planner.numbers import divisors, nearest_first
 from compiler.problems.mesh import Contradiction, DoesNotDivide
 from compiler.problems.run import ScheduleTooLong, Undetermined
 from compiler.schema.train import Constant, Cosine, Wsd
 from dsl.schema import Auto, Count
 
+LENGTHS = (8192, 2048)
+"""Sequence lengths to suggest where none is written."""
+WARMUP_PART = 10
+"""A warm-up longer than the run is cut to this part of the run."""
 LOGITS_BYTES = 64 * 2**20
 """fp32 logits of one chunk of the loss stay below this; a chunk is computed twice, so as few
 chunks as that allows."""
@@ -41,9 +46,13 @@ def resolve_run(context: Context) -> Run:
     """seq_len, global_batch and steps: written, or derived from one another."""
     seq_len, batch = context.spec.train.seq_len, context.spec.train.global_batch
     if seq_len is None:
-        _missing(context, "how long a sequence is", "no `seq_len`", "seq_len = 8Ki")
+        lengths = ({"train.seq_len": length} for length in LENGTHS)
+        _missing(context, "how long a sequence is", "no `seq_len`", *lengths)
     if batch is None:
-        _missing(context, "how large a batch is", "no `global_batch`", "global_batch = 4Mi tokens")
+        world = context.spec.cluster.nodes * context.spec.cluster.node.devices
+        batches = (Count(4 * 2**20, "tokens"), Count(4 * world, "sequences"))
+        rows = ({"train.global_batch": count} for count in batches)
+        _missing(context, "how large a batch is", "no `global_batch`", *rows)
     check_data(context)
     if seq_len is None or batch is None:
         raise Refused
@@ -65,14 +74,14 @@ def resolve_microbatches(context: Context, mesh: Mesh, run: Run) -> Microbatches
     return Microbatches(microbatch, count, _loss_chunks(context, mesh, microbatch, run.seq_len))
 
 
-def _missing(context: Context, what: str, missing: str, example: str) -> None:
+def _missing(context: Context, what: str, missing: str, *examples: Rows) -> None:
     context.problem(
         Undetermined(
             span=context.span("train"),
             block="train",
             what=what,
             missing=missing,
-            example=example,
+            choices=offer(context, *examples)[:1],
         )
     )
 
@@ -84,8 +93,7 @@ def _sequences(context: Context, batch: Count, seq_len: int) -> int:
         context.decide(path, batch.value, context.origin(path), "sequences a step")
         return batch.value
     if batch.value % seq_len:
-        below = batch.value // seq_len * seq_len
-        near = [n for n in (below, below + seq_len) if n > 0]
+        near = _nearest_multiples(batch.value, seq_len)
         context.problem(
             DoesNotDivide(
                 span=context.span(path),
@@ -93,7 +101,7 @@ def _sequences(context: Context, batch: Count, seq_len: int) -> int:
                 of="seq_len",
                 size=batch.value,
                 parts=seq_len,
-                choices=tuple(f"global_batch = {n} tokens" for n in near),
+                choices=offer(context, *({path: Count(n, "tokens")} for n in near)),
                 other_span=context.span("train.seq_len"),
                 other=f"{seq_len:,} tokens a sequence",
             )
@@ -109,6 +117,13 @@ def _sequences(context: Context, batch: Count, seq_len: int) -> int:
     return sequences
 
 
+def _nearest_multiples(number: int, unit: int) -> list[int]:
+    """Multiples of `unit`, those nearest to `number` first."""
+    below = number // unit
+    around = range(max(1, below - TRIES // 2), below + TRIES // 2)
+    return nearest_first(number, (n * unit for n in around))
+
+
 def _steps(context: Context, tokens_per_step: int) -> int:
     steps, tokens = context.spec.train.steps, context.spec.train.tokens
     if steps is not None and tokens is not None:
@@ -119,6 +134,7 @@ def _steps(context: Context, tokens_per_step: int) -> int:
                 why="`tokens` and `steps` both say when it ends",
                 other_span=context.span("train.steps"),
                 other=f"{steps:,} steps",
+                choices=offer(context, {"train.tokens": None}, {"train.steps": None}),
             )
         )
         return steps
@@ -134,7 +150,8 @@ def _steps(context: Context, tokens_per_step: int) -> int:
             f"{tokens:,} tokens / {tokens_per_step:,} a step, rounded up",
         )
         return rounded
-    _missing(context, "how long it trains", "neither `steps` nor `tokens`", "tokens = 100G")
+    length = {"train.tokens": 100 * 10**9}
+    _missing(context, "how long it trains", "neither `steps` nor `tokens`", length)
     return 1
 
 
@@ -147,12 +164,14 @@ def _microbatch(context: Context) -> int:
 
 def _uneven_batch(context: Context, global_batch: int, dp: int, microbatch: int) -> None:
     parts = dp * microbatch
-    below = global_batch // parts * parts
-    near = [f"global_batch = {n} sequences" for n in (below, below + parts) if n > 0]
+    near: list[Rows] = [
+        {"train.global_batch": Count(n, "sequences")}
+        for n in _nearest_multiples(global_batch, parts)
+    ]
     if global_batch % dp == 0:
         share = global_batch // dp
         best = max(n for n in divisors(share) if n <= microbatch)
-        near.insert(0, f"microbatch = {best}")
+        near.insert(0, {"microbatch": best})
     context.problem(
         DoesNotDivide(
             span=context.span("train.global_batch"),
@@ -160,7 +179,7 @@ def _uneven_batch(context: Context, global_batch: int, dp: int, microbatch: int)
             of="dp x microbatch",
             size=global_batch,
             parts=parts,
-            choices=tuple(near[:3]),
+            choices=offer(context, *near),
             other_span=context.span("microbatch"),
             other=f"dp {dp} x microbatch {microbatch} = {parts} sequences at a time",
         )
@@ -177,9 +196,25 @@ def check_schedule(context: Context, steps: int) -> None:
     if taken > steps:
         context.problem(
             ScheduleTooLong(
-                span=context.span("train.lr_schedule.warmup"), arithmetic=arithmetic, steps=steps
+                span=context.span("train.lr_schedule.warmup"),
+                arithmetic=arithmetic,
+                steps=steps,
+                choices=(as_suggestion(context, _shorter(context.spec.train.lr_schedule, steps)),),
             )
         )
+
+
+def _shorter(schedule: Cosine | Wsd | Constant, steps: int) -> Rows:
+    """Rows of a schedule that fits: the decay takes what the warm-up leaves, or both shrink."""
+    warmup = min(schedule.warmup, steps // WARMUP_PART)
+    match schedule:
+        case Wsd(warmup=written) if written < steps:
+            return {"train.lr_schedule.decay": steps - written}
+        case Wsd(decay=decay):
+            rest = min(decay, steps - warmup)
+            return {"train.lr_schedule.warmup": warmup, "train.lr_schedule.decay": rest}
+        case Cosine() | Constant():
+            return {"train.lr_schedule.warmup": warmup}
 
 
 def _loss_chunks(context: Context, mesh: Mesh, microbatch: int, seq_len: int) -> int:

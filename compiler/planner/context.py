@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from compiler.plan import Decision, Origin, Value
 from compiler.schema import PlanSpec
@@ -43,13 +43,13 @@ class Context:
     diagnostics: list[Diagnostic] = field(default_factory=list[Diagnostic])
 
     def span(self, path: str) -> Span | None:
-        return self.origins.span(self.name, self._decisive(path))
+        return self.origins.span(self.name, self.decisive(path))
 
     def origin(self, path: str) -> Origin:
-        found = self.origins.get(self.name, self._decisive(path))
+        found = self.origins.get(self.name, self.decisive(path))
         return "default" if found is None else _ORIGIN[found.kind]
 
-    def _decisive(self, path: str) -> str:
+    def decisive(self, path: str) -> str:
         """The path as the phase writes it, where it does: `train.phase.long.seq_len`."""
         if not self.phase:
             return path
@@ -67,12 +67,6 @@ class Context:
 
     def problem(self, problem: Problem) -> None:
         self.diagnostics.append(problem.diagnostic())
-
-    def mends(self, **rows: object) -> bool:
-        """Whether the phase with these rows has fewer errors than now and none besides."""
-        if self.attempt is None:  # only the errors count
-            return False
-        return self.attempt(replace(self.spec, **rows)) < self.attempt(self.spec)
 
     def has(self, problem: type[Problem]) -> bool:
         return any(diagnostic.slug == problem.slug for diagnostic in self.diagnostics)

@@ -6,9 +6,9 @@ from typing import Literal
 
 from compiler.graph import ModelGraph
 from compiler.mesh import Mesh
-from compiler.planner.choices import axis_choices
+from compiler.planner.choices import axis_choices, offer
 from compiler.planner.context import Context
-from compiler.planner.numbers import divisors, nearest
+from compiler.planner.numbers import divisors, nearest_first
 from compiler.problems.mesh import DoesNotDivide
 
 TENSOR_CUTS = ("heads", "d_ff", "vocab")
@@ -57,6 +57,7 @@ def check_heads(context: Context) -> None:
     }
     for heads, kv_heads, head_dim, turns in sorted(shapes):
         if heads % kv_heads:
+            near = nearest_first(kv_heads, divisors(heads))
             context.problem(
                 DoesNotDivide(
                     span=context.span(f"{path}.kv_heads"),
@@ -64,7 +65,7 @@ def check_heads(context: Context) -> None:
                     of="kv_heads",
                     size=heads,
                     parts=kv_heads,
-                    choices=tuple(f"kv_heads = {n}" for n in nearest(kv_heads, divisors(heads))),
+                    choices=offer(context, *({f"{path}.kv_heads": n} for n in near)),
                     other_span=context.span(f"{path}.heads"),
                     other=f"{heads} query heads",
                 )
@@ -77,7 +78,9 @@ def check_heads(context: Context) -> None:
                     of="2, the elements that RoPE turns together",
                     size=head_dim,
                     parts=2,
-                    choices=(f"head_dim = {head_dim - 1}", f"head_dim = {head_dim + 1}"),
+                    choices=offer(
+                        context, *({f"{path}.head_dim": n} for n in (head_dim - 1, head_dim + 1))
+                    ),
                 )
             )
 
@@ -93,10 +96,6 @@ def _uneven(
     field = path.rpartition(".")[2]
     spec = context.spec
     written = spec.tp if axis == "tp" else spec.cp
-    choices = axis_choices(context, axis, written, legal)
-    world = spec.cluster.nodes * spec.cluster.node.devices
-    rest = spec.tp * spec.cp * spec.pp // written
-    tiling = [n for n in legal if world % (n * rest) == 0]  # where other lines are wrong as well
     context.problem(
         DoesNotDivide(
             span=context.span(axis),
@@ -104,7 +103,7 @@ def _uneven(
             of="2 cp" if axis == "cp" else "tp",
             size=size,
             parts=parts,
-            choices=choices or tuple(f"{axis} = {n}" for n in nearest(written, tiling or legal)),
+            choices=axis_choices(context, axis, written, legal),
             other_span=context.span(path),
             other=f"{size:,} a rank" if path == "train.seq_len" and axis == "tp" else f"{size:,}",
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import assert_never
 
 from compiler.data import form_of, separator_of, shares_of, sources_of
+from compiler.planner.choices import Rows, as_suggestion, offer
 from compiler.planner.context import Context
 from compiler.problems.data import LongRound, UnreadValidation, VocabTooSmall
 from compiler.problems.mesh import Contradiction
@@ -22,6 +24,9 @@ from compiler.schema.train import (
 )
 
 LARGEST_BYTE = 255
+MIXTURE = 'mixture { source web { weight = 1, data = text { train = "web" } } }'
+VOCAB_STEP = 64
+"""A vocabulary is suggested in multiples of this, which matrix products like."""
 LONGEST_ROUND = 100_000
 """Sequences after which a mixture repeats: the program works one round out when it starts."""
 
@@ -39,6 +44,7 @@ def check_data(context: Context) -> None:
                 span=context.span("train.eval.prompt"),
                 what="a prompt is text, and the program reads tokens",
                 why="only `data = text { ... }` without a tokenizer is read as text",
+                choices=offer(context, {"train.eval.prompt": None}),
             )
         )
 
@@ -46,11 +52,25 @@ def check_data(context: Context) -> None:
 def _check_corpus(context: Context, corpus: Corpus, path: str) -> None:
     vocab, largest = context.spec.model.vocab, _largest_known(corpus)
     if largest >= vocab:
-        context.problem(VocabTooSmall(span=context.span(path), largest=largest, vocab=vocab))
+        step = math.lcm(VOCAB_STEP, context.spec.tp)
+        larger = {"model.vocab": (largest // step + 1) * step}
+        context.problem(
+            VocabTooSmall(
+                span=context.span(path),
+                largest=largest,
+                vocab=vocab,
+                choices=offer(context, larger),
+            )
+        )
     if isinstance(corpus, TextData | JsonlData | ParquetData | HfData):
         _check_tokenizer(context, corpus, path)
     if context.spec.train.eval is None and corpus.validation is not None:
-        context.problem(UnreadValidation(span=context.span(f"{path}.validation")))
+        rows: tuple[Rows, ...] = (
+            {"train.eval": "eval { every = 100 steps }"},
+            {f"{path}.validation": None},
+        )
+        choices = tuple(as_suggestion(context, row) for row in rows)
+        context.problem(UnreadValidation(span=context.span(f"{path}.validation"), choices=choices))
     if context.spec.train.eval is not None and corpus.validation is None:
         context.problem(
             Undetermined(
@@ -58,7 +78,7 @@ def _check_corpus(context: Context, corpus: Corpus, path: str) -> None:
                 block="data",
                 what="what is read for validation",
                 missing="no `validation`",
-                example='validation = "data/validation"',
+                choices=offer(context, {f"{path}.validation": '"data/validation"'}),
             )
         )
 
@@ -87,7 +107,7 @@ def _check_tokenizer(
                 block="data",
                 what="which of the tokenizer's tokens ends a document",
                 missing="no `separator`",
-                example='separator = "<|endoftext|>"',
+                choices=offer(context, {f"{path}.separator": '"<|endoftext|>"'}),
             )
         )
     if corpus.tokenizer is None and corpus.separator is not None:
@@ -96,6 +116,7 @@ def _check_tokenizer(
                 span=context.span(f"{path}.separator"),
                 what="a separator is a token of a tokenizer, and there is none",
                 why="text without a tokenizer is read as bytes, and byte 0 ends a document",
+                choices=offer(context, {f"{path}.separator": None}),
             )
         )
 
@@ -108,19 +129,20 @@ def _check_mixture(context: Context, mixture: MixtureData) -> None:
                 block="mixture",
                 what="what is mixed",
                 missing="no `source NAME { ... }`",
-                example='source web { data = text { train = "web" }, weight = 1 }',
+                choices=(as_suggestion(context, {"train.data": MIXTURE}),),
             )
         )
         return
     for name, source in mixture.source.items:
+        data = f"train.data.source.{name}.data"
         if source.data.train is None:
             context.problem(
                 Undetermined(
-                    span=context.span(f"train.data.source.{name}.data"),
+                    span=context.span(data),
                     block=f"source {name}",
                     what="what is read",
                     missing="no `train`",
-                    example='train = "data/train"',
+                    choices=offer(context, {f"{data}.train": '"data/train"'}),
                 )
             )
     shares = shares_of(mixture)
@@ -132,9 +154,23 @@ def _check_mixture(context: Context, mixture: MixtureData) -> None:
                 shares=" + ".join(f"{share:,}" for _, share in shares),
                 length=length,
                 longest=LONGEST_ROUND,
+                choices=offer(context, *(_rounded(mixture, digits) for digits in (3, 2, 1)))[:1],
             )
         )
     _check_separators(context, mixture)
+
+
+def _rounded(mixture: MixtureData, digits: int) -> Rows:
+    """The weights with so many digits after the point, none of them zero."""
+    rounded = {
+        name: max(round(source.weight, digits), 10**-digits)
+        for name, source in mixture.source.items
+    }
+    return {
+        f"train.data.source.{name}.weight": rounded[name]
+        for name, source in mixture.source.items
+        if source.weight != rounded[name]
+    }
 
 
 def _check_separators(context: Context, mixture: MixtureData) -> None:

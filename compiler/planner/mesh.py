@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from compiler.mesh import Atom, Mesh
-from compiler.planner.choices import TRIES, axis_choices
+from compiler.planner.choices import TRIES, as_suggestion, axis_choices, mends, offer
 from compiler.planner.context import Context, Refused
-from compiler.planner.numbers import divisors, nearest
+from compiler.planner.numbers import divisors, nearest, nearest_first
 from compiler.planner.sharding import Copies, resolve_sharding
 from compiler.problems.mesh import (
     Contradiction,
@@ -19,9 +19,9 @@ from compiler.problems.mesh import (
 )
 from compiler.rank_program import Sharding
 from compiler.schema.cluster import CpuNode, GpuNode
-from compiler.schema.model import ModelSpec
 from compiler.schema.plan import Axis
-from dsl.schema import Auto
+from dsl.diagnostics import Suggestion
+from dsl.schema import AUTO, Auto
 
 INNERMOST_FIRST: tuple[Axis, ...] = ("tp", "cp", "pp", "dp")
 """Most traffic innermost: activations every layer, keys and values, stages, then data."""
@@ -112,16 +112,20 @@ def _mismatch(context: Context, world: int, ranks: int) -> None:
     curable = [axis for axis in sizes if world % (ranks // sizes[axis]) == 0]
     written = curable[-1] if curable else next(iter(sizes))
     rest = ranks // sizes[written]
-    legal: tuple[tuple[int, int], ...] = ()
-    if curable:
-        if isinstance(spec.dp, Auto):
-            every = divisors(world // rest)
-            tried = nearest(sizes[written], every, TRIES)
-            whole = [n for n in tried if context.mends(**{written: n})]
-            choices = nearest(sizes[written], whole or every)
-            legal = tuple((n, world // (rest * n)) for n in choices)
-        else:  # all the others are written, so one value is left
-            legal = ((world // rest, world // rest if written == "dp" else spec.dp),)
+    choices: tuple[Suggestion, ...] = ()
+    if curable and isinstance(spec.dp, Auto):
+        tried = nearest(sizes[written], divisors(world // rest), TRIES)
+        whole = [n for n in tried if mends(context, {written: n})]
+        choices = tuple(
+            as_suggestion(context, {written: n}, f"gives dp = {world // (rest * n)}")
+            for n in nearest(sizes[written], whole)
+        )
+    elif curable:  # all the others are written, so one value is left
+        remark = "" if written == "dp" else f"gives dp = {spec.dp}"
+        choices = offer(context, {written: world // rest}, remark=remark)
+    if not choices:
+        remark = f"what the other axes leave of {world:,} ranks"
+        choices = offer(context, {"dp": AUTO}, remark=remark)
     product = " * ".join(sizes)
     if len(sizes) > 1:
         product += f" = {' * '.join(str(n) for n in sizes.values())}"
@@ -133,10 +137,8 @@ def _mismatch(context: Context, world: int, ranks: int) -> None:
             world=world,
             nodes=cluster.nodes,
             devices=cluster.node.devices,
-            written=written,
-            legal=legal,
+            choices=choices,
             cluster_span=context.span("cluster.nodes"),
-            phase=context.phase,
         )
     )
 
@@ -155,7 +157,7 @@ def _order(context: Context, sizes: _Sizes) -> tuple[Axis, ...]:
                     span=context.span("order"),
                     what=f"`order` lacks `{missing[0]}`",
                     why="every axis of more than one rank stands once, innermost first",
-                    choices=(f"order = [{', '.join([*order, *missing])}]", "order = auto"),
+                    choices=offer(context, {"order": (*order, *missing)}, {"order": AUTO}),
                 )
             )
             return INNERMOST_FIRST
@@ -170,7 +172,13 @@ def _warn_across_nodes(context: Context, tp: int) -> None:
     cluster = context.spec.cluster
     devices = cluster.node.devices
     if tp > 1 and cluster.nodes > 1 and devices % tp:
-        context.problem(TpAcrossNodes(span=context.span("tp"), tp=tp, devices=devices))
+        inside = (n for n in reversed(divisors(devices)) if n < tp)
+        within = next((n for n in inside if mends(context, {"tp": n}, warning=True)), None)
+        choices = [] if within is None else [as_suggestion(context, {"tp": within})]
+        choices.append(as_suggestion(context, {"order": INNERMOST_FIRST}, "if this is meant"))
+        context.problem(
+            TpAcrossNodes(span=context.span("tp"), tp=tp, devices=devices, choices=tuple(choices))
+        )
 
 
 def _check_hybrid(context: Context, order: tuple[Axis, ...], copies: Copies) -> None:
@@ -187,7 +195,7 @@ def _check_hybrid(context: Context, order: tuple[Axis, ...], copies: Copies) -> 
                     "must count faster than its copies",
                     other_span=context.span("fsdp"),
                     other=f"{copies.replicate} copies",
-                    choices=(f"order = [{', '.join(mended)}]",),
+                    choices=offer(context, {"order": tuple(mended)}),
                 )
             )
 
@@ -217,30 +225,18 @@ def _kv_atoms(context: Context) -> tuple[int, int]:
                 what="tp above the key/value heads of some layers and not of others",
                 instead=f"layers have {sorted(counts)} key/value heads; "
                 f"use a `tp` up to {min(counts)}",
+                choices=offer(context, {"tp": min(counts)}),
             )
         )
     kv = min(parts)
     return kv, tp // kv
 
 
-def _kv_heads_choices(context: Context, kv_heads: int) -> tuple[str, ...]:
+def _kv_heads_choices(context: Context, kv_heads: int) -> tuple[Suggestion, ...]:
     """Other numbers of key/value heads, where no other tp will do."""
-    model = context.spec.model
-    kinds = model.layer.kinds
-    found = [
-        n
-        for n in nearest(kv_heads, divisors(kinds[0].attention.heads), TRIES)
-        if context.mends(model=_with_kv_heads(model, n))
-    ]
-    return tuple(f"kv_heads = {n}" for n in nearest(kv_heads, found))
-
-
-def _with_kv_heads(model: ModelSpec, kv_heads: int) -> ModelSpec:
-    kinds = tuple(
-        replace(kind, attention=replace(kind.attention, kv_heads=kv_heads))
-        for kind in model.layer.kinds
-    )
-    return replace(model, layer=replace(model.layer, kinds=kinds))
+    heads = context.spec.model.layer.kinds[0].attention.heads
+    tried = nearest_first(kv_heads, divisors(heads))
+    return offer(context, *({"model.layer.attention.kv_heads": n} for n in tried))
 
 
 def device_kind(node: GpuNode | CpuNode) -> str:

@@ -9,6 +9,7 @@ from compiler.schema import ModelSpec
 from compiler.schema.model import ChunkedMask
 from dsl.diagnostics import Diagnostic, Problem
 from dsl.spec import Origins
+from dsl.suggestions import suggest
 
 
 def check_model(
@@ -29,6 +30,7 @@ def _masks(block: str, attention: str, model: ModelSpec, origins: Origins) -> It
             span=origins.span(block, f"{attention}.mask"),
             what="`mask = chunked`",
             instead="`full` or `sliding` in every layer",
+            choices=(suggest(origins, block, {f"{attention}.mask": "full"}),),
         )
 
 
@@ -47,5 +49,5 @@ def _scalings(block: str, attention: str, model: ModelSpec, origins: Origins) ->
                 f"= {scaling.high - scaling.low:g}, which the ramp between them divides by",
                 other_span=None if low == high else low,
                 other=f"low = {scaling.low:g}",
-                choices=(f"high = {4 * scaling.low:g}",),
+                choices=(suggest(origins, block, {f"{path}.high": f"{4 * scaling.low:g}"}),),
             )

@@ -16,7 +16,11 @@ def divisors(number: int) -> list[int]:
     return sorted({*small, *(number // n for n in small)})
 
 
+def nearest_first(number: int, choices: Iterable[int]) -> list[int]:
+    """Different choices by their distance from a number."""
+    return sorted(set(choices), key=lambda choice: (abs(choice - number), choice))
+
+
 def nearest(number: int, choices: Iterable[int], count: int = 2) -> tuple[int, ...]:
     """The `count` choices nearest to a number, ascending."""
-    by_distance = sorted(set(choices), key=lambda choice: (abs(choice - number), choice))
-    return tuple(sorted(by_distance[:count]))
+    return tuple(sorted(nearest_first(number, choices)[:count]))

@@ -6,11 +6,13 @@ from itertools import groupby
 
 from compiler.graph import ModelGraph
 from compiler.plan import Recompute, recompute_text
+from compiler.planner.choices import offer
 from compiler.planner.context import Context
 from compiler.problems.mesh import Contradiction
 from compiler.problems.recompute import UnknownOperator
 from compiler.schema.plan import ByStage
 from dsl.schema import Auto
+from dsl.suggest import closest
 
 REASONS = {"none": "gathers run again", "full": "layers keep their input only"}
 MOST_POLICIES = 4
@@ -54,7 +56,7 @@ def _by_stage(
                 span=context.span("recompute"),
                 what="too many different ways to recompute",
                 why=f"{different} different entries, and a program has {MOST_POLICIES} at most",
-                choices=("recompute = full",),
+                choices=offer(context, {"recompute": "full"}),
             )
         )
     runs = [(recompute_text(policy), len(list(run))) for policy, run in groupby(policies)]
@@ -69,11 +71,11 @@ def _wrong_length(context: Context, policies: tuple[Recompute, ...]) -> None:
     pp, found = context.spec.pp, len(policies)
     if pp == 1:
         why, choice = "pp is 1", policies[0] if policies else "none"
-        text = f"recompute = {recompute_text(choice)}"
+        instead: Recompute | ByStage = choice
     else:
         why = f"{found} listed, and pp is {pp}"
         fitted = (*policies, *(policies[-1:] or ("none",)) * pp)[:pp]
-        text = f"recompute = by_stage([{', '.join(recompute_text(policy) for policy in fitted)}])"
+        instead = ByStage(stages=fitted)
     context.problem(
         Contradiction(
             span=context.span("recompute"),
@@ -81,7 +83,7 @@ def _wrong_length(context: Context, policies: tuple[Recompute, ...]) -> None:
             why=why,
             other_span=context.span("pp"),
             other=f"{pp} stages" if pp > 1 else "no pipeline",
-            choices=(text,),
+            choices=offer(context, {"recompute": instead}),
         )
     )
 
@@ -91,9 +93,14 @@ def _operators(context: Context, graph: ModelGraph, names: tuple[str, ...]) -> R
     known = {node.operator.name for kind in graph.kinds for node in kind.nodes}
     for name in names:
         if name not in known:
+            near = closest(name, known)
+            meant = tuple(near if near and one == name else one for one in names)
             context.problem(
                 UnknownOperator(
-                    span=context.span("recompute"), operator=name, known=tuple(sorted(known))
+                    span=context.span("recompute"),
+                    operator=name,
+                    known=tuple(sorted(known)),
+                    choices=offer(context, *([{"recompute": meant}] if near else [])),
                 )
             )
     return tuple(dict.fromkeys(names)) or "none"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import assert_never
 
 from compiler.mesh import Mesh
 from compiler.plan import Origin, StateGroup
+from compiler.planner.choices import offer
 from compiler.planner.context import Context
-from compiler.planner.numbers import divisors, nearest
+from compiler.planner.numbers import divisors, nearest_first
 from compiler.problems.mesh import Contradiction, FsdpAgainstDp
 from compiler.rank_program import Sharding
+from dsl.diagnostics import Suggestion
 from dsl.schema import Auto
 
 REASONS: dict[Sharding, str] = {
@@ -72,7 +75,7 @@ def _kind(context: Context) -> tuple[Sharding, Origin]:
                     why="it would gather every stage's weights again for each microbatch",
                     other_span=context.span("pp"),
                     other=f"{spec.pp} stages",
-                    choices=("sharding = zero2",),
+                    choices=offer(context, {"sharding": "zero2"}),
                 )
             )
             return "zero2", origin
@@ -94,7 +97,7 @@ def _ranks(context: Context, data: int, kind: Sharding) -> int | None:
                     why=f"{spec.fsdp} ranks would share one copy",
                     other_span=context.span("sharding"),
                     other="replicated",
-                    choices=("sharding = zero2", "fsdp = 1"),
+                    choices=offer(context, {"sharding": "zero2"}, {"fsdp": 1}),
                 )
             )
             return None
@@ -104,7 +107,7 @@ def _ranks(context: Context, data: int, kind: Sharding) -> int | None:
         context.decide("fsdp", data, "default", "one copy of the state over all of dp x cp")
         return data
     if data % spec.fsdp:
-        choices = nearest(spec.fsdp, divisors(data))
+        choices = _fsdp_choices(context, spec.fsdp, divisors(data))
         context.problem(
             FsdpAgainstDp(span=context.span("fsdp"), fsdp=spec.fsdp, dp=data, choices=choices)
         )
@@ -113,10 +116,18 @@ def _ranks(context: Context, data: int, kind: Sharding) -> int | None:
     return spec.fsdp
 
 
+def _fsdp_choices(context: Context, written: int, legal: Iterable[int]) -> tuple[Suggestion, ...]:
+    return offer(context, *({"fsdp": n} for n in nearest_first(written, legal)))
+
+
 def _against_context(context: Context, fsdp: int, dp: int, cp: int) -> None:
     legal = [1, *(cp * n for n in divisors(dp))]
     context.problem(
         FsdpAgainstDp(
-            span=context.span("fsdp"), fsdp=fsdp, dp=dp * cp, choices=nearest(fsdp, legal), cp=cp
+            span=context.span("fsdp"),
+            fsdp=fsdp,
+            dp=dp * cp,
+            choices=_fsdp_choices(context, fsdp, legal),
+            cp=cp,
         )
     )

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
+from compiler.planner.choices import offer
 from compiler.planner.context import Context
-from compiler.planner.numbers import divisors, nearest
+from compiler.planner.numbers import divisors, nearest, nearest_first
 from compiler.problems.mesh import Contradiction
 from compiler.problems.pipeline import MicrobatchesAgainstStages
 from compiler.schedules import ScheduleKind
 from compiler.schema.plan import Gpipe, Interleaved, OneFOneB
-from dsl.schema import Auto
+from dsl.diagnostics import Suggestion
+from dsl.schema import AUTO, Auto, Count
 
 ENDS = 2
 """Embedding and head each weigh about a layer (Llama 3: 126 layers and two ends on 128 stages)."""
@@ -83,11 +85,21 @@ def check_microbatches(context: Context, stages: Stages, microbatches: int, at_o
             microbatches=microbatches,
             pp=pp,
             why=why,
-            batches=tuple(n * at_once for n in nearest(microbatches, legal)),
+            choices=_run_choices(context, stages, nearest(microbatches, legal), at_once),
             pp_span=context.span("pp"),
-            fewer=stages.schedule == "one_f_one_b",
         )
     )
+
+
+def _run_choices(
+    context: Context, stages: Stages, legal: tuple[int, ...], at_once: int
+) -> tuple[Suggestion, ...]:
+    """Batches of so many microbatches, or the schedule that runs any number."""
+    batches = (Count(n * at_once, "sequences") for n in legal)
+    larger = offer(context, *({"train.global_batch": batch} for batch in batches))
+    if stages.schedule != "one_f_one_b":
+        return larger
+    return (*larger, *offer(context, {"schedule": Gpipe()}))
 
 
 def _runs(schedule: ScheduleKind, pp: int, microbatches: int) -> bool:
@@ -113,13 +125,17 @@ def _sum(layers: tuple[int, ...]) -> str:
 
 def _no_pipeline(context: Context, schedule: ScheduleKind) -> Stages:
     spec = context.spec
-    for field, written in (("stages", spec.stages), ("schedule", spec.schedule)):
-        if not isinstance(written, Auto | OneFOneB):
+    for field, written, default in (
+        ("stages", spec.stages, AUTO),
+        ("schedule", spec.schedule, OneFOneB()),
+    ):
+        if not isinstance(written, Auto | OneFOneB) and written != (spec.model.layers,):
             context.problem(
                 Contradiction(
                     span=context.span(field),
                     what=f"`{field}` is written, and there is no pipeline",
-                    why="pp is 1: remove this line, or write `pp`",
+                    why="pp is 1, so the whole model is one stage",
+                    choices=offer(context, {field: default}),
                 )
             )
     return Stages(schedule, 1, (spec.model.layers,))
@@ -137,7 +153,7 @@ def _too_many(context: Context, virtual: int) -> None:
             why=f"{arithmetic} stages, and {layers} layers + {ENDS} ends = {layers + ENDS}",
             other_span=context.span("model.layers"),
             other=f"{layers} layers",
-            choices=tuple(f"pp = {n}" for n in nearest(pp, legal)),
+            choices=offer(context, *({"pp": n} for n in nearest_first(pp, legal))),
         )
     )
 
@@ -152,7 +168,7 @@ def _check_written(context: Context, layers: tuple[int, ...], virtual: int, chun
                 why=f"pp {context.spec.pp} x {chunks} a rank = {virtual}",
                 other_span=context.span("pp"),
                 other=f"{context.spec.pp} ranks",
-                choices=("stages = auto",),
+                choices=offer(context, {"stages": AUTO}),
             )
         )
     elif sum(layers) != total or min(layers) < 0:
@@ -163,6 +179,6 @@ def _check_written(context: Context, layers: tuple[int, ...], virtual: int, chun
                 why=_sum(layers),
                 other_span=context.span("model.layers"),
                 other=f"{total} layers",
-                choices=("stages = auto",),
+                choices=offer(context, {"stages": AUTO}),
             )
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compiler.huggingface.names import Unnamed, names_of
+from compiler.planner.choices import offer
 from compiler.planner.context import Context
 from compiler.problems.mesh import Contradiction
 
@@ -21,7 +22,7 @@ def check_start(context: Context) -> None:
                 why="Hugging Face folders have heads in the order of `half`",
                 other_span=context.span("train.init_from"),
                 other="the weights",
-                choices=("pairs = half",),
+                choices=offer(context, {path: "half"}),
             )
         )
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dsl.diagnostics import Problem, Severity
+from dsl.diagnostics import Problem, Severity, Suggestion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,10 @@ class VocabTooSmall(Problem):
 
     largest: int
     vocab: int
+    choices: tuple[Suggestion, ...] = ()
+
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +40,10 @@ class LongRound(Problem):
     shares: str
     length: int
     longest: int
+    choices: tuple[Suggestion, ...]
 
-    def helps(self) -> tuple[str, ...]:
-        return ("write weights with fewer digits, such as `weight = 0.35`",)
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,5 +57,7 @@ class UnreadValidation(Problem):
     title: ClassVar[str] = "nothing reads this `validation`"
     label: ClassVar[str] = "the run has no `eval`"
 
-    def helps(self) -> tuple[str, ...]:
-        return ("write `eval = eval { every = 100 steps }`", "leave `validation` out")
+    choices: tuple[Suggestion, ...]
+
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices

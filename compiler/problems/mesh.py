@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dsl.diagnostics import Label, Problem, Severity
+from dsl.diagnostics import Label, Problem, Severity, Suggestion
 from dsl.source import Span
 
 
@@ -26,10 +26,8 @@ class MeshMismatch(Problem):
     world: int
     nodes: int
     devices: int
-    written: str
-    legal: tuple[tuple[int, int], ...]
+    choices: tuple[Suggestion, ...]
     cluster_span: Span | None
-    phase: str = ""
 
     @property
     def quotient(self) -> float:
@@ -41,13 +39,8 @@ class MeshMismatch(Problem):
         size = f"{self.nodes:,} x {self.devices} devices: {self.world:,}"
         return (Label(self.cluster_span, size),)
 
-    def helps(self) -> tuple[str, ...]:
-        if not self.legal or (self.phase and self.written == "dp"):
-            return (f"`dp = auto` becomes what the other axes leave of {self.world:,} ranks",)
-        if self.written == "dp":
-            return ("write " + " or ".join(f"`dp = {value}`" for value, _ in self.legal),)
-        choices = (f"`{self.written} = {value}` (gives dp = {dp})" for value, dp in self.legal)
-        return ("write " + " or ".join(choices),)
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +60,7 @@ class DoesNotDivide(Problem):
     of: str
     size: int
     parts: int
-    choices: tuple[str, ...]
+    choices: tuple[Suggestion, ...]
     other_span: Span | None = None
     other: str = ""
 
@@ -78,10 +71,8 @@ class DoesNotDivide(Problem):
     def secondary(self) -> tuple[Label, ...]:
         return () if self.other_span is None else (Label(self.other_span, self.other),)
 
-    def helps(self) -> tuple[str, ...]:
-        return ("write " + " or ".join(f"`{choice}`" for choice in self.choices),) * bool(
-            self.choices
-        )
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +88,7 @@ class KvHeadsAgainstTp(Problem):
 
     tp: int
     kv_heads: int
-    choices: tuple[str, ...]
+    choices: tuple[Suggestion, ...]
     model_span: Span | None
 
     def secondary(self) -> tuple[Label, ...]:
@@ -105,10 +96,8 @@ class KvHeadsAgainstTp(Problem):
             return ()
         return (Label(self.model_span, f"{self.kv_heads} key/value heads"),)
 
-    def helps(self) -> tuple[str, ...]:
-        return ("write " + " or ".join(f"`{choice}`" for choice in self.choices),) * bool(
-            self.choices
-        )
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,15 +113,15 @@ class FsdpAgainstDp(Problem):
 
     fsdp: int
     dp: int
-    choices: tuple[int, ...]
+    choices: tuple[Suggestion, ...]
     cp: int = 1
 
     @property
     def quotient(self) -> float:
         return self.dp / self.fsdp
 
-    def helps(self) -> tuple[str, ...]:
-        return ("write " + " or ".join(f"`fsdp = {value}`" for value in self.choices),)
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,12 +137,10 @@ class TpAcrossNodes(Problem):
 
     tp: int
     devices: int
+    choices: tuple[Suggestion, ...]
 
-    def helps(self) -> tuple[str, ...]:
-        return (
-            f"write a `tp` that divides {self.devices}",
-            "write `order = [tp, cp, pp, dp]` if this is meant",
-        )
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,14 +155,13 @@ class Contradiction(Problem):
     why: str
     other_span: Span | None = None
     other: str = ""
-    choices: tuple[str, ...] = ()
+    choices: tuple[Suggestion, ...] = ()
 
     def secondary(self) -> tuple[Label, ...]:
         return () if self.other_span is None else (Label(self.other_span, self.other),)
 
-    def helps(self) -> tuple[str, ...]:
-        written = " or ".join(f"`{choice}`" for choice in self.choices)
-        return (f"write {written}",) if self.choices else ()
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,3 +176,7 @@ class NotYet(Problem):
 
     what: str
     instead: str
+    choices: tuple[Suggestion, ...] = ()
+
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices

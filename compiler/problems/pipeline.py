@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dsl.diagnostics import Label, Problem
+from dsl.diagnostics import Label, Problem, Suggestion
 from dsl.source import Span
 
 
@@ -23,14 +23,11 @@ class MicrobatchesAgainstStages(Problem):
     microbatches: int
     pp: int
     why: str
-    batches: tuple[int, ...]
+    choices: tuple[Suggestion, ...]
     pp_span: Span | None
-    fewer: bool
 
     def secondary(self) -> tuple[Label, ...]:
         return () if self.pp_span is None else (Label(self.pp_span, f"{self.pp} stages"),)
 
-    def helps(self) -> tuple[str, ...]:
-        choices = (f"`global_batch = {batch} sequences`" for batch in self.batches)
-        larger = "write " + " or ".join(choices)
-        return (larger, "`schedule = gpipe` runs any number") if self.fewer else (larger,)
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices

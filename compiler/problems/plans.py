@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dsl.diagnostics import Label, Problem
+from dsl.diagnostics import Label, Problem, Suggestion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +40,16 @@ class AssertFailed(Problem):
 
     text: str
     values: str
-    holds: str | None
+    choices: tuple[Suggestion, ...]
     explained: tuple[str, ...]
 
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices
+
     def helps(self) -> tuple[str, ...]:
-        relaxed = () if self.holds is None else (f"`assert {self.holds}` holds",)
-        shown = (
+        return tuple(
             f"`llamac explain FILE {path}` shows where it comes from" for path in self.explained
         )
-        return (*relaxed, *shown)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,10 @@ class AssertUnknown(Problem):
 
     path: str
     nearest: str
+    choices: tuple[Suggestion, ...] = ()
+
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dsl.diagnostics import Problem
-from dsl.suggest import closest
+from dsl.diagnostics import Problem, Suggestion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +21,11 @@ class UnknownOperator(Problem):
 
     operator: str
     known: tuple[str, ...]
+    choices: tuple[Suggestion, ...]
 
     @property
     def names(self) -> str:
         return ", ".join(self.known)
 
-    def helps(self) -> tuple[str, ...]:
-        name = closest(self.operator, self.known)
-        return () if name is None else (f"did you mean `{name}`?",)
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices

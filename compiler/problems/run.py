@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dsl.diagnostics import Label, Problem
+from dsl.diagnostics import Label, Problem, Suggestion
 from dsl.source import Span
 from dsl.suggest import closest
 
@@ -25,10 +24,10 @@ class Undetermined(Problem):
     block: str
     what: str
     missing: str
-    example: str
+    choices: tuple[Suggestion, ...]
 
-    def helps(self) -> tuple[str, ...]:
-        return (f"write `{self.example}`",)
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +40,10 @@ class ScheduleTooLong(Problem):
 
     arithmetic: str
     steps: int
+    choices: tuple[Suggestion, ...]
+
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,18 +61,14 @@ class NoTimeToTrain(Problem):
     time: float
     budget: float
     early: int
+    choices: tuple[Suggestion, ...]
 
     @property
     def left(self) -> float:
         return self.time - self.budget - self.early
 
-    def helps(self) -> tuple[str, ...]:
-        hours = math.ceil(10 * (self.budget + self.early) / 3600)
-        shorter = math.floor(self.time / 2) - self.early
-        choices = [f"`time = {hours}h`"]
-        if shorter > 0:
-            choices.append(f"`checkpoint_budget = {shorter}s`")
-        return ("write " + " or ".join(choices),)
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +92,5 @@ class UnknownPhase(Problem):
 
     def helps(self) -> tuple[str, ...]:
         if not self.known:
-            return (f"write `phase {self.phase} {{ ... }}` in the `train` block first",)
-        name = closest(self.phase, self.known) or self.known[0]
-        return (f"write `phase {name} {{ ... }}`",)
+            return (f"`phase {self.phase}` belongs in the `train` block first",)
+        return (f"did you mean `{closest(self.phase, self.known) or self.known[0]}`?",)

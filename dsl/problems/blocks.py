@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dsl.diagnostics import Label, Problem
+from dsl.diagnostics import Label, Problem, Suggestion
 from dsl.source import Span
 
 
@@ -71,13 +71,17 @@ class Duplicate(Problem):
     what: str
     verb: str
     first: Span
-    instead: str
+    instead: str = ""
+    choices: tuple[Suggestion, ...] = ()
 
     def secondary(self) -> tuple[Label, ...]:
         return (Label(self.first, "first here"),)
 
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices
+
     def helps(self) -> tuple[str, ...]:
-        return (self.instead,)
+        return (self.instead,) * bool(self.instead)
 
 
 @dataclass(frozen=True, kw_only=True)

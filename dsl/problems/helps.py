@@ -10,11 +10,6 @@ from dsl.source import Span
 SURE: Final = 4
 
 
-def write_one_of(choices: tuple[str, ...]) -> tuple[str, ...]:
-    """One help, where there is something to type."""
-    return ("write " + " or ".join(f"`{choice}`" for choice in choices),) * bool(choices)
-
-
 def rename(span: Span | None, found: str, suggestion: str | None) -> tuple[Fix, ...]:
     if span is None or suggestion is None:
         return ()

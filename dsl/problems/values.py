@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dsl.diagnostics import Edit, Fix, Label, Problem, Severity
-from dsl.problems.helps import write_one_of
+from dsl.diagnostics import Edit, Fix, Label, Problem, Severity, Suggestion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +85,10 @@ class WrongCountingWord(Problem):
     words: str
     found: str
     remark: str
+    choices: tuple[Suggestion, ...] = ()
+
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,14 +124,14 @@ class NotWhole(Problem):
 
     field: str
     arithmetic: str
-    choices: tuple[str, ...] = ()
+    choices: tuple[Suggestion, ...] = ()
     others: tuple[Label, ...] = ()
 
     def secondary(self) -> tuple[Label, ...]:
         return self.others
 
-    def helps(self) -> tuple[str, ...]:
-        return write_one_of(self.choices)
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,14 +146,14 @@ class OutOfRange(Problem):
     bound: str
     found: str
     arithmetic: str = ""
-    choices: tuple[str, ...] = ()
+    choices: tuple[Suggestion, ...] = ()
     others: tuple[Label, ...] = ()
 
     def secondary(self) -> tuple[Label, ...]:
         return self.others
 
-    def helps(self) -> tuple[str, ...]:
-        return write_one_of(self.choices)
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,10 +168,10 @@ class WrongLength(Problem):
     expected: int
     found: int
     doc: str
-    choices: tuple[str, ...] = ()
+    choices: tuple[Suggestion, ...] = ()
 
-    def helps(self) -> tuple[str, ...]:
-        return write_one_of(self.choices)
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +196,10 @@ class NotBuilt(Problem):
 
     what: str
     remark: str = ""
+    choices: tuple[Suggestion, ...] = ()
+
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)

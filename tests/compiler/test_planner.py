@@ -115,7 +115,7 @@ REFUSALS = (
         "does-not-divide",
         (("8 sequences", "100 tokens"),),
         "100 tokens",
-        "`global_batch = 112 tokens`",
+        "`global_batch = 128 tokens`",
     ),
     Refusal("kv-heads-against-tp", THREE_HEADS, "2", "`tp = 1`"),
     Refusal("fsdp-against-dp", plan_line("fsdp = 3"), "3", "`fsdp = 2`"),
@@ -128,7 +128,7 @@ REFUSALS = (
         "short",
         "`global_batch = 4Mi tokens`",
     ),
-    Refusal("undetermined", (("seq_len = 16", ""),), "short", "`seq_len = 8Ki`"),
+    Refusal("undetermined", (("seq_len = 16", ""),), "short", "`seq_len = 8192`"),
     Refusal("schedule-too-long", train_line("lr_schedule = wsd { warmup = 4, decay = 7 }"), "4"),
     Refusal(
         "vocab-too-small",
