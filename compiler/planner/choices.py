@@ -15,7 +15,7 @@ from compiler.planner.context import Context
 from compiler.planner.numbers import nearest
 from compiler.schema import PlanSpec
 from dsl.diagnostics import Suggestion
-from dsl.schema import AUTO, Auto, Named, Pattern
+from dsl.schema import AUTO, Auto, Count, Named, Pattern
 from dsl.spelled import spelled
 from dsl.suggestions import suggest
 
@@ -50,16 +50,33 @@ def mends(context: Context, rows: Rows, *, warning: bool = False) -> bool:
 def axis_choices(
     context: Context, axis: Literal["tp", "cp"], wanted: int, candidates: Iterable[int]
 ) -> tuple[Suggestion, ...]:
-    """Values of an axis to type: with these alone nothing else is wrong, or with `dp` left open.
+    """Values of an axis to type: with these alone nothing else is wrong, or with `dp` left open, or
+    with a batch that any mesh of these ranks divides.
 
     Where the plan has no such value, because other lines must change too, there is none.
     """
     tried = nearest(wanted, candidates, TRIES)
-    for also in ({}, {"dp": AUTO}):
-        found = [n for n in tried if mends(context, {axis: n, **also})]
-        if found or isinstance(context.spec.dp, Auto):
-            break
-    return tuple(as_suggestion(context, {axis: n, **also}) for n in nearest(wanted, found))
+    for also in ({}, {"dp": AUTO}, {"dp": AUTO, **_whole_batch(context)}):
+        changed = {path: value for path, value in also.items() if value is not context.spec.dp}
+        found = [n for n in tried if mends(context, {axis: n, **changed})]
+        if found:
+            return tuple(
+                as_suggestion(context, {axis: n, **changed}) for n in nearest(wanted, found)
+            )
+    return ()
+
+
+def _whole_batch(context: Context) -> Rows:
+    """The multiple of what all ranks compute at once that is nearest to the batch."""
+    train, cluster = context.spec.train, context.spec.cluster
+    if train.global_batch is None or train.seq_len is None:
+        return {}
+    at_once = 1 if isinstance(context.spec.microbatch, Auto) else context.spec.microbatch
+    world = cluster.nodes * cluster.node.devices * at_once
+    per_sequence = train.seq_len if train.global_batch.word == "tokens" else 1
+    rounds = max(1, round(train.global_batch.value / per_sequence / world))
+    batch = Count(rounds * world, "sequences")
+    return {} if batch == train.global_batch else {"train.global_batch": batch}
 
 
 def with_rows(spec: PlanSpec, rows: Rows) -> PlanSpec:
