@@ -25,7 +25,7 @@ quickstart: install text
 	$(BIN)/llamac run examples/quickstart.llama laptop
 
 test: install-dev
-	$(PYTEST) -n 2 -m "not long and not slurm"
+	$(PYTEST) -n 2 --dist worksteal -m "not long and not slurm"
 
 test-long: install-dev
 	$(PYTEST) -m long

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from scripts import error_reference, schema_reference
+from tests import warm
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -33,11 +34,15 @@ def named(page: Path) -> str:
 def folder_with_llamac(folder: Path) -> Path:
     """examples/, a `llamac` of this tree and its Python, as the pages' commands find them."""
     shutil.copytree(ROOT / "examples", folder / "examples")
+    python = warm.python()
     tool = folder / ".bin" / "llamac"
     tool.parent.mkdir()
-    tool.with_name("python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    tool.with_name("python").write_text(f'#!/bin/sh\nexec "{python}" "$@"\n')
     tool.with_name("python").chmod(0o755)
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from llamac.cli import main; main()"
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.executable = {python!r}; "
+        "from llamac.cli import main; main()"
+    )
     tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{code}" "$@"\n', encoding="utf-8")
     tool.chmod(0o755)
     return folder

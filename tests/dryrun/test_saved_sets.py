@@ -14,13 +14,11 @@ G = 2 / 8  # key/value heads of query heads
 F = 96 / 64  # d_ff of d_model
 LOG_SUM_EXP = 4 / HEAD_DIM  # fp32, a query and head
 
-KEPT = {
+KEPT = {"[swiglu, rms_norm]": 8 + 4 * G + 4 * F + LOG_SUM_EXP}
+MORE = {
     "none": 12 + 4 * G + 6 * F + LOG_SUM_EXP,
-    "[swiglu, rms_norm]": 8 + 4 * G + 4 * F + LOG_SUM_EXP,
     # torch keeps the generator's state for an attention that runs again, were there dropout
     "full": 2 + torch.get_rng_state().nbytes / UNIT,
-}
-MORE = {
     "[swiglu]": 12 + 4 * G + 4 * F + LOG_SUM_EXP,
     "[linear]": 12 + 2 * G + 2 * F + LOG_SUM_EXP,  # v, gate and up are made again
     # before their rotation q and k; the attention's part of the stream instead of the sum

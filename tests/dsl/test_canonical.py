@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.schema import BLOCKS
@@ -79,6 +79,7 @@ def patterns(draw: st.DrawFn, entry: type) -> Pattern[Any]:
     return Pattern(used, tuple(used.index(layer) for layer in layers))
 
 
+@settings(max_examples=30)  # each is a whole block with every entry in it, so drawing is slow
 @given(st.sampled_from(list(BLOCKS.values())).flatmap(instances))
 def test_reading_gives_back_what_was_written(value: Any) -> None:
     text = json.dumps(to_json(value), allow_nan=False)

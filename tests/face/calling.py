@@ -9,6 +9,8 @@ from pathlib import Path
 
 from click.testing import Result
 
+from tests import warm
+
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "examples" / "quickstart.llama"
 
@@ -18,13 +20,14 @@ Invoke = Callable[..., Result]
 def process(
     *arguments: str, cwd: Path, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """`llamac ARGUMENTS` as a process of its own."""
+    """`llamac ARGUMENTS` as a process of its own. What it starts has imported torch."""
     code = "from llamac.cli import main; main()"
     return subprocess.run(
         [
             sys.executable,
             "-c",
-            f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}",
+            f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
+            f"sys.executable = {warm.python()!r}; {code}",
             *arguments,
         ],
         cwd=cwd,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +12,9 @@ from backends.pytorch import Program, emit
 from backends.pytorch.versions import TorchVersion
 from compiler.pipeline import Compiled, Result, compile_named, read
 from dsl.frontend import Missing
+from tests import warm
 
+SAMPLE_TOKENS = 4
 TEXT = """
 model small {
   vocab = 256, d_model = 16, layers = 2
@@ -54,7 +55,10 @@ def compiled(*settings: tuple[str, str], text: str = TEXT) -> Compiled:
 
 
 def program(*settings: tuple[str, str], torch: TorchVersion = "2.13") -> Program:
-    return emit(compiled(*settings), torch=torch)
+    """The plan's program. Its samples are short: each token of one is a forward of the model."""
+    made = emit(compiled(*settings), torch=torch)
+    sampled = "SAMPLE_TOKENS = " in made.files["config.py"]
+    return replaced(made, SAMPLE_TOKENS=SAMPLE_TOKENS) if sampled else made
 
 
 def write(made: Program, folder: Path) -> Path:
@@ -86,7 +90,7 @@ def write_text(folder: Path) -> None:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    return {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", **changes}
+    return {**os.environ, "PYTHON": warm.python(), "OMP_NUM_THREADS": "1", **changes}
 
 
 def launch(
