@@ -21,7 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 SCRIPT = """#!/bin/sh
 case "$1" in
-*train.py) exec '{real}' -IS '{ask}' '{address}' "$@" ;;
+*train.py) exec '{real}' -IS '{ask}' '{name}' "$@" ;;
 esac
 exec '{real}' "$@"
 """
@@ -31,10 +31,12 @@ exec '{real}' "$@"
 def python() -> str:
     """Starts the server of this process on first use; it ends with this process."""
     folder = Path(tempfile.mkdtemp(prefix="llamac-warm-"))
-    address, stand_in = folder / "socket", folder / "python"
+    stand_in = folder / "python"
+    # Linux's abstract names need no file, whose path might be too long for a socket
+    name = f"llamac-warm-{os.getpid()}-{folder.name}"
     reader, writer = os.pipe()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(str(address))
+        listener.bind(f"\0{name}")
         listener.listen(64)  # who asks before the server has imported everything waits here
         server = subprocess.Popen(
             [sys.executable, str(HERE / "server.py"), str(listener.fileno())],
@@ -44,7 +46,7 @@ def python() -> str:
             start_new_session=True,  # a Ctrl-C of a test is not for the server
         )
     os.close(reader)  # the writer stays open as long as this process lives
-    stand_in.write_text(SCRIPT.format(real=sys.executable, ask=HERE / "ask.py", address=address))
+    stand_in.write_text(SCRIPT.format(real=sys.executable, ask=HERE / "ask.py", name=name))
     stand_in.chmod(0o755)
     atexit.register(_end, server, writer, folder)
     return str(stand_in)

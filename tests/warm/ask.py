@@ -1,4 +1,4 @@
-"""ask.py SOCKET SCRIPT ARGUMENTS...: run SCRIPT in a fork of the server, and end as it ends.
+"""ask.py NAME SCRIPT ARGUMENTS...: run SCRIPT in a fork of the server, and end as it ends.
 
 Imports nothing that takes time. Started by the stand-in of `tests.warm`.
 """
@@ -44,7 +44,7 @@ def main() -> None:
         "umask": mask,
     }
     text = json.dumps(request).encode()
-    server.connect(sys.argv[1])
+    server.connect(f"\0{sys.argv[1]}")
     streams = array.array("i", [0, 1, 2])
     header = len(text).to_bytes(8, "big")
     server.sendmsg([header], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)])
