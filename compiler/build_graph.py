@@ -42,9 +42,8 @@ def _declare_stream(builder: Builder, model: ModelSpec) -> None:
 
 
 def _embedding(model: ModelSpec) -> Block:
-    builder = Builder(
-        "embedding", (Value("tokens", TOKENS),), Component("model.embedding", "embedding")
-    )
+    tokens = Value("tokens", TOKENS, "index")
+    builder = Builder("embedding", (tokens,), Component("model.embedding", "embedding"))
     _declare_vocab(builder, model)
     _declare_stream(builder, model)
     weight = builder.parameter("weight", ("vocab", "d_model"), Normal(model.init.std))
@@ -56,8 +55,8 @@ def _embedding(model: ModelSpec) -> Block:
 
 def _layer(model: ModelSpec, layer: LayerSpec, name: str, path: str) -> Block:
     """x + attention, then x + ffn, each normalised before, after, or both."""
-    sides = tuple(Value(side, TOKENS) for side in MASK_INPUTS)
-    builder = Builder(name, (Value("x", STREAM), *sides), Component(path, "layer"))
+    sides = tuple(Value(side, TOKENS, "index") for side in MASK_INPUTS)
+    builder = Builder(name, (Value("x", STREAM, "compute"), *sides), Component(path, "layer"))
     _declare_stream(builder, model)
     init = Normal(model.init.std)
 
@@ -85,9 +84,8 @@ def _layer(model: ModelSpec, layer: LayerSpec, name: str, path: str) -> Block:
 
 def _head(model: ModelSpec) -> Block:
     """Final norm, projection to the vocabulary, loss: a sum over the valid tokens."""
-    builder = Builder(
-        "head", (Value("x", STREAM), Value("targets", TOKENS)), Component("model.head", "head")
-    )
+    inputs = (Value("x", STREAM, "compute"), Value("targets", TOKENS, "index"))
+    builder = Builder("head", inputs, Component("model.head", "head"))
     _declare_vocab(builder, model)
     _declare_stream(builder, model)
     with builder.at("model.norm", model.norm):

@@ -125,7 +125,12 @@ def _block_program(block: BlockProgram) -> Iterator[str]:
 
 
 def _value(value: LocalValue) -> str:
-    return f"{value.name} [{', '.join(value.dims)}] {value.layout}"
+    return f"{value.name} [{', '.join(value.dims)}] {value.layout} {_precision(value)}".rstrip()
+
+
+def _precision(value: LocalValue) -> str:
+    """Named where it is not the compute dtype."""
+    return "" if value.precision == "compute" else value.precision
 
 
 def _statement(statement: Statement, indent: str = "") -> Iterator[tuple[str, ...]]:
@@ -133,15 +138,19 @@ def _statement(statement: Statement, indent: str = "") -> Iterator[tuple[str, ..
     where = (
         "; ".join(str(value.layout) for value in statement.outputs),
         "; ".join(dict.fromkeys(value.kept.value for value in statement.outputs)),
+        "; ".join(dict.fromkeys(map(_precision, statement.outputs))),
     )
     match statement:
         case Compute(operator=operator, inputs=inputs):
             yield f"{indent}{made} = {operator_text(operator)}({', '.join(inputs)})", *where
+            for value in statement.beside:
+                text = f"{indent}  beside {value.name} [{', '.join(value.dims)}]"
+                yield text, str(value.layout), value.kept.value, _precision(value)
         case Collective(pair=pair, axis=axis, dim=dim, inputs=inputs):
             arguments = ", ".join(part for part in (*inputs, axis, dim) if part)
             yield f"{indent}{made} = {pair}({arguments})", *where
         case Region(name=name, dim=dim, chunks=chunks):
-            yield f"{indent}{name}: {chunks} pieces along {dim}, recomputed, summed", "", ""
+            yield f"{indent}{name}: {chunks} pieces along {dim}, recomputed, summed", "", "", ""
             for line in statement.statements:
                 yield from _statement(line, indent + "  ")
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from compiler.operators import Operator
+from compiler.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ class Parameter:
     tied_to: str = ""
 
     @property
+    def value(self) -> Value:
+        """As the operators read it: gathered, in the compute dtype."""
+        return Value(self.name, self.dims, "compute")
+
+    @property
     def decays(self) -> bool:
         """Weight decay applies to matrices, not to biases and norms."""
         return isinstance(self.init, Normal)
@@ -91,6 +97,7 @@ class Value:
 
     name: str
     dims: tuple[str, ...]
+    precision: Precision
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,21 @@ class Node:
     inputs: tuple[str, ...]
     origin: Component
     region: str = ""
+
+
+def apply_operator(
+    operator: Operator,
+    outputs: tuple[str, ...],
+    inputs: tuple[Value, ...],
+    origin: Component,
+    region: str,
+) -> Node:
+    """`outputs = operator(inputs)`, with the dimensions and precisions that the operator says."""
+    dims = operator.infer(tuple(value.dims for value in inputs))
+    precisions = operator.precisions(tuple(value.precision for value in inputs))
+    made = zip(outputs, dims, precisions, strict=True)
+    values = tuple(Value(name, of, precision) for name, of, precision in made)
+    return Node(values, operator, tuple(value.name for value in inputs), origin, region)
 
 
 @dataclass(frozen=True)
@@ -141,7 +163,7 @@ class Block:
     def values(self) -> dict[str, Value]:
         """Every value by name, parameters included."""
         known = {value.name: value for value in self.inputs}
-        known |= {p.name: Value(p.name, p.dims) for p in self.parameters}
+        known |= {p.name: p.value for p in self.parameters}
         return known | {value.name: value for node in self.nodes for value in node.outputs}
 
 

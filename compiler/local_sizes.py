@@ -4,21 +4,9 @@ from __future__ import annotations
 
 import math
 
-from compiler.operators import Attention
 from compiler.plan import PhasePlan
+from compiler.precision import bytes_of
 from compiler.rank_program import BlockProgram, Compute, Kept, LocalValue, RankProgram, Region
-from compiler.schema.train import TrainSpec
-
-MASTER = 4
-"""Bytes of an fp32 parameter, a gradient or a moment."""
-
-LOG_SUM_EXP = 4
-"""Bytes that attention keeps for each query and head beside its output."""
-
-
-def compute_bytes(train: TrainSpec) -> int:
-    """Bytes of an activation or a gathered weight."""
-    return 2 if train.precision == "bf16" else 4
 
 
 def elements(value: LocalValue, block: BlockProgram, phase: PhasePlan) -> int:
@@ -29,24 +17,23 @@ def elements(value: LocalValue, block: BlockProgram, phase: PhasePlan) -> int:
     return math.prod(sizes[dim] // cut for dim, cut in zip(value.dims, cuts, strict=True))
 
 
-def saved_bytes(block: BlockProgram, phase: PhasePlan, compute_bytes: int) -> int:
+def local_bytes(value: LocalValue, block: BlockProgram, phase: PhasePlan) -> int:
+    """Bytes of a value on one rank."""
+    each = bytes_of(value.precision, phase.spec.train.precision)
+    return elements(value, block, phase) * each
+
+
+def saved_bytes(block: BlockProgram, phase: PhasePlan) -> int:
     """Bytes that one microbatch's forward of a block leaves for the backward."""
-    total = sum(elements(value, block, phase) * compute_bytes for value in _saved(block))
+    made = [*block.inputs]
     for statement in block.statements:
-        if isinstance(statement, Compute) and isinstance(statement.operator, Attention):
-            output = statement.outputs[0]
-            rows = elements(output, block, phase) // block.size("head_dim")
-            total += rows * LOG_SUM_EXP if output.kept is Kept.SAVED else 0
-    return total
+        if not isinstance(statement, Region):
+            made += statement.outputs
+        if isinstance(statement, Compute):
+            made += statement.beside
+    return sum(local_bytes(value, block, phase) for value in made if value.kept is Kept.SAVED)
 
 
-def _saved(block: BlockProgram) -> list[LocalValue]:
-    lines = (s for s in block.statements if not isinstance(s, Region))
-    outputs = (value for line in lines for value in line.outputs)
-    return [value for value in (*block.inputs, *outputs) if value.kept is Kept.SAVED]
-
-
-def stream_bytes(phase: PhasePlan, program: RankProgram, compute_bytes: int) -> int:
-    """What one microbatch hands from stage to stage."""
-    stream = next(value for value in program.head.inputs if "d_model" in value.dims)
-    return elements(stream, program.head, phase) * compute_bytes
+def stream_bytes(phase: PhasePlan, program: RankProgram) -> int:
+    """What one microbatch hands from stage to stage: the head's first input."""
+    return local_bytes(program.head.inputs[0], program.head, phase)

@@ -13,30 +13,32 @@ from dataclasses import dataclass
 from itertools import chain
 
 from compiler.estimates import Estimate
-from compiler.local_sizes import MASTER, saved_bytes, stream_bytes
+from compiler.local_sizes import saved_bytes, stream_bytes
 from compiler.moments import Moment, moments
 from compiler.plan import PhasePlan
+from compiler.precision import MASTER, bytes_of
 from compiler.rank_program import BlockProgram, Fsdp, RankProgram
 from compiler.stages import Stage, by_contract, stages, units
 
 
-def memory(phase: PhasePlan, program: RankProgram, compute_bytes: int) -> Estimate:
-    """One child a pipeline rank; the value is the largest."""
-    parts = tuple(_stage(phase, program, stage, compute_bytes) for stage in stages(phase, program))
+def memory(phase: PhasePlan, program: RankProgram) -> Estimate:
+    """One child per pipeline rank; the value is the largest."""
+    parts = tuple(_stage(phase, program, stage) for stage in stages(phase, program))
     largest = max(part.value for part in parts)
     formula = "the largest stage" if len(parts) > 1 else "its parts"
     return Estimate("memory", largest, "B", formula, "the rank program", parts)
 
 
-def _stage(phase: PhasePlan, program: RankProgram, stage: Stage, compute_bytes: int) -> Estimate:
+def _stage(phase: PhasePlan, program: RankProgram, stage: Stage) -> Estimate:
     """At the moment of the step with most bytes."""
     own = dict(zip(stage.virtual, stage.blocks, strict=True))
     states = _states(phase, program, own)
-    stream = stream_bytes(phase, program, compute_bytes)
+    weight_bytes = bytes_of("compute", phase.spec.train.precision)
+    stream = stream_bytes(phase, program)
     last = len(phase.stages) - 1
     saved = {
         # what a stage receives lies in a buffer of the pipeline's
-        s: sum(saved_bytes(block, phase, compute_bytes) for block in blocks) - stream * (s > 0)
+        s: sum(saved_bytes(block, phase) for block in blocks) - stream * (s > 0)
         for s, blocks in own.items()
     }
     buffers = phase.microbatches * stream * sum((s > 0) + (s < last) for s in own)
@@ -48,7 +50,7 @@ def _stage(phase: PhasePlan, program: RankProgram, stage: Stage, compute_bytes: 
         return buffers + stream * sum(n for s, n in moment.live.items() if s < last)
 
     def gathered(moment: Moment) -> int:
-        return compute_bytes * sum(state.gathered(moment) for state in states)
+        return weight_bytes * sum(state.gathered(moment) for state in states)
 
     def unreduced(moment: Moment) -> int:
         return MASTER * sum(state.unreduced(moment) for state in states)
@@ -70,7 +72,7 @@ def _stage(phase: PhasePlan, program: RankProgram, stage: Stage, compute_bytes: 
             f"{cut}, or whole on stages {late}" if unreduced(peak) else cut,
         ),
         _term("optimizer", 2 * MASTER * sum(s.held / s.copies for s in states), moments_cut),
-        _term("gathered", gathered(peak), f"{compute_bytes} B x {_gathered(states)}"),
+        _term("gathered", gathered(peak), f"{weight_bytes} B x {_gathered(states)}"),
         _term("activations", activations(peak), f"saved set x microbatches in flight: {flight}"),
         _term("pipeline", pipeline(peak), "torch's buffers of all microbatches, outputs in flight"),
     )

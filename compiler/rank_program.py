@@ -16,6 +16,7 @@ from compiler.graph import Component, Dimension, Init, LossTerm, Value
 from compiler.mesh import Mesh
 from compiler.operators import Operator
 from compiler.placement import Layout
+from compiler.precision import Precision
 from compiler.schedules import ScheduleKind
 
 
@@ -35,17 +36,22 @@ class LocalValue:
     name: str
     dims: tuple[str, ...]
     layout: Layout
+    precision: Precision
     kept: Kept
 
 
 @dataclass(frozen=True)
 class Compute:
-    """An operator applied to local tensors; no communication."""
+    """An operator applied to local tensors; no communication.
+
+    `beside` are tensors that the operator itself keeps for its backward.
+    """
 
     outputs: tuple[LocalValue, ...]
     operator: Operator
     inputs: tuple[str, ...]
     origin: Component
+    beside: tuple[LocalValue, ...] = ()
 
 
 Sharding = Literal["none", "zero1", "zero2", "zero3"]

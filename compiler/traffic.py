@@ -16,16 +16,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from compiler.local_sizes import MASTER, elements, stream_bytes
+from compiler.local_sizes import local_bytes, stream_bytes
 from compiler.moments import order
-from compiler.operators import (
-    CrossEntropy,
-    NegativeLogLikelihood,
-    Pick,
-    SubtractMaximum,
-    SumExp,
-)
 from compiler.plan import PhasePlan
+from compiler.precision import MASTER, bytes_of
 from compiler.rank_program import (
     BlockProgram,
     Checkpoint,
@@ -45,15 +39,12 @@ from compiler.stages import Stage, Stored, by_contract, units
 Kind = Literal["all_gather", "reduce_scatter", "all_reduce", "send", "receive"]
 Cause = Literal["forward", "backward", "recomputation", "sharding", "pipeline", "step"]
 
-REDUCED = 4
-"""Bytes of what is summed between ranks outside the blocks: fp32 gradients, norms and losses."""
+REDUCED = bytes_of("accumulate", "fp32")
+"""Bytes of what is summed between ranks outside the blocks: gradients, norms and losses."""
+COUNT = bytes_of("index", "fp32")
+"""Bytes of the number of valid targets."""
 VOTE = 4
 """Bytes by which neighbouring stages agree, once a step, that their shapes are as declared."""
-COUNT = 8
-"""Bytes of the number of valid targets."""
-
-_ACCUMULATED = (SubtractMaximum, SumExp, Pick, NegativeLogLikelihood, CrossEntropy)
-"""Their outputs are fp32 whatever the compute dtype."""
 
 
 @dataclass(frozen=True)
@@ -70,20 +61,18 @@ class Transfer:
         return Transfer(self.cause, self.kind, self.atoms, self.count * n, self.bytes * n)
 
 
-def traffic(
-    phase: PhasePlan, program: RankProgram, stage: Stage, width: int
-) -> tuple[Transfer, ...]:
+def traffic(phase: PhasePlan, program: RankProgram, stage: Stage) -> tuple[Transfer, ...]:
     """All transfers of the first rank of a stage in one step, equal ones added up."""
     blocks = [block for virtual in stage.blocks for block in virtual]
     each = [
         transfer.times(phase.microbatches)
         for block in blocks
-        for transfer in _block(block, phase, program, width)
+        for transfer in _block(block, phase, program)
     ]
     found = (
         *each,
-        *_sharding(phase, program, stage, width),
-        *_hops(phase, program, stage, width),
+        *_sharding(phase, program, stage),
+        *_hops(phase, program, stage),
         *_step(phase, program, stage),
     )
     return _added(transfer for transfer in found if phase.mesh.size(transfer.atoms) > 1)
@@ -111,9 +100,7 @@ def _added(transfers: Iterable[Transfer]) -> tuple[Transfer, ...]:
 # Blocks: what their programs say, once a microbatch.
 
 
-def _block(
-    block: BlockProgram, phase: PhasePlan, program: RankProgram, width: int
-) -> Iterator[Transfer]:
+def _block(block: BlockProgram, phase: PhasePlan, program: RankProgram) -> Iterator[Transfer]:
     full = any(
         isinstance(node, Checkpoint) and node.policy == "full" and node.block == block.name
         for node in program.delegated
@@ -126,15 +113,13 @@ def _block(
             case Collective():
                 kept = {value.kept for value in statement.outputs}
                 regathered = Kept.REGATHERED in kept or statement in again
-                size = _bytes(statement, block, phase, width)
+                size = _bytes(statement, block, phase)
                 yield from _pair(statement, size, 1, regathered)
             case Region(statements=lines, chunks=chunks):
                 repeated = _until_last_kept(lines)
-                wide = {v.name for line in lines if _is_wide(line) for v in line.outputs}
                 for line in lines:
                     if isinstance(line, Collective):
-                        own = REDUCED if line.inputs[0] in wide else width
-                        size = _bytes(line, block, phase, own)
+                        size = _bytes(line, block, phase)
                         yield from _pair(line, size, chunks, line in repeated)
             case _:
                 assert_never(statement)
@@ -149,10 +134,6 @@ def _replayed(
         return ()
     run = (line for line in _until_last_kept(block.statements) if isinstance(line, Collective))
     return tuple(line for line in run if line.pair == "all_gather")
-
-
-def _is_wide(line: Compute | Collective) -> bool:
-    return isinstance(line, Compute) and isinstance(line.operator, _ACCUMULATED)
 
 
 def _until_last_kept(statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
@@ -188,19 +169,17 @@ def _pair(statement: Collective, size: int, pieces: int, again: bool) -> Iterato
         yield Transfer("backward", reverse, atoms, pieces, size)
 
 
-def _bytes(statement: Collective, block: BlockProgram, phase: PhasePlan, width: int) -> int:
+def _bytes(statement: Collective, block: BlockProgram, phase: PhasePlan) -> int:
     """The larger side: the output of a gather or a sum, the input of a scatter."""
-    made = sum(elements(value, block, phase) for value in statement.outputs)
+    made = sum(local_bytes(value, block, phase) for value in statement.outputs)
     parts = phase.mesh.size(statement.atoms) if statement.pair == "reduce_scatter" else 1
-    return made * parts * width
+    return made * parts
 
 
 # FSDP, by its contract: a unit a layer, and one for what stands at the ends.
 
 
-def _sharding(
-    phase: PhasePlan, program: RankProgram, stage: Stage, width: int
-) -> Iterator[Transfer]:
+def _sharding(phase: PhasePlan, program: RankProgram, stage: Stage) -> Iterator[Transfer]:
     again = gathers(order(phase, stage.rank)) if phase.schedule == "interleaved" else {}
 
     def passes(contract: Fsdp, number: int, is_last: bool) -> int:
@@ -214,17 +193,18 @@ def _sharding(
         for i, unit in enumerate(units(blocks, program)):
             for contract, stored in by_contract(unit, program).items():
                 gathered = passes(contract, number, i >= layers - 1)
-                yield from _unit(contract, stored, phase, gathered, width)
+                yield from _unit(contract, stored, phase, gathered)
 
 
 def _unit(
-    contract: Fsdp, stored: list[Stored], phase: PhasePlan, gathered: int, width: int
+    contract: Fsdp, stored: list[Stored], phase: PhasePlan, gathered: int
 ) -> Iterator[Transfer]:
     """What FSDP moves in a step for the parameters of one unit that share a contract."""
     parts = phase.mesh.size(contract.shard)
     size = sum(_padded(p, block, parts) for block, p in stored)
     reductions = phase.microbatches if contract.when == "every microbatch" else 1
     share = REDUCED * size // parts
+    width = bytes_of("compute", phase.spec.train.precision)
     yield Transfer("sharding", "all_gather", contract.shard, 1, width * size).times(gathered)
     yield Transfer("sharding", "reduce_scatter", contract.shard, 1, REDUCED * size).times(
         reductions
@@ -241,10 +221,10 @@ def _padded(parameter: LocalParameter, block: BlockProgram, parts: int) -> int:
 # Pipeline: the residual stream to the next virtual stage, its gradient back.
 
 
-def _hops(phase: PhasePlan, program: RankProgram, stage: Stage, width: int) -> Iterator[Transfer]:
+def _hops(phase: PhasePlan, program: RankProgram, stage: Stage) -> Iterator[Transfer]:
     atoms = phase.mesh.axis("pp")
     last = len(phase.stages) - 1
-    size = stream_bytes(phase, program, width)
+    size = stream_bytes(phase, program)
     for number in stage.virtual:
         neighbours = (number > 0) + (number < last)
         hops = neighbours * phase.microbatches

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from compiler.estimates import Estimate, as_dict
-from compiler.local_sizes import compute_bytes
 from compiler.memory import memory
 from compiler.pipeline import Compiled
 from compiler.plan import Decision, PhasePlan
@@ -43,7 +42,7 @@ def as_json(compiled: Compiled) -> dict[str, object]:
 def memory_of(compiled: Compiled, index: int) -> Estimate:
     """Bytes of one rank of each pipeline stage, in one phase."""
     phase, program = compiled.plan.phases[index], compiled.programs[index]
-    return memory(phase, program, compute_bytes(compiled.plan.spec.train))
+    return memory(phase, program)
 
 
 def memory_json(compiled: Compiled, index: int) -> dict[str, object]:

@@ -23,7 +23,8 @@ class PlacementError(Exception):
 
 
 def check(mesh: Mesh, sizes: Mapping[str, int], value: LocalValue, tensor: Tensor) -> None:
-    """Local shapes; equality over atoms where the value is R or I; of the gradient too where I.
+    """Local shapes; integers where indices are declared, and only there; equality over atoms where
+    the value is R or I; of the gradient too where I.
 
     tensor [ranks, ...]; sizes are full sizes by dimension.
     """
@@ -34,6 +35,8 @@ def check(mesh: Mesh, sizes: Mapping[str, int], value: LocalValue, tensor: Tenso
             f"{value.name} ({value.layout}) has local shape {tuple(tensor.shape[1:])}, "
             f"declared {expected}"
         )
+    if tensor.is_floating_point() == (value.precision == "index"):
+        raise PlacementError(f"{value.name} holds {tensor.dtype}, declared {value.precision}")
     _same(mesh, declared.equal, value.name, tensor)
     if declared.invariant and tensor.requires_grad:
         hook = partial(_same, mesh, declared.invariant, f"gradient of {value.name}")

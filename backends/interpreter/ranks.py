@@ -57,7 +57,7 @@ def run_block(
     for value in block.inputs:
         frame.define(value, inputs[value.name])
     for parameter in block.parameters:
-        held = LocalValue(parameter.name, parameter.dims, parameter.layout, Kept.SAVED)
+        held = LocalValue(parameter.name, parameter.dims, parameter.layout, "compute", Kept.SAVED)
         frame.define(held, weights[parameter.name])
     for statement in block.statements:
         _execute(frame, statement)

@@ -6,7 +6,17 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from compiler.graph import Block, Component, Dimension, Init, LossTerm, Node, Parameter, Value
+from compiler.graph import (
+    Block,
+    Component,
+    Dimension,
+    Init,
+    LossTerm,
+    Node,
+    Parameter,
+    Value,
+    apply_operator,
+)
 from compiler.operators import Operator
 from dsl.schema import entry_name
 
@@ -32,7 +42,7 @@ class Builder:
     region: str = ""
 
     def __post_init__(self) -> None:
-        self.known = {value.name: value.dims for value in self.inputs}
+        self.known = {value.name: value for value in self.inputs}
 
     @contextmanager
     def at(self, path: str, entry: object) -> Generator[None, None, None]:
@@ -55,8 +65,9 @@ class Builder:
         return name
 
     def parameter(self, name: str, dims: tuple[str, ...], init: Init, tied_to: str = "") -> str:
-        self.parameters[name] = Parameter(name, dims, (), init, self.origin, tied_to)
-        return self._define(name, dims)
+        parameter = Parameter(name, dims, (), init, self.origin, tied_to)
+        self.parameters[name] = parameter
+        return self._define(parameter.value)
 
     def apply(self, output: str, operator: Operator, *inputs: str) -> str:
         """Append `output = operator(inputs)` and return the output's name."""
@@ -67,13 +78,13 @@ class Builder:
     ) -> tuple[str, ...]:
         """Append `a, b = operator(inputs)` and return the names of the outputs."""
         read = tuple(self.known[name] for name in inputs)
+        dims = tuple(value.dims for value in read)
         for index, name in enumerate(inputs):
             if name in self.parameters:
-                self._store(name, operator.sides(read, index))
-        made = zip(outputs, operator.infer(read), strict=True)
-        values = tuple(Value(name, dims) for name, dims in made)
-        self.nodes.append(Node(values, operator, inputs, self.origin, self.region))
-        return tuple(self._define(value.name, value.dims) for value in values)
+                self._store(name, operator.sides(dims, index))
+        node = apply_operator(operator, outputs, read, self.origin, self.region)
+        self.nodes.append(node)
+        return tuple(map(self._define, node.outputs))
 
     def finish(self, output: str, losses: tuple[LossTerm, ...] = ()) -> Block:
         return Block(
@@ -93,8 +104,8 @@ class Builder:
             raise ValueError(f"{self.block}: {name} {parameter.dims} cannot be stored as {sides}")
         self.parameters[name] = replace(parameter, sides=sides)
 
-    def _define(self, name: str, dims: tuple[str, ...]) -> str:
-        if name in self.known:
-            raise ValueError(f"{self.block}: {name} is defined twice")
-        self.known[name] = dims
-        return name
+    def _define(self, value: Value) -> str:
+        if value.name in self.known:
+            raise ValueError(f"{self.block}: {value.name} is defined twice")
+        self.known[value.name] = value
+        return value.name

@@ -14,7 +14,7 @@ from compiler.schema.model import RmsNorm as RmsNormEntry
 
 def norm(builder: Builder, entry: Norm, output: str, x: str, weight: str) -> str:
     """x [..., d] -> [..., d]; `weight` names the parameter (a layer norm's bias follows it)."""
-    dims = builder.known[x][-1:]
+    dims = builder.known[x].dims[-1:]
     match entry:
         case RmsNormEntry(eps=eps, unit_offset=unit_offset):
             init = Zeros() if unit_offset else Ones()

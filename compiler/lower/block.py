@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from compiler.components.builder import KEY_INPUTS
-from compiler.graph import Block, Node, Parameter, Value
+from compiler.graph import Block, Node, Parameter, Value, apply_operator
 from compiler.lower.keep import keep
 from compiler.lower.walk import Walk
 from compiler.operators import as_operator
+from compiler.operators.rule import Dims
 from compiler.placement import Layout, Partial, Placement, Replicate, Shard, layout
 from compiler.plan import PhasePlan, Recompute
 from compiler.rank_program import (
     BlockProgram,
     Compute,
+    Kept,
     LocalParameter,
     LocalValue,
     local_size,
@@ -25,7 +27,7 @@ def lower_block(block: Block, phase: PhasePlan, recompute: Recompute = "none") -
     walk = Walk(phase, block, block.nodes[0].origin)
     inputs = tuple(_input(walk, value) for value in block.inputs)
     for parameter in block.parameters:
-        walk.define(parameter.name, parameter.dims, _cut(phase, parameter.dims))
+        walk.define(parameter.value, _cut(phase, parameter.dims))
     region = ""
     for node in block.nodes:
         walk.origin = node.origin
@@ -47,7 +49,7 @@ def lower_block(block: Block, phase: PhasePlan, recompute: Recompute = "none") -
         inputs,
         tuple(_parameter(walk, parameter) for parameter in block.parameters),
         statements,
-        walk.define(output, walk.dims[output], walk.layouts[output]),
+        walk.described(output),
         block.dimensions,
         tuple((dim, local_size(n, phase.cut(dim), phase.mesh)) for dim, n in block.sizes.items()),
         block.losses,
@@ -64,27 +66,26 @@ def _input(walk: Walk, value: Value) -> LocalValue:
     """The residual stream comes in cut as planned. Side inputs are data: whole on the tensor
     axis, cut with the batch and, unless they describe all keys, with the context."""
     where = _cut(walk.phase, value.dims)
-    if "d_model" not in value.dims:
+    if value.precision == "index":
         axes = ("dp",) if value.name in KEY_INPUTS else ("dp", "cp")
         data = {atom for axis in axes for atom in walk.mesh.axis(axis)}
         where = Layout(tuple(entry for entry in where.entries if entry[0] in data))
-    return walk.define(value.name, value.dims, where)
+    return walk.define(value, where)
 
 
 def _expanded(walk: Walk, node: Node) -> tuple[Node, ...]:
     """The operators that a cut dimension splits this one into; itself where none does."""
-    dims = {name: walk.dims[name] for name in node.inputs}
-    first = node.inputs[0]
-    cut = tuple(dim for dim in dims[first] if walk.layouts[first].cuts(dim))
+    known = {name: Value(name, walk.dims[name], walk.precisions[name]) for name in node.inputs}
+    dims = tuple(known[name].dims for name in node.inputs)
+    first = walk.layouts[node.inputs[0]]
+    cut = tuple(dim for dim in dims[0] if first.cuts(dim))
     outputs = tuple(value.name for value in node.outputs)
     nodes: list[Node] = []
-    for step in node.operator.expand(outputs, node.inputs, tuple(dims.values()), cut):
-        made = step.operator.infer(tuple(dims[name] for name in step.inputs))
-        values = tuple(Value(name, of) for name, of in zip(step.outputs, made, strict=True))
-        dims |= {value.name: value.dims for value in values}
-        nodes.append(
-            Node(values, as_operator(step.operator), step.inputs, node.origin, node.region)
-        )
+    for step in node.operator.expand(outputs, node.inputs, dims, cut):
+        read = tuple(known[name] for name in step.inputs)
+        operator = as_operator(step.operator)
+        nodes.append(apply_operator(operator, step.outputs, read, node.origin, node.region))
+        known |= {value.name: value for value in nodes[-1].outputs}
     return tuple(nodes) or (node,)
 
 
@@ -109,10 +110,29 @@ def _apply(walk: Walk, node: Node) -> None:
         _apply(walk, replace(node, inputs=inputs))  # an axis moves whole: ask again from there
         return
     outputs = tuple(
-        walk.define(value.name, value.dims, layout(walk.mesh, target))
+        walk.define(value, layout(walk.mesh, target))
         for value, target in zip(node.outputs, made, strict=True)
     )
-    walk.compute(Compute(outputs, node.operator, inputs, node.origin))
+    beside = _beside(walk, node, outputs, dims)
+    walk.compute(Compute(outputs, node.operator, inputs, node.origin, beside))
+
+
+def _beside(
+    walk: Walk, node: Node, outputs: tuple[LocalValue, ...], dims: tuple[Dims, ...]
+) -> tuple[LocalValue, ...]:
+    """What the operator keeps for itself, each dimension cut as it is in an output or an input."""
+    lies = [value.layout for value in outputs] + [walk.layouts[name] for name in node.inputs]
+    found: list[LocalValue] = []
+    for extra in node.operator.saves.beside(dims):
+        cuts: dict[str, Placement] = {
+            atom: Shard(dim)
+            for dim in extra.dims
+            for atom in next((where.cuts(dim) for where in lies if where.cuts(dim)), ())
+        }
+        name = f"{outputs[0].name}.{extra.name}"
+        where = layout(walk.mesh, cuts)
+        found.append(LocalValue(name, extra.dims, where, extra.precision, Kept.DROPPED))
+    return tuple(found)
 
 
 def _completed(walk: Walk, name: str, want: Layout) -> Layout:

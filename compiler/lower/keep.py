@@ -9,31 +9,39 @@ recomputed keeps its input only.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 from compiler.lower.walk import Line
 from compiler.plan import Recompute
 from compiler.rank_program import Collective, Compute, Kept, LocalValue, Region, Statement
+
+LineType = TypeVar("LineType", bound=Line)
 
 
 def keep(
     statements: tuple[Statement, ...], inputs: tuple[LocalValue, ...], recompute: Recompute
 ) -> tuple[tuple[Statement, ...], tuple[LocalValue, ...]]:
     """The same statements and inputs, with `kept` filled in. Data is never counted as saved."""
-    if recompute == "full":
-        found = {value.name: Kept.SAVED for value in inputs}
-    else:
-        listed = () if recompute == "none" else recompute
-        found = _found(statements, listed)
-    marked = tuple(_marked(statement, found) for statement in statements)
+    match recompute:
+        case "full":
+            again = {s.operator.name for s in statements if isinstance(s, Compute)}
+            found = {value.name: Kept.SAVED for value in inputs}
+        case "none":
+            again = set[str]()
+            found = _found(statements, again)
+        case _:
+            again = set(recompute)
+            found = _found(statements, again)
+    marked = tuple(_marked(statement, found, again) for statement in statements)
     return marked, tuple(
-        replace(value, kept=found.get(value.name, Kept.DROPPED))
-        if "d_model" in value.dims
-        else value
+        value
+        if value.precision == "index"
+        else replace(value, kept=found.get(value.name, Kept.DROPPED))
         for value in inputs
     )
 
 
-def _found(statements: tuple[Statement, ...], listed: tuple[str, ...]) -> dict[str, Kept]:
+def _found(statements: tuple[Statement, ...], again: set[str]) -> dict[str, Kept]:
     """Every value that the backward reads or makes others of, and how it finds it."""
     makers = {
         value.name: statement
@@ -49,7 +57,7 @@ def _found(statements: tuple[Statement, ...], listed: tuple[str, ...]) -> dict[s
         if name in found:
             continue
         match makers.get(name):
-            case Compute(operator=operator, inputs=read) if operator.name in listed:
+            case Compute(operator=operator, inputs=read) if operator.name in again:
                 found[name] = Kept.RECOMPUTED
                 pending |= set(read)
             case Collective(inputs=read) if name in gathered:
@@ -83,12 +91,14 @@ def _gathered_again(statements: tuple[Statement, ...]) -> set[str]:
     return {value.name for gather in gathers for value in gather.outputs} - held
 
 
-def _marked(statement: Statement, found: dict[str, Kept]) -> Statement:
+def _marked(statement: Statement, found: dict[str, Kept], again: set[str]) -> Statement:
     match statement:
-        case Compute() | Collective():
-            return _with_kept(
-                statement, tuple(found.get(v.name, Kept.DROPPED) for v in statement.outputs)
-            )
+        case Compute(operator=operator):
+            kept = Kept.RECOMPUTED if operator.name in again else Kept.SAVED
+            beside = tuple(replace(value, kept=kept) for value in statement.beside)
+            return replace(_with_kept(statement, found), beside=beside)
+        case Collective():
+            return _with_kept(statement, found)
         case Region():
             return replace(
                 statement, statements=tuple(_recomputed(line) for line in statement.statements)
@@ -96,9 +106,9 @@ def _marked(statement: Statement, found: dict[str, Kept]) -> Statement:
 
 
 def _recomputed(line: Line) -> Line:
-    return _with_kept(line, (Kept.RECOMPUTED,) * len(line.outputs))
+    return _with_kept(line, {value.name: Kept.RECOMPUTED for value in line.outputs})
 
 
-def _with_kept(line: Line, found: tuple[Kept, ...]) -> Line:
-    outputs = zip(line.outputs, found, strict=True)
-    return replace(line, outputs=tuple(replace(value, kept=kept) for value, kept in outputs))
+def _with_kept(line: LineType, found: dict[str, Kept]) -> LineType:
+    outputs = (replace(value, kept=found.get(value.name, Kept.DROPPED)) for value in line.outputs)
+    return replace(line, outputs=tuple(outputs))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from compiler.graph import Block, Component
+from compiler.graph import Block, Component, Value
 from compiler.lower.redistribute import redistribution
 from compiler.mesh import Mesh
 from compiler.placement import Layout, Placement, layout
 from compiler.plan import PhasePlan
+from compiler.precision import Precision
 from compiler.rank_program import Collective, Compute, Kept, LocalValue, Region, Statement
 
 Dims = tuple[str, ...]
@@ -32,6 +33,7 @@ class Walk:
     origin: Component
     dims: dict[str, Dims] = field(default_factory=dict[str, Dims])
     layouts: dict[str, Layout] = field(default_factory=dict[str, Layout])
+    precisions: dict[str, Precision] = field(default_factory=dict[str, Precision])
     statements: list[Statement] = field(default_factory=list[Statement])
     region: list[Line] | None = None
     moved: dict[tuple[str, str, Placement], str] = field(
@@ -46,9 +48,15 @@ class Walk:
         """Atoms that tensors lie on. Stages do not share tensors: a block runs on one of them."""
         return tuple(atom for axis, atoms in self.mesh.axes if axis != "pp" for atom in atoms)
 
-    def define(self, name: str, dims: Dims, where: Layout) -> LocalValue:
-        self.dims[name], self.layouts[name] = dims, where
-        return LocalValue(name, dims, where, Kept.DROPPED)
+    def define(self, value: Value, where: Layout) -> LocalValue:
+        name, dims = value.name, value.dims
+        self.dims[name], self.layouts[name], self.precisions[name] = dims, where, value.precision
+        return LocalValue(name, dims, where, value.precision, Kept.DROPPED)
+
+    def described(self, name: str) -> LocalValue:
+        """A value that is known, as it lies."""
+        known = self.dims[name], self.layouts[name], self.precisions[name]
+        return LocalValue(name, *known, Kept.DROPPED)
 
     def bring(self, name: str, want: Layout) -> str:
         """The value in the placement asked for; an axis is moved whole, in one collective.
@@ -76,7 +84,8 @@ class Walk:
         step = redistribution(have.on(atoms[0]), want)
         where = layout(self.mesh, dict(have.entries) | dict.fromkeys(atoms, want))
         inside = self._defined_in_region(name)
-        local = self.define(f"{name}_{_SUFFIX[step.pair]}", self.dims[name], where)
+        moved = Value(f"{name}_{_SUFFIX[step.pair]}", self.dims[name], self.precisions[name])
+        local = self.define(moved, where)
         line = Collective((local,), step.pair, axis, atoms, step.dim, (name,), self.origin)
         # a value from outside a region is moved outside, once, not once a piece
         target = self.region if self.region is not None and inside else self.statements

@@ -16,7 +16,6 @@ from typing import cast
 
 from backends.pytorch import emit
 from compiler.estimates import Estimate
-from compiler.local_sizes import compute_bytes
 from compiler.memory import memory
 from compiler.mesh import Mesh
 from compiler.pipeline import Compiled, programs
@@ -54,7 +53,6 @@ def _program(compiled: Compiled, files: Mapping[str, str] | None) -> list[RankCl
     """Phase by phase; a process goes through all of them."""
     phases = compiled.plan.phases
     compiles = phases[0].decision("compile").value is True
-    width = compute_bytes(compiled.plan.spec.train)
     with tempfile.TemporaryDirectory(prefix="llamac-dryrun-") as folder:
         for name, text in (files or emit(compiled).files).items():
             path = Path(folder, name)
@@ -71,7 +69,7 @@ def _program(compiled: Compiled, files: Mapping[str, str] | None) -> list[RankCl
                 place = same[0].name, same[0].rank, same[0].stage.rank
                 return [Crashed(compiled.plan.part_name, *place, records)]
             return [
-                _compare(one, record, phase, program, memory(phase, program, width), width)
+                _compare(one, record, phase, program, memory(phase, program))
                 for one, record, (phase, program) in zip(same, records, pairs, strict=True)
             ]
 
@@ -139,7 +137,6 @@ def _compare(
     phase: PhasePlan,
     program: RankProgram,
     predicted: Estimate,
-    width: int,
 ) -> RankClass:
     ran: dict[tuple[tuple[str, ...], str], tuple[int, int]] = {}
     for called in record["collectives"]:
@@ -150,7 +147,7 @@ def _compare(
             ran[key] = (count + called["count"], size + called["bytes"])
     wanted = {
         (_ordered(phase.mesh, atoms), str(kind)): total
-        for (atoms, kind), total in totals(traffic(phase, program, one.stage, width)).items()
+        for (atoms, kind), total in totals(traffic(phase, program, one.stage)).items()
     }
     lines = tuple(
         Line(*key, *ran.get(key, (0, 0)), *wanted.get(key, (0, 0)))

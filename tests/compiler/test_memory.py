@@ -58,20 +58,20 @@ def test_a_layer_keeps_what_the_closed_form_says(name: str, tp: int) -> None:
     g, f, head_dim = kv / heads, layer.size("d_ff") / h, h // heads
     unit = phase.seq_len * phase.microbatch * h / tp
     wanted = (12 + 4 * g + 6 * f + 4 / head_dim) * unit
-    assert saved_bytes(program.kinds[0], phase, 2) == pytest.approx(wanted, rel=1e-12)
+    assert saved_bytes(program.kinds[0], phase) == pytest.approx(wanted, rel=1e-12)
 
 
 def test_a_layer_that_is_computed_again_keeps_its_input() -> None:
     phase, program = program_of(("tp = 2", "tp = 2, recompute = full"))
     unit = phase.seq_len * phase.microbatch * program.kinds[0].size("d_model") / 2
-    assert saved_bytes(program.kinds[0], phase, 2) == 2 * unit
+    assert saved_bytes(program.kinds[0], phase) == 2 * unit
 
 
 def test_zero1_cuts_the_optimizer_only() -> None:
     """4 + 4 bytes a parameter whole, 8 over the four ranks that share an optimizer."""
     phase, program = program_of(("tp = 2", "tp = 1, fsdp = 4, sharding = zero1"))
     (stage,) = stages(phase, program)
-    found, held = parts(memory(phase, program, 2)), stage_parameters(stage, program)
+    found, held = parts(memory(phase, program)), stage_parameters(stage, program)
     assert found["parameters"] == found["gradients"] == 4 * held
     assert found["optimizer"] == 8 * held / 4
 
@@ -80,7 +80,7 @@ def test_a_stage_keeps_what_it_would_if_all_recomputed_as_it_does() -> None:
     def memory_of(recompute: str) -> Estimate:
         changes = f"tp = 2, pp = 4, dp = 1, recompute = {recompute}"
         phase, program = program_of(("tp = 2", changes), ("layers = 2", "layers = 6"))
-        return memory(phase, program, 2)
+        return memory(phase, program)
 
     ways = ("full", "none", "[linear, swiglu]", "none")
     mixed = memory_of(f"by_stage([{', '.join(ways)}])")
@@ -119,7 +119,7 @@ def test_chunks_in_flight_of_an_interleaved_schedule(chunks: int, microbatches: 
 @pytest.mark.parametrize("fsdp", [2, 4])
 def test_state_is_sixteen_bytes_a_parameter_over_the_ranks_of_a_copy(fsdp: int) -> None:
     phase, program = program_of(("tp = 2", f"tp = 2, fsdp = {fsdp}"))
-    found = parts(memory(phase, program, 2))
+    found = parts(memory(phase, program))
     layer = 2 * 64 + (64 * 64 * 2 + 2 * 16 * 64) // 2 + 3 * 64 * 96 // 2
     held = 2 * layer + 64 + 2 * 512 * 64 // 2
     assert found["parameters"] == found["gradients"] == 4 * held / fsdp
@@ -132,7 +132,7 @@ def test_a_pipeline_keeps_whole_parameters_and_gradients_until_the_last_microbat
     phase, program = program_of(("layers = 2", "layers = 6"), ("tp = 2", "pp = 4, dp = 2"))
     first = stages(phase, program)[0]
     held = sum(math.prod(p.shape) for blocks in first.blocks for b in blocks for p in b.parameters)
-    found = parts(memory(phase, program, 2))
+    found = parts(memory(phase, program))
     assert found["gathered"] == 2 * held
     assert found["gradients"] == 4 * held
     assert found["parameters"] == 4 * held / 2

@@ -14,7 +14,7 @@ def transfers(*changes: tuple[str, str], stage: int = 0) -> tuple[Transfer, ...]
     found = planned(*changes)
     assert found.plan is not None, found.diagnostics
     phase, program = found.plan.main, found.program()
-    return traffic(phase, program, stages(phase, program)[stage], 2)
+    return traffic(phase, program, stages(phase, program)[stage])
 
 
 def of_a_layer(*changes: tuple[str, str]) -> dict[tuple[str, str, str], tuple[int, int]]:

@@ -73,7 +73,7 @@ def test_cut_nests_atoms_outermost_first() -> None:
 
 
 def value(**placements: Placement) -> LocalValue:
-    return LocalValue("x", ("n",), layout(MESH, placements), Kept.SAVED)
+    return LocalValue("x", ("n",), layout(MESH, placements), "compute", Kept.SAVED)
 
 
 def test_replicated_value_must_be_equal() -> None:
