@@ -9,13 +9,10 @@ recomputed keeps its input only.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeVar
 
 from compiler.lower.walk import Line
 from compiler.plan import Recompute
 from compiler.rank_program import Collective, Compute, Kept, LocalValue, Region, Statement
-
-LineType = TypeVar("LineType", bound=Line)
 
 
 def keep(
@@ -94,9 +91,8 @@ def _gathered_again(statements: tuple[Statement, ...]) -> set[str]:
 def _marked(statement: Statement, found: dict[str, Kept], again: set[str]) -> Statement:
     match statement:
         case Compute(operator=operator):
-            kept = Kept.RECOMPUTED if operator.name in again else Kept.SAVED
-            beside = tuple(replace(value, kept=kept) for value in statement.beside)
-            return replace(_with_kept(statement, found), beside=beside)
+            beside = Kept.RECOMPUTED if operator.name in again else Kept.SAVED
+            return _with_kept(statement, found, beside)
         case Collective():
             return _with_kept(statement, found)
         case Region():
@@ -106,9 +102,17 @@ def _marked(statement: Statement, found: dict[str, Kept], again: set[str]) -> St
 
 
 def _recomputed(line: Line) -> Line:
-    return _with_kept(line, {value.name: Kept.RECOMPUTED for value in line.outputs})
+    found = {value.name: Kept.RECOMPUTED for value in line.outputs}
+    return _with_kept(line, found, Kept.RECOMPUTED)
 
 
-def _with_kept(line: LineType, found: dict[str, Kept]) -> LineType:
-    outputs = (replace(value, kept=found.get(value.name, Kept.DROPPED)) for value in line.outputs)
-    return replace(line, outputs=tuple(outputs))
+def _with_kept(line: Line, found: dict[str, Kept], beside: Kept = Kept.DROPPED) -> Line:
+    outputs = tuple(
+        replace(value, kept=found.get(value.name, Kept.DROPPED)) for value in line.outputs
+    )
+    match line:
+        case Compute():
+            own = tuple(replace(value, kept=beside) for value in line.beside)
+            return replace(line, outputs=outputs, beside=own)
+        case Collective():
+            return replace(line, outputs=outputs)
