@@ -59,7 +59,7 @@ def _bytes(_context: click.Context, _parameter: click.Parameter, text: str) -> i
     "--tokenizer",
     type=click.Path(path_type=Path, exists=True),
     metavar="PATH",
-    help="Copied along; default the data's.",
+    help="Its file or folder; by default the one that the data names.",
 )
 def export(
     file: str,
@@ -75,21 +75,24 @@ def export(
 ) -> None:
     """Write the weights of a run as a folder that `transformers` and others load.
 
-    Reads the newest checkpoint of the run, of whatever layout, without its processes and a piece at
-    a time. Exit code 1: no architecture there computes the model, or the checkpoint is not its.
+    The folder has the weights, config.json, generation_config.json and the tokenizer, so that
+    AutoModelForCausalLM, AutoTokenizer and generate() take it as it is. The newest checkpoint of
+    the run is read piece by piece, whatever layout saved it. Exit code 1: no architecture of
+    transformers computes the model, or the checkpoint or tokenizer does not belong to it.
     """
     from llamac.cli.report import compiled_plan, show
     from llamac.huggingface.checkpoint import Unusable, newest, open_checkpoint
-    from llamac.huggingface.config import NoFamily, config_json, tokenizer_of
-    from llamac.huggingface.export import tensors_of, tokenizer_files, write_folder
+    from llamac.huggingface.config import NoFamily, config_json
+    from llamac.huggingface.export import tensors_of, write_folder
     from llamac.huggingface.start import no_architecture
+    from llamac.huggingface.tokenizer import NoTokenizer, export_tokenizer
 
     planned, compiled = compiled_plan(file, plan, overrides)
     spec = compiled.plan.spec
-    tokenizer = tokenizer or tokenizer_of(spec)
     longest = max(phase.seq_len for phase in compiled.plan.phases)
     try:
-        config = config_json(spec, longest, dtype)
+        exported = export_tokenizer(compiled.plan.name, spec, longest, tokenizer)
+        config = config_json(spec.model, exported.ends, longest, dtype)
         source = checkpoint or newest(run or Path("runs", compiled.plan.name))
         tensors = tensors_of(spec.model, open_checkpoint(source))
         shards = write_folder(
@@ -98,13 +101,13 @@ def export(
             tensors,
             dtype,
             largest=shard_size,
-            tokenizer=() if tokenizer is None else tokenizer_files(tokenizer),
+            tokenizer=exported.files,
         )
     except NoFamily as refused:
         problem = no_architecture(compiled.plan.name, spec, refused, planned.origins)
         show((problem,), planned.sources)
         sys.exit(FOUND)
-    except Unusable as error:
+    except (Unusable, NoTokenizer) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(FOUND)
     except FileExistsError:

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from compiler.data import separator_of, sources_of
 from compiler.huggingface.differences import Difference
 from compiler.huggingface.families import Json, Object
 from compiler.huggingface.read import Inexpressible, Unsaid, model_of
 from compiler.huggingface.spec_text import model_text
 from compiler.huggingface.write import config_of, with_half_pairs
 from compiler.pipeline import read
-from compiler.schema import ModelSpec, PlanSpec
-from compiler.schema.train import Documents
+from compiler.schema import ModelSpec
 from dsl.diagnostics import Diagnostic
 from dsl.source import Source, Span
+from llamac.huggingface.tokenizer import Ends
 from llamac.problems.weights import CannotImport, NotAConfig
 
 NAME = "config.json"
@@ -143,25 +142,15 @@ class NoFamily(Exception):
         self.architecture, self.lost = architecture, lost
 
 
-def config_json(plan: PlanSpec, longest: int, dtype: Dtype) -> dict[str, Json]:
-    """Of the plan's model; `longest` is the longest sequence it was trained on. Raises NoFamily."""
-    written = config_of(with_half_pairs(plan.model))
+def config_json(model: ModelSpec, ends: Ends, longest: int, dtype: Dtype) -> dict[str, Json]:
+    """Of a model; `longest` is the longest sequence it was trained on. Raises NoFamily."""
+    written = config_of(with_half_pairs(model))
     if written.lost:
         raise NoFamily(written.family.architecture, written.lost)
-    first, *_ = sources_of(plan.train.data).values()
     return {
         **written.config,
         "max_position_embeddings": longest,
         "torch_dtype": TORCH_DTYPES[dtype],
-        "bos_token_id": None,
-        "eos_token_id": separator_of(first),
-        "pad_token_id": None,
+        **ends.as_json(),
         "use_cache": True,
     }
-
-
-def tokenizer_of(plan: PlanSpec) -> Path | None:
-    """What the data is tokenised with, where the spec names it."""
-    sources = sources_of(plan.train.data).values()
-    named = [one.tokenizer for one in sources if isinstance(one, Documents) and one.tokenizer]
-    return Path(named[0]) if named else None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -24,12 +24,6 @@ GENERATION = "generation_config.json"
 INDEX = "model.safetensors.index.json"
 SHARD = 5 * 10**9
 """Bytes of a shard, as `transformers` writes them."""
-
-TOKENIZER = (
-    *("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json"),
-    *("vocab.json", "merges.txt", "added_tokens.json", "chat_template.jinja"),
-)
-"""Files of a tokenizer, as far as they are there."""
 
 PERMUTED = ("attention.wq", "attention.wk", "attention.bq", "attention.bk")
 HEAD_NORMS = ("attention.q_norm", "attention.k_norm")
@@ -91,7 +85,7 @@ def write_folder(
     dtype: Dtype,
     *,
     largest: int = SHARD,
-    tokenizer: Sequence[Path] = (),
+    tokenizer: Mapping[str, bytes] = MappingProxyType({}),
 ) -> int:
     """Write a folder that is not there yet, wholly or not at all; return its number of shards.
 
@@ -109,8 +103,8 @@ def write_folder(
         _write(staged / NAME, config)
         ends = {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
         _write(staged / GENERATION, {"_from_model_config": True, **ends})
-        for file in tokenizer:
-            shutil.copyfile(file, staged / file.name)
+        for name, content in tokenizer.items():
+            (staged / name).write_bytes(content)
         tree.flush_folders(staged)
         exchange.place(staged, target)
         tree.flush(target.parent)
@@ -130,13 +124,6 @@ def write_shards(folder: Path, tensors: Sequence[Streamed], dtype: Dtype, larges
         total = sum(tensor.size(dtype) for tensor in tensors)
         _write(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": place})
     return len(files)
-
-
-def tokenizer_files(path: Path) -> tuple[Path, ...]:
-    """A tokenizer's files: `path` itself, or those that a folder has."""
-    if path.is_dir():
-        return tuple(path / name for name in TOKENIZER if (path / name).is_file())
-    return (path,)
 
 
 def _write(path: Path, content: Mapping[str, Json]) -> None:

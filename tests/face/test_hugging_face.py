@@ -219,14 +219,15 @@ def test_export_writes_the_newest_checkpoint(llamac: Invoke, folder: Path) -> No
         "error: runs/main: no checkpoint is there\n"
     )
     checkpoint()
-    (folder / "tokenizer.json").write_text("{}")
+    (folder / "tokenizer.json").write_text('{"model": {"vocab": {"<end>": 0}}}')
     done = llamac("export", "run.llama", "main", "-o", "hf", "--tokenizer", "tiny-llama")
     assert (done.exit_code, done.stdout) == (0, "")
     assert done.stderr == (
         "hf: 12,112 parameters of runs/main/checkpoints/step-6 in 1 file, bf16\n"
     )
     assert sorted(path.name for path in Path("hf").iterdir()) == [
-        *("config.json", "generation_config.json", "model.safetensors", "tokenizer.json")
+        *("config.json", "generation_config.json", "model.safetensors"),
+        *("tokenizer.json", "tokenizer_config.json"),
     ]
     assert llamac("import", "hf", "--name", "tiny_llama").stdout == SPEC.replace("2,048", "16")
     done = llamac("export", "run.llama", "-o", "hf")

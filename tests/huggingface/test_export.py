@@ -14,13 +14,13 @@ from transformers import AutoModelForCausalLM
 
 from backends.reference.model import logits
 from backends.reference.parameters import parameter_shapes
-from compiler.schema import ClusterSpec, CpuNode, ModelSpec, PlanSpec, TrainSpec
-from compiler.schema.train import AdamW, JsonlData, TokenData
+from compiler.schema import ModelSpec
 from dsl.schema import Pattern
 from llamac.huggingface import safetensors_file
 from llamac.huggingface.checkpoint import Checkpoint, Unusable, newest, open_checkpoint
-from llamac.huggingface.config import NoFamily, config_json, tokenizer_of
+from llamac.huggingface.config import NoFamily, config_json
 from llamac.huggingface.export import tensors_of, write_folder
+from llamac.huggingface.tokenizer import Ends
 from tests.huggingface.sharded import oracle_of, ours, write_checkpoint, write_sums
 from tests.models.families import CASES, VOCAB
 from tests.models.names import transformers_name
@@ -32,18 +32,10 @@ COLUMNS = frozenset({"wo", "w_down"})
 TOKENS = torch.arange(2 * 11).view(2, 11) * 7 % VOCAB
 
 
-def plan_of(model: ModelSpec) -> PlanSpec:
-    return PlanSpec(
-        model=model,
-        cluster=ClusterSpec(node=CpuNode(devices=1)),
-        train=TrainSpec(steps=1, optimizer=AdamW(lr=0.1), data=TokenData(separator=5)),
-    )
-
-
 def exported(
     model: ModelSpec, checkpoint: Path, target: Path, dtype: str = "fp32", largest: int = 4096
 ) -> Path:
-    config = config_json(plan_of(model), 64, dtype)
+    config = config_json(model, Ends(eos=5), 64, dtype)
     write_folder(
         target, config, tensors_of(model, open_checkpoint(checkpoint)), dtype, largest=largest
     )
@@ -204,7 +196,7 @@ def test_what_is_no_checkpoint_of_the_model_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [name for name in CASES if name not in KNOWN])
 def test_a_model_of_no_architecture_here_is_refused(name: str) -> None:
     with pytest.raises(NoFamily):
-        config_json(plan_of(CASES[name].model), 64, "fp32")
+        config_json(CASES[name].model, Ends(), 64, "fp32")
 
 
 def test_nothing_is_written_over_and_nothing_is_left(tmp_path: Path) -> None:
@@ -221,13 +213,3 @@ def test_nothing_is_written_over_and_nothing_is_left(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="shard-00001"):
         write_folder(tmp_path / "out" / "new", {}, tensors, "fp32")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["hf"]
-
-
-def test_the_tokenizer_of_the_data_comes_along() -> None:
-    """What it calls the end of a document has a number that only it knows."""
-    plan = plan_of(CASES["llama gqa"].model)
-    assert tokenizer_of(plan) is None
-    data = JsonlData(train="a", tokenizer="words/tokenizer.json", separator="<end>")
-    named = replace(plan, train=replace(plan.train, data=data))
-    assert tokenizer_of(named) == Path("words/tokenizer.json")
-    assert config_json(named, 64, "bf16")["eos_token_id"] is None
