@@ -121,8 +121,8 @@ def _decoder(tokenizer: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if tokenizer["model"].get("type") == "WordPiece":
         prefix = tokenizer["model"].get("continuing_subword_prefix", "##")
         return {"type": "WordPiece", "prefix": prefix, "cleanup": False}
-    first = tokenizer.get("pre_tokenizer") or {}
-    steps: list[Mapping[str, Any]] = first.get("pretokenizers", [first])
+    first = cast(dict[str, Any], tokenizer.get("pre_tokenizer") or {})
+    steps = cast(list[dict[str, Any]], first.get("pretokenizers") or [first])
     return next((step for step in steps if step.get("type") in ("ByteLevel", "Metaspace")), None)
 
 
