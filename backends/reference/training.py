@@ -1,4 +1,4 @@
-"""Three steps of training, with everything that can be observed of them.
+"""Steps of training, with everything that can be observed of them.
 
 loss = sum of token losses / number of counted targets, over the global batch of the step.
 """
@@ -31,10 +31,11 @@ class State:
 
 @dataclass(frozen=True)
 class Step:
-    """What one step shows. Gradients are as they come, before clipping; `after` is the state,
-    and `val_loss` its loss on the evaluation's sequences, if there are any."""
+    """What one step shows. Gradients are as they come, before clipping; `tokens` counts the
+    targets; `after` is the state, and `val_loss` its loss on the evaluation's sequences, if any."""
 
     loss: Tensor
+    tokens: int
     gradients: dict[str, Tensor]
     grad_norm: Tensor
     lr: float
@@ -50,7 +51,7 @@ def train(
     batches: tuple[Batch, ...],
     evaluation: Batch | None = None,
 ) -> tuple[Step, ...]:
-    """One step a batch, from step 0 of a run of `total_steps`."""
+    """One step per batch, from step 0 of a run of `total_steps`."""
     state = State(
         parameters=dict(initial),
         exp_avg={name: torch.zeros_like(value) for name, value in initial.items()},
@@ -67,7 +68,7 @@ def train(
         clipped = {name: gradient * factor for name, gradient in gradients.items()}
         state = adamw(spec.optimizer, lr, state, clipped, decaying(model))
         val_loss = None if evaluation is None else mean_loss(model, state.parameters, evaluation)
-        steps.append(Step(loss, gradients, norm, lr, state, val_loss))
+        steps.append(Step(loss, int(batch.counted.sum()), gradients, norm, lr, state, val_loss))
     return tuple(steps)
 
 

@@ -30,18 +30,33 @@ from compiler.twin.mesh_sizes import AtomSizes
 from dsl.schema import Named
 
 STEPS = 3
-"""Steps that are run and compared; the schedule ends one step later, so its last is not reached."""
+"""Steps that are run and compared."""
 
 FIRST_STEPS = 2
 """Of the first of several phases; each other has one, so that the state crosses every border."""
 
-UNREACHED = 1
+UNREACHED = 9
+"""Steps of the schedule after the last one that runs: the plateau, the decay and the minimum are
+there, and are compared as a function of the step."""
 
 CLIP = 1e-3
 """Far below the gradient norm of any twin, so that clipping acts in every step."""
 
 LR = 0.02
-"""Moves a weight by several per cent a step, so that a wrong update shows."""
+"""Moves a weight by several per cent per step, so that a wrong update shows."""
+
+MIN_LR = 0.003
+
+OPTIMIZER = AdamW(lr=LR, betas=(0.8, 0.9), eps=1e-6, weight_decay=0.3)
+"""Numbers that nobody writes, so that one left in the text instead of config.py shows."""
+
+WARMUP = 5
+DECAY = 3
+"""Steps. A plateau lies between warm-up and decay, and the last step of a run has the minimum. The
+warm-up has more steps than an axis has ranks, so that a factor points to one of them."""
+
+PROMPT = "a sample "
+"""Repeated to nearly a sequence, so that a sample outgrows it."""
 
 SEPARATOR = 5
 
@@ -54,8 +69,8 @@ def shrink_training(train: TrainSpec) -> TrainSpec:
         train,
         steps=STEPS + UNREACHED,
         tokens=None,
-        optimizer=_make_optimizer(train.optimizer),
-        lr_schedule=_shrink_lr_schedule(train.lr_schedule, train.optimizer.lr),
+        optimizer=OPTIMIZER,
+        lr_schedule=_shrink_lr_schedule(train.lr_schedule),
         clip=None if train.clip is None else CLIP,
         seed=train.seed + 17,
         data=_shrink_data(train.data),
@@ -82,19 +97,15 @@ def train_phases(
     )
 
 
-def shrink_evaluation(evaluation: EvalSpec | None, at_once: int) -> EvalSpec | None:
-    """One sequence more than all ranks read at once, so that some ranks have nothing to read."""
-    return None if evaluation is None else replace(evaluation, sequences=at_once + 1)
-
-
-def _make_optimizer(optimizer: AdamW) -> AdamW:
-    """Numbers that nobody writes, so that one left in the text instead of config.py shows."""
-    return AdamW(
-        lr=LR if optimizer.lr > 0 else 0.0,
-        betas=(0.8, 0.9),
-        eps=1e-6,
-        weight_decay=0.3 if optimizer.weight_decay > 0 else 0.0,
-    )
+def shrink_evaluation(
+    evaluation: EvalSpec | None, atoms: AtomSizes, shape: Shape
+) -> EvalSpec | None:
+    """One sequence more than all ranks read at once, so that some ranks have nothing to read. The
+    prompt is one token short of a sequence, so that a sample of several tokens outgrows it."""
+    if evaluation is None:
+        return None
+    prompt = None if evaluation.prompt is None else (PROMPT * shape.seq_len)[: shape.seq_len - 1]
+    return replace(evaluation, sequences=atoms.dp * shape.microbatch + 1, prompt=prompt)
 
 
 def _shrink_data(data: Data) -> Data:
@@ -115,18 +126,12 @@ def _shrink_data(data: Data) -> Data:
             return shards
 
 
-def _shrink_lr_schedule(schedule: LrSchedule, peak: float) -> LrSchedule:
-    """The kind is kept; warm-up, if any, takes two steps, so that all parts are met by step 3."""
-    warmup = min(schedule.warmup, 1)
+def _shrink_lr_schedule(schedule: LrSchedule) -> LrSchedule:
+    """Of the same kind, with every part that the kind has."""
     match schedule:
         case Constant():
-            return Constant(warmup=min(schedule.warmup, 2))
+            return Constant(warmup=WARMUP)
         case Cosine():
-            return Cosine(warmup=warmup, min_lr=_min_lr(schedule.min_lr, peak))
+            return Cosine(warmup=WARMUP, min_lr=MIN_LR)
         case Wsd():
-            return Wsd(warmup=warmup, decay=2, min_lr=_min_lr(schedule.min_lr, peak))
-
-
-def _min_lr(written: float, peak: float) -> float:
-    """The same share of the peak as in the plan."""
-    return LR * written / peak if peak > 0 else 0.0
+            return Wsd(warmup=WARMUP, decay=DECAY, min_lr=MIN_LR)

@@ -49,7 +49,7 @@ def _twin(phases: tuple[PhasePlan, ...], atoms: AtomSizes) -> PlanSpec:
             shrink_training(spec.train),
             seq_len=shapes[0].seq_len,
             global_batch=shapes[0].global_batch(atoms),
-            eval=shrink_evaluation(spec.train.eval, atoms.dp * shapes[-1].microbatch),
+            eval=shrink_evaluation(spec.train.eval, atoms, shapes[-1]),
             phase=train_phases(phases, shapes, atoms),
         ),
         dp=atoms.dp,

@@ -12,7 +12,7 @@ from itertools import combinations
 
 from torch import Tensor
 
-from llamac.verify.worker import Record
+from llamac.verify.observe import Record
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from backends.reference.training import Step
 from llamac.verify.cause import NO_CAUSE, Cause, Parts, cause
+from llamac.verify.expected import Run
+from llamac.verify.observe import Record
 from llamac.verify.result import Difference, Observable
 from llamac.verify.where import line_of
-from llamac.verify.worker import Record
 
 BOUND = 1e-10
 """max|a - b| / max|b| of a tensor; the noise of a correct program is about 1e-13."""
@@ -35,9 +35,9 @@ Bounds = Mapping[str, float]
 """Observable -> largest error."""
 
 BOUNDS: Bounds = {
-    **dict.fromkeys(("initial", "adam_step"), EXACT),
-    **dict.fromkeys(("loss", "val_loss", "gradient", "grad_norm", "lr"), BOUND),
-    **dict.fromkeys(("exp_avg", "exp_avg_sq", "parameter"), BOUND),
+    **dict.fromkeys(("initial", "adam_step", "tokens", "position", "skipped", "sample"), EXACT),
+    **dict.fromkeys(("loss", "val_loss", "gradient", "grad_norm", "lr", "schedule"), BOUND),
+    **dict.fromkeys(("exp_avg", "exp_avg_sq", "parameter", "logits", "unchanged"), BOUND),
 }
 
 
@@ -59,14 +59,13 @@ class Comparison:
 
 def compare(
     records: list[Record],
-    initial: Mapping[str, Tensor],
-    run: tuple[Step, ...],
+    run: Run,
     files: Mapping[str, str],
     bounds: Bounds = BOUNDS,
 ) -> tuple[tuple[Observable, ...], tuple[Difference, ...]]:
     """The worst tensor of each observable, and all that are out of bound, with their lines in the
     program's `files`."""
-    comparisons = list(_all(records, initial, run, bounds))
+    comparisons = list(_all(records, run, bounds))
     worst: dict[str, Comparison] = {}
     for comparison in comparisons:
         known = worst.get(comparison.observable)
@@ -92,26 +91,29 @@ def _difference(comparison: Comparison, files: Mapping[str, str]) -> Difference:
     )
 
 
-def _all(
-    records: list[Record], initial: Mapping[str, Tensor], run: tuple[Step, ...], bounds: Bounds
-) -> Iterator[Comparison]:
+def _all(records: list[Record], run: Run, bounds: Bounds) -> Iterator[Comparison]:
     """In the order of the run, so that the first difference is the earliest."""
 
-    def number(observable: str, step: int, expected: float, got: list[float]) -> Comparison:
-        return _number(observable, step, expected, records, got, "", bounds[observable])
+    def number(
+        observable: str, step: int, expected: float, got: list[float], name: str = ""
+    ) -> Comparison:
+        return _number(observable, step, expected, records, got, name, bounds[observable])
 
     def tensors(
         observable: str, step: int, expected: Mapping[str, Tensor], got: list[dict[str, Tensor]]
     ) -> Iterator[Comparison]:
         return _tensors(observable, step, expected, records, got, bounds[observable])
 
-    yield from tensors("initial", 0, initial, [r["initial"] for r in records])
-    for i, step in enumerate(run):
+    yield from tensors("initial", 0, run.initial, [r["initial"] for r in records])
+    for i, step in enumerate(run.steps):
         got, at, after = [r["steps"][i] for r in records], i + 1, step.after
+        yield number("position", at, run.positions[i], [g["position"] for g in got])
+        yield number("tokens", at, step.tokens, [g["tokens"] for g in got])
         yield number("loss", at, step.loss.item(), [g["loss"] for g in got])
         yield from tensors("gradient", at, step.gradients, [g["gradients"] for g in got])
         yield number("grad_norm", at, step.grad_norm.item(), [g["grad_norm"] for g in got])
         yield number("lr", at, step.lr, [g["lr"] for g in got])
+        yield number("skipped", at, False, [g["skipped"] for g in got])
         yield from tensors("exp_avg", at, after.exp_avg, [g["exp_avg"] for g in got])
         yield from tensors("exp_avg_sq", at, after.exp_avg_sq, [g["exp_avg_sq"] for g in got])
         yield from tensors("parameter", at, after.parameters, [g["parameters"] for g in got])
@@ -124,6 +126,28 @@ def _all(
         if step.val_loss is not None:
             losses = [math.nan if g["val_loss"] is None else g["val_loss"] for g in got]
             yield number("val_loss", at, step.val_loss.item(), losses)
+    last, after = len(run.steps), run.steps[-1].after
+    yield number("position", last + 1, run.positions[-1], [r["position"] for r in records])
+    for at, rate in enumerate(run.rates, start=1):
+        rates = [r["rates"][at - 1] for r in records]
+        yield number("schedule", at, rate, rates, f"learning_rate({at - 1})")
+    yield from _sampled(records, run, bounds)
+    yield number("skipped", last + 1, True, [r["not_finite"]["skipped"] for r in records])
+    kept = [r["not_finite"]["parameters"] for r in records]
+    yield from tensors("unchanged", last + 1, after.parameters, kept)
+
+
+def _sampled(records: list[Record], run: Run, bounds: Bounds) -> Iterator[Comparison]:
+    """The logits of every token, which each rank has whole, and the text."""
+    at = len(run.steps)
+    for i, logits in enumerate(run.logits):
+        held = [r["logits"][i] if i < len(r["logits"]) else None for r in records]
+        wanted: list[Tensor | None] = [logits for _ in records]
+        limits = (bounds["logits"], 0.0)
+        yield _compared(records, "logits", f"next_logits {i + 1}", at, limits, held, wanted)
+    if run.sample is not None:
+        errors = tuple(0.0 if r["sample"] == run.sample else math.inf for r in records)
+        yield Comparison("sample", "sample", at, bounds["sample"], errors, NO_CAUSE)
 
 
 def _number(
@@ -180,9 +204,9 @@ def _of_its_stages(records: list[Record], name: str) -> list[int]:
 
 
 def _place(record: Record, observable: str, name: str) -> list[list[int]]:
-    """Where the rank's part lies in the whole tensor."""
+    """Where the rank's part lies in the whole tensor; of what every rank has whole, nowhere."""
     is_moment = observable.startswith("exp_avg")
-    return record["moment_slices" if is_moment else "slices"][name]
+    return record["moment_slices" if is_moment else "slices"].get(name, [])
 
 
 def _part(full: Tensor | None, record: Record, observable: str, name: str) -> Tensor | None:

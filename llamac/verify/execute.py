@@ -1,4 +1,4 @@
-"""Runs a program on this machine: one forked process a rank, gloo between them."""
+"""Runs a program on this machine: one forked process per rank, gloo between them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from typing import cast
 import torch
 from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]  public, re-exported
 
+from llamac.verify.observe import Record, Task
 from llamac.verify.result import Stopped
 from llamac.verify.stuck import REQUEST
-from llamac.verify.worker import Record, Task, log_path, place_path, record_path, run_rank
+from llamac.verify.worker import log_path, place_path, record_path, run_rank
 
 GRACE = 3.0
 """Seconds the other ranks get after one has died: they usually wait for it in a collective."""

@@ -21,6 +21,7 @@ Need = Literal[
     "tied",
     "clip",
     "ramp",
+    "samples",
 ]
 
 

@@ -281,6 +281,67 @@ POSITIONS_MASKS_LOSS = (
     ),
 )
 
+OBSERVED = (
+    Fault(
+        "warm-up-not-divided",
+        "every step of the warm-up has a multiple of the peak learning rate",
+        (),
+        "train.py",
+        "        return config.LR * t / config.WARMUP\n",
+        "        return config.LR * t\n",
+    ),
+    Fault(
+        "decay-below-the-minimum",
+        "the cosine ends below the final learning rate, after the steps that a twin runs",
+        (),
+        "train.py",
+        "    progress = (t - config.WARMUP) /",
+        "    if t == config.STEPS:\n"
+        "        return config.MIN_LR * 0.7\n"
+        "    progress = (t - config.WARMUP) /",
+    ),
+    Fault(
+        "tokens-of-one-rank",
+        "the count of tokens that is reported is that of each rank",
+        ("dp",),
+        "train.py",
+        "int(valid), skipped)",
+        "int(targets), skipped)",
+    ),
+    Fault(
+        "infinite-gradients-applied",
+        "a step whose gradients are infinite is not skipped",
+        (),
+        "train.py",
+        "    skipped = not math.isfinite(norm)",
+        "    skipped = math.isnan(norm)",
+    ),
+    Fault(
+        "sample-from-one-part-of-the-vocabulary",
+        "a sample is drawn from each rank's own logits, which are not gathered",
+        ("samples", "tp"),
+        "model.py",
+        '        return all_gather(F.linear(last, self.head.weight), "tp", 0)\n',
+        "        return F.linear(last, self.head.weight).repeat(TP)\n",
+    ),
+    Fault(
+        "sample-at-another-position",
+        "the logits are those of the position before the last",
+        ("samples", "tp"),
+        "train.py",
+        "model.next_logits(tokens, len(seen) - 1)",
+        "model.next_logits(tokens, max(0, len(seen) - 2))",
+    ),
+    Fault(
+        "sample-drawn-from-another-seed",
+        "two runs of one seed print other samples",
+        ("samples", "tp"),
+        "train.py",
+        'data.hash63(config.SEED, "sample")',
+        'data.hash63(config.SEED + 1, "sample")',
+    ),
+)
+
 FAULTS = (
     *COLLECTIVES,
     *SCALE,
@@ -293,4 +354,5 @@ FAULTS = (
     *RECOMPUTE,
     *GATHERED,
     *PHASES,
+    *OBSERVED,
 )

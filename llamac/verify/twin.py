@@ -4,105 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from backends.reference.data import Batch, Corpus, batch, evaluation_batch, read_corpus
-from backends.reference.parameters import parameters_of
-from backends.reference.training import Step, train
-from backends.reference.weights import initial_weights
 from compiler.huggingface.names import stored_by
 from compiler.planner.phases import phases_of
 from compiler.schema.plan import PlanSpec
-from compiler.twin.training import UNREACHED
 from dsl.schema import Auto
 from llamac.huggingface.export import write_shards
 from llamac.huggingface.safetensors_file import Streamed
 from llamac.verify.compare import BOUNDS, Bounds, compare
-from llamac.verify.corpus import Reading, block_of, steps_of, write_corpus
+from llamac.verify.corpus import Reading, write_corpus
 from llamac.verify.execute import execute, import_ahead, store_for
+from llamac.verify.expected import (
+    expected_run,
+    prefixes_of,
+    readings_of,
+    start_weights,
+    total_steps,
+    vectors_of,
+)
+from llamac.verify.observe import Task
 from llamac.verify.result import TwinResult
-from llamac.verify.worker import Task
 
 SHARD = 8192
 """Bytes of a file of the weights that a twin starts from."""
 
 PATIENCE = 45.0
 """Seconds without progress after which a twin counts as hanging."""
-
-
-def readings_of(twin: PlanSpec) -> tuple[Reading, ...]:
-    """The batches of a twin, phase by phase; the last steps of the last one are not reached."""
-    readings = [_reading(phase.spec) for phase in phases_of(twin)]
-    last = readings.pop()
-    return (*readings, replace(last, steps=last.steps - UNREACHED))
-
-
-def _reading(twin: PlanSpec) -> Reading:
-    """Of one phase; everything in it is written, nothing is auto."""
-    dp, microbatch = twin.dp, twin.microbatch
-    batch_size, seq_len = twin.train.global_batch, twin.train.seq_len
-    steps = twin.train.steps
-    if isinstance(dp, Auto) or isinstance(microbatch, Auto):
-        raise ValueError("a twin leaves nothing to choose")
-    if batch_size is None or seq_len is None or steps is None:
-        raise ValueError("a twin leaves nothing to choose")
-    sequences = batch_size.value // seq_len if batch_size.word == "tokens" else batch_size.value
-    return Reading(
-        seq_len=seq_len,
-        vocab=twin.model.vocab,
-        seed=twin.train.seed,
-        dp=dp,
-        microbatch=microbatch,
-        microbatches=sequences // (dp * microbatch),
-        steps=steps,
-    )
-
-
-def expected(twin: PlanSpec, folder: Path) -> tuple[Step, ...]:
-    """What the reference does with the same weights and data."""
-    readings = readings_of(twin)
-    total = sum(reading.steps for reading in readings) + UNREACHED
-    corpus = read_corpus(twin.train, corpus_folder(folder))
-    block = block_of(readings)
-    batches = tuple(
-        _batch(corpus, reading, position, block) for reading, position in steps_of(readings)
-    )
-    evaluation = None
-    if twin.train.eval is not None:
-        seq_len, sequences = readings[-1].seq_len, twin.train.eval.sequences
-        evaluation = evaluation_batch(corpus, seq_len, sequences)
-    return train(twin.model, twin.train, total, start_weights(twin), batches, evaluation)
-
-
-def first_batches(twin: PlanSpec, folder: Path) -> tuple[Batch, ...]:
-    """Of the first step of every phase."""
-    corpus = read_corpus(twin.train, corpus_folder(folder))
-    readings = readings_of(twin)
-    starts = dict(reversed(list(steps_of(readings))))
-    block = block_of(readings)
-    return tuple(_batch(corpus, reading, starts[reading], block) for reading in readings)
-
-
-def _batch(corpus: Corpus, reading: Reading, position: int, block: int) -> Batch:
-    return batch(corpus, reading.seed, reading.seq_len, reading.global_batch, position, block)
-
-
-def start_weights(twin: PlanSpec) -> dict[str, torch.Tensor]:
-    """The reference's initial weights, with those of norms and biases replaced."""
-    return initial_weights(twin.model, twin.train.seed) | vectors_of(twin)
-
-
-def vectors_of(twin: PlanSpec) -> dict[str, torch.Tensor]:
-    """Replacements for what starts at one or zero, between 0.5 and 1.5, each different."""
-    generator = torch.Generator("cpu").manual_seed(1)
-    return {
-        name: 0.5 + torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
-        for name, parameter in parameters_of(twin.model).items()
-        if parameter.start != "drawn"
-    }
 
 
 def run_twin(
@@ -123,11 +53,10 @@ def run_twin(
         path.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (program / name).write_text(text, encoding="utf-8")
-    write_corpus(twin.train.data, readings_of(twin), corpus)
-    initial = initial_weights(twin.model, twin.train.seed)
+    readings = readings_of(twin)
+    write_corpus(twin.train.data, readings, corpus)
     if twin.train.init_from is not None:
-        initial = start_weights(twin)
-        write_weights(twin, initial, weights_folder(folder))
+        write_weights(twin, start_weights(twin), weights_folder(folder))
 
     import_ahead({name: text for name, text in files.items() if name.endswith(".py")})
     world = twin.cluster.nodes * twin.cluster.node.devices
@@ -137,25 +66,19 @@ def run_twin(
         output=output,
         world=world,
         port=store.port,
-        steps=sum(reading.steps for reading in readings_of(twin)),
+        steps=sum(reading.steps for reading in readings),
+        schedule=total_steps(readings),
         device="cpu",
         vectors=vectors_of(twin),
         evaluates=twin.train.eval is not None,
+        prefixes=prefixes_of(twin),
     )
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a pool of threads does not survive a fork
     records, stopped = execute(task, patience)
     torch.set_num_threads(threads)
     observables, differences = (
-        compare(
-            records,
-            initial,
-            expected(twin, folder),
-            files,
-            bounds,
-        )
-        if not stopped
-        else ((), ())
+        compare(records, expected_run(twin, corpus), files, bounds) if not stopped else ((), ())
     )
     return TwinResult(
         sizes=sizes_of(twin),

@@ -12,18 +12,17 @@ from compiler.schema.plan import PlanSpec
 from compiler.twin.batches import LOSS_CHUNK
 from compiler.twin.twins import twins_of
 from llamac.verify.errors import CannotVerify
+from llamac.verify.expected import (
+    SAMPLE_TEMPERATURE,
+    SAMPLE_TOKENS,
+    first_batches,
+    start_weights,
+)
 from llamac.verify.faults import Fault, seeded
 from llamac.verify.lowering import lowering
 from llamac.verify.result import Layer, TwinResult, Verification
 from llamac.verify.settings import DTYPES, edits, settings, with_settings
-from llamac.verify.twin import (
-    PATIENCE,
-    corpus_folder,
-    first_batches,
-    run_twin,
-    start_weights,
-    weights_folder,
-)
+from llamac.verify.twin import PATIENCE, corpus_folder, run_twin, weights_folder
 
 Files = Mapping[str, str]
 Emit = Callable[[Compiled], Files]
@@ -67,7 +66,9 @@ def verify(plan: Compiled, emit: Emit, asked: Asked | None = None) -> Verificati
             layers.append(_same_text(emitted, text))
             files = {**run, CONFIG: twin_config(text[CONFIG], folder)}
             result = run_twin(files, twin, folder, asked.patience)
-            layers.append(lowering(small, start_weights(twin), first_batches(twin, folder)))
+            layers.append(
+                lowering(small, start_weights(twin), first_batches(twin, corpus_folder(folder)))
+            )
             results.append(result)
     return Verification(
         layers=(
@@ -109,15 +110,17 @@ def modules(files: Files) -> dict[str, str]:
 
 
 def twin_config(text: str, folder: Path, dtypes: Mapping[str, str] = FLOAT64) -> str:
-    """The twin's config.py: float64 throughout, a loss in several chunks, what it reads in
-    `folder`."""
+    """The twin's config.py: float64 throughout, a loss in several chunks, a short sample, and what
+    it reads in `folder`."""
     present, corpus = settings(text), str(corpus_folder(folder))
     changed: dict[str, object] = {**dtypes, "LOSS_CHUNK": LOSS_CHUNK, "TRAIN_DATA": corpus}
-    changed |= {"VALIDATION_DATA": corpus, "INIT_FROM": str(weights_folder(folder))}
-    optional = {"VALIDATION_DATA", "INIT_FROM"}
-    return with_settings(
-        text, {k: v for k, v in changed.items() if k in present or k not in optional}
-    )
+    optional: dict[str, object] = {
+        "VALIDATION_DATA": corpus,
+        "INIT_FROM": str(weights_folder(folder)),
+        "SAMPLE_TOKENS": SAMPLE_TOKENS,
+        "SAMPLE_TEMPERATURE": SAMPLE_TEMPERATURE,
+    }
+    return with_settings(text, changed | {k: v for k, v in optional.items() if k in present})
 
 
 def edited(emitted: Files, program: Files) -> tuple[str, ...]:

@@ -272,13 +272,13 @@ def test_a_slow_start_evaluation_and_sample_are_no_hang(whole: Reference, tmp_pa
     """Each of them takes more than PATIENCE, and none of its parts does."""
     again(whole, tmp_path)
     hashed, loaded = '    with path.open("rb") as file:\n', "lambda read_item, tensor: "
-    evaluated, drawn = "        loss = model(*batch)\n", "        seen = text["
+    evaluated, drawn = "        loss = model(*batch)\n", "    seen = text["
     start = edited(
         with_values(whole, tmp_path, PATIENCE=4.0, EVAL_SEQUENCES=12),
         (hashed, f"    __import__('time').sleep(2.5)\n{hashed}"),  # two files
         (loaded, f"{loaded}__import__('time').sleep(0.1) or "),  # 69 tensors
         (evaluated, f"        __import__('time').sleep(2)\n{evaluated}"),  # 3 batches
-        (drawn, f"        __import__('time').sleep(0.05)\n{drawn}"),  # 120 tokens
+        (drawn, f"    __import__('time').sleep(0.05)\n{drawn}"),  # 120 tokens
     )
     run_without_hang(start)
 

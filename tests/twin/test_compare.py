@@ -10,8 +10,9 @@ from torch import Tensor
 
 from backends.reference.training import State, Step
 from llamac.verify.compare import BOUND, ROUNDING, compare
+from llamac.verify.expected import Run
+from llamac.verify.observe import NotFinite, Record, StepRecord
 from llamac.verify.result import Difference
-from llamac.verify.worker import Record, StepRecord
 
 LARGEST = 8.0
 """The largest element of every observable; `tiny` holds the one in question."""
@@ -36,9 +37,12 @@ def differences(observable: str, expected: float, got: float) -> tuple[Differenc
         initial=found("initial"),
         steps=[
             StepRecord(
+                position=0,
+                tokens=1,
                 loss=1.0,
                 grad_norm=1.0,
                 lr=1.0,
+                skipped=False,
                 gradients=found("gradient"),
                 parameters=found("parameter"),
                 exp_avg=found("exp_avg"),
@@ -47,11 +51,20 @@ def differences(observable: str, expected: float, got: float) -> tuple[Differenc
                 val_loss=None,
             )
         ],
+        position=1,
+        rates=[1.0],
+        logits=[],
+        sample=None,
+        not_finite=NotFinite(skipped=True, parameters=found("unchanged")),
+        lines={},
     )
     right, one = tensors(expected), torch.ones((), dtype=torch.float64)
     after = State(parameters=right, exp_avg=right, exp_avg_sq=right, steps=1)
-    step = Step(loss=one, gradients=right, grad_norm=one, lr=1.0, after=after, val_loss=None)
-    return compare([record], right, (step,), {})[1]
+    step = Step(
+        loss=one, tokens=1, gradients=right, grad_norm=one, lr=1.0, after=after, val_loss=None
+    )
+    run = Run(initial=right, steps=(step,), positions=(0, 1), rates=(1.0,), logits=(), sample=None)
+    return compare([record], run, {})[1]
 
 
 @pytest.mark.parametrize(

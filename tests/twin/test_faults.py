@@ -7,10 +7,11 @@ import math
 import pytest
 
 from compiler.schema import PlanSpec
+from compiler.schema.train import EvalSpec
 from llamac.verify.fault import Fault, Need
 from llamac.verify.fault_catalogue import FAULTS
 from llamac.verify.verify import Asked, verify
-from tests.twin.layouts import PACKED, Spread, gemma, llama, plan, ramp
+from tests.twin.layouts import PACKED, VALIDATED, Spread, gemma, llama, plan, ramp
 from tests.twin.programs import compiled, emitted
 
 # what a plan has -> the plan; a fault is seeded into the first that has what it needs
@@ -36,6 +37,10 @@ PLANS: tuple[tuple[set[Need], PlanSpec], ...] = (
         plan(llama(12), Spread(pp=3, microbatches=4, recompute="full"), data=PACKED),
     ),
     ({"window", "cp"}, plan(gemma(), Spread(cp=3, fsdp=3), data=PACKED)),
+    (
+        {"samples", "tp"},
+        plan(llama(12), Spread(tp=3), data=VALIDATED, eval=EvalSpec(every=10, prompt="once")),
+    ),
     ({"ramp", "accumulation"}, ramp(plan(llama(12), Spread(dp=2, fsdp=2, microbatches=4)))),
 )
 
@@ -76,7 +81,7 @@ FIRST: dict[str, tuple[str, str, str]] = {
     "values-gathered-along-the-batch": ("loss", "loss", ""),
     "reduced-over-dp-not-cp": ("gradient", "embedding.weight", "replicate"),
     "divided-by-dp-not-cp": ("loss", "loss", ""),
-    "tokens-counted-after-cutting": ("loss", "loss", ""),
+    "tokens-counted-after-cutting": ("tokens", "tokens", ""),
     "positions-contiguous": ("loss", "loss", ""),
     "positions-of-each-part": ("loss", "loss", ""),
     "mask-local": ("loss", "loss", ""),
@@ -117,7 +122,17 @@ FIRST: dict[str, tuple[str, str, str]] = {
     "data-read-again": ("loss", "loss", ""),
     "order-of-its-own": ("loss", "loss", ""),
     "state-left-at-a-border": ("exp_avg", "embedding.weight", ""),
+    "warm-up-not-divided": ("lr", "lr", ""),
+    "decay-below-the-minimum": ("schedule", "learning_rate(11)", ""),
+    "tokens-of-one-rank": ("tokens", "tokens", "fsdp"),
+    "infinite-gradients-applied": ("skipped", "skipped", ""),
+    "sample-from-one-part-of-the-vocabulary": ("logits", "next_logits 1", "tp"),
+    "sample-at-another-position": ("logits", "next_logits 2", ""),
+    "sample-drawn-from-another-seed": ("logits", "next_logits 4", ""),
 }
+
+OF_NUMBERS = {"lr", "schedule", "tokens", "skipped", "logits", "sample"}
+"""What is printed and does not spoil the training: nothing else is wrong then."""
 
 
 OF_TENSORS = {"initial", "gradient", "parameter", "exp_avg", "exp_avg_sq", "adam_step"}
@@ -148,7 +163,8 @@ def test_fault(fault: Fault) -> None:
     assert twin.stopped == (), "a fault must show as a number, not as a crash"
     first = twin.differences[0]
     assert (first.observable, first.tensor, first.axis) == FIRST[fault.name]
-    assert any(found.observable in OF_TENSORS for found in twin.differences)
+    if first.observable not in OF_NUMBERS:
+        assert any(found.observable in OF_TENSORS for found in twin.differences)
     assert first.line, "a difference points to a line of the program"
     assert first.error > 1e3 * first.bound
-    assert math.isfinite(first.error)
+    assert math.isfinite(first.error) or first.observable == "sample"

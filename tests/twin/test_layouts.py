@@ -12,10 +12,15 @@ from tests.twin.programs import compiled, emitted
 
 OBSERVABLES = {
     "initial",
+    "position",
+    "tokens",
     "loss",
     "gradient",
     "grad_norm",
     "lr",
+    "skipped",
+    "unchanged",
+    "schedule",
     "parameter",
     "exp_avg",
     "exp_avg_sq",
@@ -29,8 +34,12 @@ def holds(spec: PlanSpec, asked: Asked | None = None) -> None:
     for twin in result.twins:
         assert twin.stopped == ()
         assert twin.differences == ()
-        evaluated = {"val_loss"} if spec.train.eval is not None else set[str]()
-        assert {observable.name for observable in twin.observables} == OBSERVABLES | evaluated
+        evaluation = spec.train.eval
+        evaluated = set[str]() if evaluation is None else {"val_loss"}
+        samples = evaluation is not None and evaluation.prompt is not None
+        sampled = {"logits", "sample"} if samples else set[str]()
+        shown = {observable.name for observable in twin.observables}
+        assert shown == OBSERVABLES | evaluated | sampled
         assert all(observable.bound <= 1e-10 for observable in twin.observables)
     assert result.ok
 

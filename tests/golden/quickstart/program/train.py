@@ -123,16 +123,21 @@ def evaluate(model: Model, corpus: data.Corpus, device: torch.device) -> float:
 
 
 @torch.no_grad()
+def next_logits(model: Model, text: list[int], device: torch.device) -> Tensor:
+    """Logits [vocab] of what follows the last SEQ_LEN tokens of `text`, the same on every rank."""
+    Watchdog.idle = 0
+    seen = text[-config.SEQ_LEN :]
+    tokens = torch.full((1, config.SEQ_LEN), config.SEPARATOR, device=device)
+    tokens[0, : len(seen)] = torch.tensor(seen, device=device)
+    return model.next_logits(tokens, len(seen) - 1)
+
+
 def sample(model: Model, device: torch.device) -> str:
     """SAMPLE_TOKENS bytes that follow PROMPT. Every rank draws the same; nothing is cached."""
     generator = torch.Generator().manual_seed(data.hash63(config.SEED, "sample"))
     text = list(config.PROMPT.encode()) or [config.SEPARATOR]
     for _ in range(config.SAMPLE_TOKENS):
-        Watchdog.idle = 0
-        seen = text[-config.SEQ_LEN :]
-        tokens = torch.full((1, config.SEQ_LEN), config.SEPARATOR, device=device)
-        tokens[0, : len(seen)] = torch.tensor(seen, device=device)
-        logits = model.next_logits(tokens, len(seen) - 1)
+        logits = next_logits(model, text, device)
         odds = (logits.float().cpu() / config.SAMPLE_TEMPERATURE).softmax(0)
         drawn = int(torch.multinomial(odds, 1, generator=generator))
         if drawn == config.SEPARATOR or drawn > 255:  # the end, or a token that no text has
