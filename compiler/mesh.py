@@ -1,8 +1,9 @@
 """The mesh: an ordered list of atomic axes over the ranks.
 
 Every axis a person writes (dp, tp) is an ordered product of atoms: dp = replicate x shard,
-tp = kv x kv_copy when tp > kv_heads. Placements, groups, norm counting and checkpoint rows name
-atoms, so a second factorisation of the same ranks is another list of atoms, never a special case.
+tp = kv x kv_copy when tp > kv_heads. Axes may share atoms: a second factorisation of the same ranks
+(edp x ep x etp beside dp x cp x tp) is more axes over atoms fine enough for both. Placements,
+groups, norm counting and checkpoint rows name atoms, so they need to know of no axis.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class Atom:
 
 @dataclass(frozen=True)
 class Mesh:
-    """Atoms outermost first (rank = row-major index), and the axes they make up.
+    """Atoms outermost first (rank = row-major index), and the axes they make up. The atoms of an
+    axis are in mesh order, and those of pp are in no other axis.
 
     Atoms of size 1 are left out: an axis of one rank is the empty product.
     """
@@ -39,6 +41,30 @@ class Mesh:
     def axis(self, name: str) -> tuple[str, ...]:
         """Atoms of an axis, outermost first."""
         return dict(self.axes)[name]
+
+    @property
+    def tensor_atoms(self) -> tuple[str, ...]:
+        """Atoms that tensors lie on, in mesh order: all but those of pp, whose stages hold
+        different tensors."""
+        stages = dict(self.axes).get("pp", ())
+        return tuple(atom.name for atom in self.atoms if atom.name not in stages)
+
+    def name(self, atoms: tuple[str, ...]) -> str:
+        """The axis that these atoms make up, or the atoms' own names where they are no axis."""
+        return next((axis for axis, whole in self.axes if whole == atoms), "_".join(atoms))
+
+    def parts(self, atoms: tuple[str, ...]) -> tuple[str, ...]:
+        """Names of the fewest axes that make up these atoms, outermost first; an atom of an axis
+        that is not there as a whole keeps its own name."""
+        found: list[tuple[str, ...]] = []
+        for _, whole in sorted(self.axes, key=lambda axis: -len(axis[1])):
+            taken = {atom for part in found for atom in part}
+            if whole and set(whole) <= {*atoms} - taken:
+                found.append(whole)
+        taken = {atom for part in found for atom in part}
+        found += [(atom,) for atom in atoms if atom not in taken]
+        order = [atom.name for atom in self.atoms]
+        return tuple(self.name(part) for part in sorted(found, key=lambda p: order.index(p[0])))
 
     def axis_size(self, name: str) -> int:
         return self.size(self.axis(name))

@@ -56,7 +56,7 @@ class Layout:
         return next((placement for name, placement in self.entries if name == atom), R)
 
     def cuts(self, dim: str) -> tuple[str, ...]:
-        """Atoms that cut `dim`, outermost first."""
+        """Atoms that cut `dim`, in mesh order."""
         return tuple(name for name, placement in self.entries if placement == Shard(dim))
 
     def sharding_atoms(self) -> tuple[str, ...]:

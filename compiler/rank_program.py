@@ -15,6 +15,7 @@ from typing import Literal
 from compiler.graph import Component, Dimension, Init, LossTerm, Value
 from compiler.mesh import Mesh
 from compiler.operators import Operator
+from compiler.pairs import Pair
 from compiler.placement import Layout
 from compiler.precision import Precision
 from compiler.schedules import ScheduleKind
@@ -55,20 +56,13 @@ class Compute:
 
 
 Sharding = Literal["none", "zero1", "zero2", "zero3"]
-Pair = Literal["all_gather", "reduce_scatter", "all_reduce", "all_reduce_max"]
-"""Named pairs (forward, backward) as placements of the value on the axis:
-
-all_gather       S(dim) -> R   backward P -> S(dim) reduce-scatter
-reduce_scatter   P -> S(dim)   backward S(dim) -> R all-gather
-all_reduce       P -> I        backward I -> R nothing
-all_reduce_max   P(max) -> R   no gradient
-"""
 
 
 @dataclass(frozen=True)
 class Collective:
-    """A named pair over the atoms of one axis. `dim` is the dimension gathered or scattered. Its
-    origin is that of the operator that asked for it.
+    """A named pair (`compiler.pairs`) over a group of atoms. `dim` is the dimension gathered or
+    scattered; an all-to-all gathers `dim` and scatters `to_dim`. Its origin is that of the operator
+    that asked for it.
 
     The first input is what moves; further inputs describe it (counts of a ragged exchange).
     """
@@ -80,6 +74,7 @@ class Collective:
     dim: str
     inputs: tuple[str, ...]
     origin: Component
+    to_dim: str = ""
 
 
 @dataclass(frozen=True)

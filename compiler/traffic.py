@@ -16,8 +16,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
+from compiler import pairs
 from compiler.local_sizes import local_bytes, stream_bytes
 from compiler.moments import order
+from compiler.pairs import PAIRS
 from compiler.plan import PhasePlan
 from compiler.precision import MASTER, bytes_of
 from compiler.rank_program import (
@@ -36,7 +38,7 @@ from compiler.rank_program import (
 from compiler.schedules import gathers
 from compiler.stages import Stage, Stored, by_contract, units
 
-Kind = Literal["all_gather", "reduce_scatter", "all_reduce", "send", "receive"]
+Kind = pairs.Kind | Literal["send", "receive"]
 Cause = Literal["forward", "backward", "recomputation", "sharding", "pipeline", "step"]
 
 REDUCED = bytes_of("accumulate", "fp32")
@@ -133,7 +135,7 @@ def _replayed(
     if block not in program.kinds or phase.decision("compile").value is True:
         return ()
     run = (line for line in _until_last_kept(block.statements) if isinstance(line, Collective))
-    return tuple(line for line in run if line.pair == "all_gather")
+    return tuple(line for line in run if PAIRS[line.pair].forward == "all_gather")
 
 
 def _until_last_kept(statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
@@ -152,21 +154,13 @@ def _until_last_kept(statements: tuple[Statement, ...]) -> tuple[Statement, ...]
 
 def _pair(statement: Collective, size: int, pieces: int, again: bool) -> Iterator[Transfer]:
     """Forward, repeated forward, and the backward that the pair fixes; `size` is of all pieces."""
-    atoms = statement.atoms
-    match statement.pair:
-        case "all_gather":
-            kind, reverse = "all_gather", "reduce_scatter"
-        case "reduce_scatter":
-            kind, reverse = "reduce_scatter", "all_gather"
-        case "all_reduce" | "all_reduce_max":
-            kind, reverse = "all_reduce", None
-        case _:
-            assert_never(statement.pair)
-    yield Transfer("forward", kind, atoms, pieces, size)
-    if again:
-        yield Transfer("recomputation", kind, atoms, pieces, size)
-    if reverse is not None:
-        yield Transfer("backward", reverse, atoms, pieces, size)
+    atoms, row = statement.atoms, PAIRS[statement.pair]
+    if row.forward is not None:
+        yield Transfer("forward", row.forward, atoms, pieces, size)
+    if row.forward is not None and again:
+        yield Transfer("recomputation", row.forward, atoms, pieces, size)
+    if row.backward is not None:
+        yield Transfer("backward", row.backward, atoms, pieces, size)
 
 
 def _bytes(statement: Collective, block: BlockProgram, phase: PhasePlan) -> int:

@@ -63,9 +63,7 @@ def _declared(mesh: Mesh, layout: Layout, dims: tuple[str, ...]) -> _Declared:
 
 
 def _atoms(mesh: Mesh, layout: Layout, *kinds: type[Placement]) -> tuple[str, ...]:
-    """Stages do not share tensors, so nothing is said of pp."""
-    shared = (atom for axis, atoms in mesh.axes if axis != "pp" for atom in atoms)
-    return tuple(atom for atom in shared if isinstance(layout.on(atom), kinds))
+    return tuple(atom for atom in mesh.tensor_atoms if isinstance(layout.on(atom), kinds))
 
 
 def _same(mesh: Mesh, atoms: tuple[str, ...], name: str, tensor: Tensor) -> None:

@@ -91,10 +91,10 @@ def _compute(frame: Frame, statement: Compute) -> tuple[Tensor, ...]:
 
 def _collective(frame: Frame, statement: Collective) -> tuple[Tensor, ...]:
     dims = frame.described[statement.inputs[0]].dims
-    dim = 1 + dims.index(statement.dim) if statement.dim else 0
+    named = (dim for dim in (statement.dim, statement.to_dim) if dim)
     groups = groups_over(frame.mesh, statement.atoms)
     tensors = tuple(frame.values[name] for name in statement.inputs)
-    return collective(statement.pair, tensors, groups, dim)
+    return collective(statement.pair, tensors, groups, *(1 + dims.index(dim) for dim in named))
 
 
 def _region(frame: Frame, region: Region) -> tuple[Tensor, ...]:

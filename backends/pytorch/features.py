@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from backends.pytorch.selections import selections
-from backends.pytorch.weights import axis_of
 from compiler.data import Form, form_of
 from compiler.plan import Plan
 from compiler.rank_program import Pipeline, RankProgram
@@ -140,7 +139,7 @@ def features_of(program: RankProgram, plan: Plan) -> Features:
         cp="cp" in atoms,
         pp=next((n.schedule for n in program.delegated if isinstance(n, Pipeline)), None),
         numbered=tuple(axis for axis, has in program.mesh.axes if has or axis == "dp"),
-        partial_axes=tuple(axis_of(program.mesh, s.atoms) for s in program.step.gradient_sums),
+        partial_axes=tuple(program.mesh.name(s.atoms) for s in program.step.gradient_sums),
         kinds=len(program.variants) > 1,
         selections=selections(program),
         tied=any(parameter.tied_to for parameter in program.head.parameters),

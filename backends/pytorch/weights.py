@@ -21,7 +21,7 @@ def declaration(parameter: LocalParameter, mesh: Mesh, names: Names) -> str:
     if isinstance(parameter.init, Zeros):
         arguments.append("start=0.0")
     if parameter.gradient_sums:
-        arguments.append(f'partial="{axis_of(mesh, parameter.gradient_sums)}"')
+        arguments.append(f'partial="{mesh.name(parameter.gradient_sums)}"')
     return f"parameter({', '.join(arguments)})"
 
 
@@ -55,27 +55,8 @@ def cuts(
             if atoms and dim != side[0]:
                 raise ValueError(f"{parameter.name}: {dim} is cut but not outermost in {side}")
             if atoms:
-                found.append((axis_of(mesh, atoms), index))
+                found.append((mesh.name(atoms), index))
     return tuple(found)
-
-
-def parts_of(mesh: Mesh, atoms: Dims) -> tuple[str, ...]:
-    """The axes that these atoms make up, innermost last; of an axis that is cut in part, the
-    atoms."""
-    found: list[str] = []
-    for axis, whole in mesh.axes:
-        among = tuple(atom for atom in whole if atom in atoms)
-        found += [axis] if among and among == whole else among
-    return tuple(found)
-
-
-def axis_of(mesh: Mesh, atoms: Dims) -> str:
-    """The axis that these atoms make up, or the atom that is a part of one."""
-    for axis, whole in mesh.axes:
-        if whole == atoms:
-            return axis
-    (atom,) = atoms
-    return atom
 
 
 def check_conventions(program: RankProgram) -> None:

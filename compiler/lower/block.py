@@ -95,7 +95,7 @@ def _apply(walk: Walk, node: Node) -> None:
     layouts = tuple(walk.layouts[name] for name in node.inputs)
     wanted: list[dict[str, Placement]] = [{} for _ in node.inputs]
     made: list[dict[str, Placement]] = [{} for _ in node.outputs]
-    for atom in walk.tensor_atoms():
+    for atom in walk.mesh.tensor_atoms:
         rule = node.operator.rule(dims, tuple(where.on(atom) for where in layouts))
         for target, placement in zip(wanted, rule.inputs, strict=True):
             target[atom] = placement
@@ -107,7 +107,7 @@ def _apply(walk: Walk, node: Node) -> None:
     )
     inputs = tuple(walk.bring(name, want) for name, want in zip(node.inputs, asked, strict=True))
     if inputs != node.inputs:
-        _apply(walk, replace(node, inputs=inputs))  # an axis moves whole: ask again from there
+        _apply(walk, replace(node, inputs=inputs))  # the rule may answer otherwise from here
         return
     outputs = tuple(
         walk.define(value, layout(walk.mesh, target))
@@ -144,9 +144,9 @@ def _completed(walk: Walk, name: str, want: Layout) -> Layout:
         atom: stream.on(atom)
         if have.on(atom) == Partial("sum") and isinstance(want.on(atom), Replicate)
         else want.on(atom)
-        for atom in walk.tensor_atoms()
+        for atom in walk.mesh.tensor_atoms
     }
-    return layout(walk.mesh, placements)
+    return walk.asked(name, layout(walk.mesh, placements))
 
 
 def _parameter(walk: Walk, parameter: Parameter) -> LocalParameter:
@@ -166,7 +166,7 @@ def _parameter(walk: Walk, parameter: Parameter) -> LocalParameter:
         ),
         full,
         where,
-        tuple(atom for atom in walk.tensor_atoms() if atom not in reduced),
+        tuple(atom for atom in mesh.tensor_atoms if atom not in reduced),
         parameter.init,
         parameter.decays,
         parameter.origin,

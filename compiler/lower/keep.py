@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from compiler.lower.walk import Line
+from compiler.pairs import PAIRS
 from compiler.plan import Recompute
 from compiler.rank_program import Collective, Compute, Kept, LocalValue, Region, Statement
 
@@ -84,7 +85,9 @@ def _gathered_again(statements: tuple[Statement, ...]) -> set[str]:
     """Outputs of all-gathers, but those that a region holds: it computes its own values again,
     from inputs that stay."""
     held = {name for s in statements if isinstance(s, Region) for name in s.sliced}
-    gathers = (s for s in statements if isinstance(s, Collective) and s.pair == "all_gather")
+    gathers = (
+        s for s in statements if isinstance(s, Collective) and PAIRS[s.pair].forward == "all_gather"
+    )
     return {value.name for gather in gathers for value in gather.outputs} - held
 
 

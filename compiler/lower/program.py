@@ -105,13 +105,8 @@ def _gradient_sums(mesh: Mesh, blocks: tuple[BlockProgram, ...]) -> tuple[Gradie
         if parameter.gradient_sums:
             groups.setdefault(parameter.gradient_sums, []).append(name)
     return tuple(
-        GradientSum(_axis_of(mesh, atoms), atoms, tuple(names)) for atoms, names in groups.items()
+        GradientSum(mesh.name(atoms), atoms, tuple(names)) for atoms, names in groups.items()
     )
-
-
-def _axis_of(mesh: Mesh, atoms: tuple[str, ...]) -> str:
-    """The axis these atoms make up, or the atoms' own name where they are part of one."""
-    return next((axis for axis, whole in mesh.axes if whole == atoms), "_".join(atoms))
 
 
 def _tied_sums(phase: PhasePlan, blocks: tuple[BlockProgram, ...]) -> tuple[TiedSum, ...]:

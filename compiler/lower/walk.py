@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from compiler.graph import Block, Component, Value
-from compiler.lower.redistribute import redistribution
+from compiler.lower.moves import Move, Nesting, moved, moves, whole_cuts
+from compiler.lower.redistribute import Step, redistribution
 from compiler.mesh import Mesh
-from compiler.placement import Layout, Placement, layout
+from compiler.pairs import Pair
+from compiler.placement import Layout, Placement
 from compiler.plan import PhasePlan
 from compiler.precision import Precision
 from compiler.rank_program import Collective, Compute, Kept, LocalValue, Region, Statement
@@ -15,11 +17,16 @@ from compiler.rank_program import Collective, Compute, Kept, LocalValue, Region,
 Dims = tuple[str, ...]
 Line = Compute | Collective
 
-_SUFFIX = {
+_SUFFIX: dict[Pair, str] = {
     "all_gather": "gathered",
+    "all_gather_invariant": "gathered",
     "reduce_scatter": "scattered",
+    "all_reduce_replicate": "reduced",
     "all_reduce": "reduced",
     "all_reduce_max": "reduced",
+    "all_to_all": "exchanged",
+    "replicate": "replicated",
+    "slice": "sliced",
 }
 
 
@@ -36,17 +43,13 @@ class Walk:
     precisions: dict[str, Precision] = field(default_factory=dict[str, Precision])
     statements: list[Statement] = field(default_factory=list[Statement])
     region: list[Line] | None = None
-    moved: dict[tuple[str, str, Placement], str] = field(
-        default_factory=dict[tuple[str, str, Placement], str]
+    moved: dict[tuple[str, Dims, Placement], str] = field(
+        default_factory=dict[tuple[str, Dims, Placement], str]
     )
 
     @property
     def mesh(self) -> Mesh:
         return self.phase.mesh
-
-    def tensor_atoms(self) -> tuple[str, ...]:
-        """Atoms that tensors lie on. Stages do not share tensors: a block runs on one of them."""
-        return tuple(atom for axis, atoms in self.mesh.axes if axis != "pp" for atom in atoms)
 
     def define(self, value: Value, where: Layout) -> LocalValue:
         name, dims = value.name, value.dims
@@ -59,35 +62,41 @@ class Walk:
         return LocalValue(name, *known, Kept.DROPPED)
 
     def bring(self, name: str, want: Layout) -> str:
-        """The value in the placement asked for; an axis is moved whole, in one collective.
-
-        A dimension cut twice is put together the other way round, from the innermost cut.
-        """
-        nested = self.phase.cut("seq")
-        innermost_first = sorted(
-            self.mesh.axes,
-            key=lambda axis: max(map(nested.index, set(axis[1]) & set(nested)), default=-1),
-            reverse=True,
-        )
-        for axis, atoms in innermost_first:
-            have = self.layouts[name]
-            moved = [atom for atom in atoms if have.on(atom) != want.on(atom)]
-            if moved:
-                name = self._move(name, axis, atoms, want.on(moved[0]))
+        """The value in the layout asked for, by as few collectives as its cuts allow."""
+        for move in moves(self.mesh, self.nesting, self.layouts[name], want):
+            for step in redistribution(move.have, move.want):
+                name = self._move(name, move, step)
         return name
 
-    def _move(self, name: str, axis: str, atoms: Dims, want: Placement) -> str:
-        key = (name, axis, want)
+    def asked(self, name: str, want: Layout) -> Layout:
+        """What to bring an input to: a cut that is in the way of a gather is gathered with it."""
+        return whole_cuts(self.mesh, self.nesting, self.layouts[name], want)
+
+    @property
+    def nesting(self) -> Nesting:
+        return dict(self.phase.cuts)
+
+    def _move(self, name: str, move: Move, step: Step) -> str:
+        key = (name, move.atoms, step.want)
         if key in self.moved:
             return self.moved[key]
-        have = self.layouts[name]
-        step = redistribution(have.on(atoms[0]), want)
-        where = layout(self.mesh, dict(have.entries) | dict.fromkeys(atoms, want))
+        where = moved(self.mesh, self.layouts[name], replace(move, want=step.want))
         inside = self._defined_in_region(name)
-        moved = Value(f"{name}_{_SUFFIX[step.pair]}", self.dims[name], self.precisions[name])
-        local = self.define(moved, where)
-        line = Collective((local,), step.pair, axis, atoms, step.dim, (name,), self.origin)
-        # a value from outside a region is moved outside, once, not once a piece
+        made = f"{name}_{_SUFFIX[step.pair]}"
+        if made in self.layouts:  # the same value, moved over another axis
+            made = f"{made}_{move.axis}"
+        local = self.define(Value(made, self.dims[name], self.precisions[name]), where)
+        line = Collective(
+            (local,),
+            step.pair,
+            move.axis,
+            move.atoms,
+            step.dim,
+            (name,),
+            self.origin,
+            step.to_dim,
+        )
+        # A value from outside a region is moved there once, not once for each piece.
         target = self.region if self.region is not None and inside else self.statements
         target.append(line)
         self.moved[key] = local.name
