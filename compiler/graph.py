@@ -8,6 +8,7 @@ one block and 126 indices. Loss terms may hang on any block; parameters may have
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -46,6 +47,10 @@ class Component:
     def __str__(self) -> str:
         return f"{self.path} ({self.name})"
 
+    def row(self, name: str) -> str:
+        """The path of a row of it, as all kinds of layers have it: `model.layer.ffn.d_ff`."""
+        return re.sub(r"\[\d+\]", "", f"{self.path}.{name}")
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -77,13 +82,15 @@ class Parameter:
 class Dimension:
     """A named size, declared once: every table of sizes, paths and constants reads it here.
 
-    path   of the row of the spec that gives the size, such as `model.layer.ffn.d_ff`; of a size
-           that follows from several rows, the path of their entry
+    path      of the row of the spec that gives the size, such as `model.layer.ffn.d_ff`
+    formula   how it follows from other dimensions, where no row gives it; `path` is then only the
+              place that it belongs to
     """
 
     name: str
     size: int
     path: str
+    formula: str = ""
 
     @property
     def constant(self) -> str:

@@ -97,7 +97,8 @@ def _model(constants: Constants, compiled: Compiled) -> Iterator[Row]:
     declared = (dim for block in compiled.graph.blocks for dim in block.dimensions)
     for one in constants.ordered(declared):
         note = one.note if one.kind is None else f"layers of kind {one.kind}"
-        yield Row(one.name, one.value, one.path, note)
+        parts = ": ".join(part for part in (one.formula, note) if part)
+        yield Row(one.name, one.value, "" if one.formula else one.path, parts)
     spec = compiled.plan.spec
     if spec.train.init_from is not None:
         yield Row("INIT_FROM", spec.train.init_from, "train.init_from", "the weights to start with")

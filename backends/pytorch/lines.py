@@ -56,10 +56,10 @@ class Scope:
 def value_of(statement: Compute | Collective, scope: Scope) -> str:
     """The expression that computes a statement's outputs: of several, a tuple."""
     match statement:
-        case Compute(operator=operator, inputs=inputs):
+        case Compute(operator=operator, inputs=inputs, origin=origin):
             arguments = tuple(scope.argument(name) for name in inputs)
             dims = tuple(value.dims for value in statement.outputs)
-            return expression(operator, Call(arguments, dims, scope.names))
+            return expression(operator, Call(arguments, dims, origin, scope.names))
         case Collective():
             return collective(statement, scope)
         case _:

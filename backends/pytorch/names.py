@@ -19,8 +19,9 @@ class TwoValues(Exception):
 class Constant:
     """One assignment of config.py, and the path of the spec that its value comes from.
 
-    kind   the kind of layer that it belongs to, where a model has several: it ends the name
-    note   what the comment says beside the path
+    kind      the kind of layer that it belongs to, where a model has several: it ends the name
+    note      what the comment says beside the path
+    formula   how the value follows from other constants: the comment says that, and no path
     """
 
     base: str
@@ -28,6 +29,7 @@ class Constant:
     path: str
     kind: int | None = None
     note: str = ""
+    formula: str = ""
 
     @property
     def name(self) -> str:
@@ -77,9 +79,10 @@ class Names:
     def dim(self, name: str) -> str:
         """The constant that holds a dimension's full size."""
         dimension = next(dim for dim in self.dimensions if dim.name == name)
-        return self.set(dimension.constant, dimension.size, dimension.path)
+        formula = dimension.formula.upper()
+        return self.set(dimension.constant, dimension.size, dimension.path, formula=formula)
 
-    def set(self, name: str, value: Value, path: str, note: str = "") -> str:
+    def set(self, name: str, value: Value, path: str, note: str = "", formula: str = "") -> str:
         """A constant of this block's kind of layer, or of the whole model, as its path says."""
         kind = self.kind if path.startswith("model.layer.") else None
-        return self.constants.set(Constant(name, value, path, kind, note))
+        return self.constants.set(Constant(name, value, path, kind, note, formula))

@@ -13,14 +13,12 @@ from compiler.operators.rope import Scaling
 from compiler.schema.model import ChunkedMask, FullMask, Gqa, Llama3Scaling, Mask, SlidingMask
 from compiler.schema.model import Rope as RopeEntry
 
-PATH = "model.layer.attention"
-
 
 def attention(builder: Builder, entry: Gqa, h: str, init: Normal) -> str:
     """h [batch, seq, d_model] -> [batch, seq, d_model], to be added to the residual."""
-    heads = builder.dim("heads", entry.heads, f"{PATH}.heads")
-    kv = builder.dim("kv_heads", entry.kv_heads, f"{PATH}.kv_heads")
-    head_dim = builder.dim("head_dim", entry.head_dim, f"{PATH}.head_dim")
+    heads = builder.dim("heads", entry.heads)
+    kv = builder.dim("kv_heads", entry.kv_heads)
+    head_dim = builder.dim("head_dim", entry.head_dim)
     q, k, v = (
         projection(builder, name, h, (count, head_dim), ("d_model",), init, entry.bias)
         for name, count in (("q", heads), ("k", kv), ("v", kv))

@@ -56,9 +56,13 @@ class Builder:
         finally:
             self.origin = around
 
-    def dim(self, name: str, size: int, path: str) -> str:
-        """Declare a dimension, with the path of its row in the spec; two uses must agree."""
-        declared = Dimension(name, size, path)
+    def dim(self, name: str, size: int, path: str = "", formula: str = "") -> str:
+        """Declare a dimension; two uses must agree.
+
+        Its size is the row of that name in the entry being built, or the row at `path`, or follows
+        from other dimensions by `formula` (`nope_dim + rope_dim`).
+        """
+        declared = Dimension(name, size, path or self.origin.row(name), formula)
         known = self.dimensions.setdefault(name, declared)
         if known != declared:
             raise ValueError(f"{self.block}: {name} is both {known} and {declared}")

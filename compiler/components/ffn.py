@@ -11,12 +11,10 @@ from compiler.operators import Gate, Gelu
 from compiler.schema.model import Ffn, Geglu, Swiglu
 from compiler.schema.model import Gelu as GeluEntry
 
-PATH = "model.layer.ffn"
-
 
 def ffn(builder: Builder, entry: Ffn, h: str, init: Normal) -> str:
     """h [batch, seq, d_model] -> [batch, seq, d_model], to be added to the residual."""
-    d_ff = builder.dim("d_ff", entry.d_ff, f"{PATH}.d_ff")
+    d_ff = builder.dim("d_ff", entry.d_ff)
 
     def matrix(output: str, x: str, letter: str, dims: tuple[str, str]) -> str:
         weight = builder.parameter(f"ffn.w_{letter}", dims, init)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from compiler.build_graph import build_graph
 from compiler.data import form_of
+from compiler.graph import Dimension
 from compiler.mesh import Mesh
+from compiler.plan import PhasePlan
 from compiler.planner.stages import ENDS
 from compiler.schema.model import (
     ChunkedMask,
@@ -22,11 +25,18 @@ from compiler.schema.model import (
 )
 from compiler.schema.train import Data
 from compiler.twin.mesh_sizes import AtomSizes
-from compiler.twin.sizes import free_size
+from compiler.twin.sizes import free_size, with_row
 from dsl.schema import Pattern
 
 WINDOW = 5
 """Positions of a sliding window: less than a sequence, more than one."""
+
+LAYER = "model.layer."
+OF_HEADS = ("heads", "kv_heads", "head_dim")
+"""Dimensions whose sizes depend on each other: see `_shrink_attention`."""
+
+LEAST_WIDTH = 14
+"""Of every other dimension of a layer."""
 
 NORM_EPS, QK_NORM_EPS = 3e-4, 7e-4
 
@@ -35,41 +45,42 @@ INITIAL_STD = 0.3
 
 
 def shrink_model(
-    model: ModelSpec,
-    mesh: Mesh,
-    atoms: AtomSizes,
-    taken: set[int],
-    least_vocab: int,
-    plan_seq_len: int,
+    phase: PhasePlan, atoms: AtomSizes, taken: set[int], least_vocab: int, plan_seq_len: int
 ) -> ModelSpec:
     """Equal numbers of the model stay equal, different ones stay different."""
+    model = phase.spec.model
     attentions: dict[tuple[int, int, int], Gqa] = {}
-    widths: dict[int, int] = {}
+    widths: dict[tuple[str, int], int] = {}
     kinds: list[LayerSpec] = []
-    for index, kind in enumerate(model.layer.kinds):
-        attention, d_ff = kind.attention, kind.ffn.d_ff
+    for index, (kind, block) in enumerate(
+        zip(model.layer.kinds, build_graph(model).kinds, strict=True)
+    ):
+        attention = kind.attention
         key = (attention.heads, attention.kv_heads, attention.head_dim)
         if key not in attentions:
-            attentions[key] = _shrink_attention(attention, mesh, atoms, taken)
-        if d_ff not in widths:
-            widths[d_ff] = free_size(atoms.tp, 14, taken)
+            attentions[key] = _shrink_attention(attention, phase.mesh, atoms, taken)
         shrunk = attentions[key]
-        kinds.append(
-            replace(
-                kind,
-                attention=replace(
-                    attention,
-                    heads=shrunk.heads,
-                    kv_heads=shrunk.kv_heads,
-                    head_dim=shrunk.head_dim,
-                    scale=_scale(attention, shrunk.head_dim),
-                    rope=_rope(attention.rope, index, shrunk.head_dim),
-                    mask=_mask(attention.mask, plan_seq_len),
-                    qk_norm=attention.qk_norm and replace(attention.qk_norm, eps=QK_NORM_EPS),
-                ),
-                ffn=replace(kind.ffn, d_ff=widths[d_ff]),
-            )
+        small = replace(
+            kind,
+            attention=replace(
+                attention,
+                heads=shrunk.heads,
+                kv_heads=shrunk.kv_heads,
+                head_dim=shrunk.head_dim,
+                scale=_scale(attention, shrunk.head_dim),
+                rope=_rope(attention.rope, index, shrunk.head_dim),
+                mask=_mask(attention.mask, plan_seq_len),
+                qk_norm=attention.qk_norm and replace(attention.qk_norm, eps=QK_NORM_EPS),
+            ),
         )
+        for dim in block.dimensions:
+            is_free = not dim.formula and dim.name not in OF_HEADS
+            if is_free and dim.path.startswith(LAYER):
+                if (dim.name, dim.size) not in widths:
+                    widths[dim.name, dim.size] = _width(dim, phase, atoms, taken)
+                row = dim.path.removeprefix(LAYER)
+                small = with_row(small, row, widths[dim.name, dim.size])
+        kinds.append(small)
     # each kind once in its order, then the first again: a first and a last layer exist
     indices = (*range(len(kinds)), 0)
     return replace(
@@ -81,6 +92,14 @@ def shrink_model(
         layer=Pattern(kinds=tuple(kinds), indices=indices),
         init=InitSpec(std=INITIAL_STD),
     )
+
+
+def _width(dim: Dimension, phase: PhasePlan, atoms: AtomSizes, taken: set[int]) -> int:
+    """Any dimension of a layer: one that tp may cut falls into as many parts, another is even, for
+    rotary positions turn pairs."""
+    if dim.name in dict(phase.cuts):
+        return free_size(atoms.tp, LEAST_WIDTH, taken)
+    return free_size(1, LEAST_WIDTH, taken, of=2)
 
 
 def _shrink_attention(attention: Gqa, mesh: Mesh, atoms: AtomSizes, taken: set[int]) -> Gqa:

@@ -34,7 +34,7 @@ def _twin(phases: tuple[PhasePlan, ...], atoms: AtomSizes) -> PlanSpec:
     taken: set[int] = set()
     least = least_vocab(spec.train.data)
     longest = max(phase.seq_len for phase in phases)
-    model = shrink_model(spec.model, phase.mesh, atoms, taken, least, longest)
+    model = shrink_model(phase, atoms, taken, least, longest)
     if atoms.pp > 1:
         chunks = schedule.chunks if isinstance(schedule, Interleaved) else 1
         model = deepen(model, atoms.pp * chunks, whole=len(phase.policies) > 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from compiler.build_graph import build_graph
 from compiler.huggingface.names import stored_by
 from compiler.planner.phases import phases_of
 from compiler.schema.plan import PlanSpec
@@ -120,7 +121,10 @@ def sizes_of(twin: PlanSpec) -> tuple[tuple[str, int], ...]:
     names = [phase.name for phase in phases_of(twin)] if len(readings) > 1 else [""]
     named = dict(zip(names, readings, strict=True))
     shard = twin.fsdp if not isinstance(twin.fsdp, Auto) else data
-    layer = twin.model.layer.kinds[0]
+    graph = build_graph(twin.model)
+    dimensions = {
+        dim.name: dim.size for dim in (*graph.kinds[0].dimensions, *graph.head.dimensions)
+    }
     return (
         ("replicate", data // shard),
         ("fsdp", shard),
@@ -129,12 +133,7 @@ def sizes_of(twin: PlanSpec) -> tuple[tuple[str, int], ...]:
         ("pp", twin.pp),
         *(size for name, reading in named.items() for size in _batch_sizes(name, reading)),
         ("layers", twin.model.layers),
-        ("d_model", twin.model.d_model),
-        ("heads", layer.attention.heads),
-        ("kv_heads", layer.attention.kv_heads),
-        ("head_dim", layer.attention.head_dim),
-        ("d_ff", layer.ffn.d_ff),
-        ("vocab", twin.model.vocab),
+        *dimensions.items(),
     )
 
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import combinations
 
+import pytest
 from hypothesis import given, settings
 
+from backends.pytorch import emit
+from compiler.components.builder import Builder
+from compiler.graph import Normal
+from compiler.operators import Linear
 from compiler.pipeline import Compiled, compile_plan
 from compiler.plan import Recompute
 from compiler.schema import PlanSpec
+from compiler.schema.model import Ffn
 from compiler.schema.plan import ByStage
 from compiler.twin.twins import twins_of
 from tests.strategies import plan_specs
@@ -89,3 +95,29 @@ def test_a_twin_is_its_own_size(spec: PlanSpec) -> None:
             layer.attention.heads,
         ]
         assert len(set(sizes)) == len(sizes), sizes
+
+
+def test_a_new_dimension_gets_a_size_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A component declares it, and no table names it: an inner width, and twice
+    that."""
+
+    def narrow(builder: Builder, entry: Ffn, h: str, init: Normal) -> str:
+        width = builder.dim("bottleneck", entry.d_ff, builder.origin.row("d_ff"))
+        double = builder.dim("double", 2 * entry.d_ff, builder.origin.path, "2 * bottleneck")
+        down = builder.parameter("ffn.w_down", (width, "d_model"), init)
+        wide = builder.parameter("ffn.w_wide", (double, width), init)
+        up = builder.parameter("ffn.w_up", ("d_model", double), init)
+        inner = builder.apply("inner", Linear(), h, down)
+        return builder.apply("ffn_out", Linear(), builder.apply("wide", Linear(), inner, wide), up)
+
+    monkeypatch.setattr("compiler.build_graph.ffn", narrow)
+    spec = plan(llama(12), Spread(tp=2))
+    for twin in twins_of(spec, compiled(spec).plan.main):
+        small = compiled(twin)
+        sizes = small.graph.kinds[0].sizes
+        double = sizes.pop("double")
+        assert double == 2 * sizes["bottleneck"]
+        assert len(set(sizes.values())) == len(sizes), sizes
+        text = emit(small).files["config.py"]
+        assert f"\nBOTTLENECK = {sizes['bottleneck']}  # model.layer.ffn.d_ff, " in text
+        assert f"\nDOUBLE = {double}  # 2 * BOTTLENECK\n" in text

@@ -8,7 +8,7 @@ from typing import Literal
 
 from backends.pytorch.lines import Lines, Scope, assignment, value_of
 from backends.pytorch.names import Constant, Constants, Names
-from backends.pytorch.operators import Prepared, prepare
+from backends.pytorch.operators import Call, Prepared, prepare
 from backends.pytorch.selections import kept_by_name, selections
 from backends.pytorch.weights import group_declarations
 from compiler.rank_program import BlockProgram, Checkpoint, Compute, RankProgram, Region
@@ -147,7 +147,10 @@ def _prepare_all(block: BlockProgram, program: RankProgram, names: Names) -> dic
     """What a kind of layer reads that is made once per forward, by group."""
     cuts = bool(program.mesh.axis("cp"))
     computes = (s for s in block.statements if isinstance(s, Compute))
-    found = (prepare(statement, names, cuts) for statement in computes)
+    found = (
+        prepare(s.operator, Call((), tuple(v.dims for v in s.outputs), s.origin, names), cuts)
+        for s in computes
+    )
     return {one.group: one for one in found if one is not None}
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import assert_never
 
-from backends.pytorch.names import Names
 from backends.pytorch.operators.attention import KEPT as ATTENTION_KEPT
 from backends.pytorch.operators.attention import attention, prepare_mask
 from backends.pytorch.operators.call import Call
@@ -52,7 +51,6 @@ from compiler.operators import (
     SubtractMaximum,
     SumExp,
 )
-from compiler.rank_program import Compute
 
 KEPT_BY_NAME: Mapping[str, tuple[str, ...]] = {
     "linear": LINEAR_KEPT,
@@ -62,13 +60,13 @@ KEPT_BY_NAME: Mapping[str, tuple[str, ...]] = {
 keeps those. The outputs of all others are marked with `keep(...)` where they are to be kept."""
 
 
-def prepare(statement: Compute, names: Names, cuts_sequence: bool) -> Prepared | None:
-    """What the statement's line reads beside its inputs, made once per forward."""
-    match statement.operator:
-        case Rope() as operator:
-            return prepare_angles(operator, names, statement.outputs[0].dims[-1], cuts_sequence)
-        case Attention() as operator:
-            return prepare_mask(operator, names, cuts_sequence)
+def prepare(operator: Operator, call: Call, cuts_sequence: bool) -> Prepared | None:
+    """What the operator's line reads beside its inputs, made once per forward."""
+    match operator:
+        case Rope():
+            return prepare_angles(operator, call, cuts_sequence)
+        case Attention():
+            return prepare_mask(operator, call, cuts_sequence)
         case _:
             return None
 

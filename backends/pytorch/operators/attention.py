@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from backends.pytorch.names import Names
 from backends.pytorch.operators.call import Call
 from backends.pytorch.operators.prepared import Prepared
 from compiler.operators import Attention
-
-PATH = "model.layer.attention"
 
 KEPT = (
     "torch.ops.aten.bmm.default",
@@ -18,17 +15,17 @@ KEPT = (
 
 def attention(operator: Attention, call: Call) -> str:
     q, k, v = (call.text(index) for index in range(3))
-    scale = call.names.set("ATTENTION_SCALE", operator.scale, f"{PATH}.scale")
+    scale = call.constant("ATTENTION_SCALE", operator.scale, "scale")
     if not operator.softcap:
         return f"attention({q}, {k}, {v}, mask, {scale})"
-    cap = call.names.set("ATTENTION_SOFTCAP", operator.softcap, f"{PATH}.softcap")
+    cap = call.constant("ATTENTION_SOFTCAP", operator.softcap, "softcap")
     return f"capped_attention({q}, {k}, {v}, mask, {scale}, {cap})"
 
 
-def prepare_mask(operator: Attention, names: Names, cuts_sequence: bool) -> Prepared:
+def prepare_mask(operator: Attention, call: Call, cuts_sequence: bool) -> Prepared:
     documents = "documents, key_documents" if cuts_sequence else "documents"
     text = f"attention_mask({documents})"
     if operator.window:
-        window = names.set("ATTENTION_WINDOW", operator.window, f"{PATH}.mask.window")
+        window = call.constant("ATTENTION_WINDOW", operator.window, "mask.window")
         text = f"window_mask({documents}, {window})"
     return Prepared(("mask",), "Mask", "masks", text)

@@ -29,10 +29,10 @@ def gelu(call: Call) -> str:
 
 
 def scale(operator: Scale, call: Call) -> str:
-    factor = call.names.set("EMBEDDING_SCALE", operator.factor, "model.embedding.scale")
+    factor = call.constant("EMBEDDING_SCALE", operator.factor, "scale")
     return f"{call.text(0)} * {factor}"
 
 
 def softcap(operator: Softcap, call: Call) -> str:
-    cap = call.names.set("LOGIT_SOFTCAP", operator.cap, "model.head.softcap")
+    cap = call.constant("LOGIT_SOFTCAP", operator.cap, "softcap")
     return f"softcap({call.text(0)}, {cap})"

@@ -17,7 +17,6 @@ def layer_norm(operator: LayerNorm, call: Call) -> str:
 
 
 def _eps(call: Call, eps: float) -> str:
-    """Norms of q and k have an eps of their own; those of the residual stream share one."""
-    if "d_model" in call.arguments[0].dims:
-        return call.names.set("NORM_EPS", eps, "model.norm.eps")
-    return call.names.set("QK_NORM_EPS", eps, "model.layer.attention.qk_norm.eps")
+    """NORM_EPS of `norm`, QK_NORM_EPS of `qk_norm`."""
+    entry = call.origin.path.rpartition(".")[2]
+    return call.constant(f"{entry.upper()}_EPS", eps, "eps")
