@@ -3,6 +3,7 @@ of every `linear`, is counted, saved, moved, kept and stored as it says."""
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -262,3 +263,26 @@ def test_an_operator_that_leaves_a_fact_out_does_not_type_check(tmp_path: Path) 
     errors = cast("list[dict[str, str]]", json.loads(done.stdout)["generalDiagnostics"])
     missing = [error["message"] for error in errors if error["message"].startswith("Argument")]
     assert missing == [f'Argument missing for parameter "{name}"' for name in FACTS]
+
+
+MAY_NAME_OPERATORS = (
+    "compiler/operators/",
+    "compiler/components/",
+    "compiler/build_graph.py",
+    "backends/interpreter/",
+    "backends/pytorch/operators/",
+)
+"""Where operators are defined, composed, given a meaning, and printed."""
+
+
+def test_nothing_else_names_an_operator() -> None:
+    root = Path(__file__).parents[2]
+    general = {"Operator", "Rule", "as_operator"}
+    for file in (
+        f for top in ("compiler", "backends", "llamac") for f in (root / top).rglob("*.py")
+    ):
+        if str(file.relative_to(root)).startswith(MAY_NAME_OPERATORS):
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "compiler.operators":
+                assert {alias.name for alias in node.names} <= general, file
