@@ -1,10 +1,11 @@
-"""One file an operator (or a few that belong together): the definition that graph, planner,
+"""One file per operator (or a few that belong together): the definition that graph, planner,
 lowering and cost read, so they can't drift apart.
 
-An operator is a frozen dataclass that says what its outputs' dimensions are (`infer`), which
-placements it needs and makes (`rule`), its FLOPs, and what its backward keeps. To add one: a class
-here and in the union below, its meaning in `backends/interpreter`, its line in `backends/pytorch`,
-and a clause in `backends/reference` where it is part of a component.
+An operator is a frozen dataclass. Its class statement states what it costs, and no fact has a
+default (`rule.py` lists them); its methods give the dimensions of the outputs, the placements that
+it needs and makes, and what a product contracts. To add one: a class here and in the union below,
+its meaning in `backends/interpreter`, its line in `backends/pytorch/operators`, and a clause in
+`backends/reference` where it is part of a component. Nothing else may name an operator.
 """
 
 from __future__ import annotations

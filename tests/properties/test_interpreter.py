@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 
 from backends.interpreter.checks import PlacementError, check
 from backends.interpreter.collectives import collective
 from backends.interpreter.groups import cut, groups_over
+from backends.interpreter.meaning import apply
 from compiler.mesh import Atom, Mesh
+from compiler.operators import Attention
 from compiler.placement import I, Placement, R, Shard, layout
 from compiler.rank_program import Kept, LocalValue, Pair
 
@@ -70,6 +73,36 @@ def test_cut_nests_atoms_outermost_first() -> None:
     each = layout(MESH, {"a": Shard("m"), "b": Shard("n")})
     held = cut(MESH, each, ("n", "m"), torch.arange(4).reshape(2, 2))
     assert torch.equal(held, torch.tensor([0, 2, 1, 3]).reshape(4, 1, 1))
+
+
+def test_attention_takes_values_of_another_width() -> None:
+    """As multi-head latent attention has them: queries and keys of 6, values of 4, four query heads
+    on two of keys and values; against torch's own."""
+    draw = torch.Generator().manual_seed(0)
+    shapes = ((4, 6), (2, 6), (2, 4))  # heads, width
+    q, k, v = (
+        torch.randn(1, 2, 5, *shape, generator=draw, dtype=torch.float64) for shape in shapes
+    )
+    positions, documents = torch.arange(5).expand(1, 2, 5), torch.zeros(1, 2, 5, dtype=torch.long)
+    operator = Attention(scale=0.3)
+    dims = tuple(("batch", "seq", *of) for of in (("h", "w"), ("kv", "w"), ("kv", "value")))
+    sides = (positions, documents, positions, documents)
+    (o,) = apply(operator, (*dims, *(("batch", "seq"),) * 4), (q, k, v, *sides), torch.zeros(1))
+    expected = scaled_dot_product_attention(
+        *(x[0].transpose(1, 2) for x in (q, k, v)), is_causal=True, scale=0.3, enable_gqa=True
+    )
+    assert torch.allclose(o[0], expected.transpose(1, 2), rtol=0, atol=1e-14)
+    assert operator.infer(dims) == (("batch", "seq", "h", "value"),)
+    sizes = {"batch": 2, "seq": 5, "h": 4, "kv": 2, "w": 6, "value": 4}
+    causal_half = 2 * 2 * 4 * (6 + 4) * 5 * 5 / 2  # 2 FLOPs, batch, heads, both widths, pairs
+    assert operator.flops(sizes, dims) == causal_half
+
+
+def test_an_index_is_an_integer() -> None:
+    tokens = LocalValue("tokens", ("n",), layout(MESH, {}), "index", Kept.SAVED)
+    check(MESH, {"n": 2}, tokens, torch.ones(4, 2, dtype=torch.long))
+    with pytest.raises(PlacementError, match=r"tokens holds torch.float64, declared index"):
+        check(MESH, {"n": 2}, tokens, per_rank([1, 2], [1, 2], [1, 2], [1, 2]))
 
 
 def value(**placements: Placement) -> LocalValue:
