@@ -15,12 +15,13 @@ from compiler.build_graph import build_graph
 from compiler.estimates import Estimate, estimates
 from compiler.graph import ModelGraph
 from compiler.lower import lower
-from compiler.plan import Plan
+from compiler.plan import PhasePlan, Plan
 from compiler.planner import check_model
 from compiler.planner import plan as make_plan
 from compiler.problems.plans import UnknownPlan
 from compiler.rank_program import RankProgram
 from compiler.schema import BLOCKS, PlanSpec
+from compiler.well_formed import check
 from dsl.diagnostics import Diagnostic, Label
 from dsl.frontend import Loaded, Lookup, load
 from dsl.source import Span
@@ -85,8 +86,20 @@ def compile_plan(
     if any(diagnostic.is_error for diagnostic in diagnostics):
         return Result(None, diagnostics)
     clip = spec.train.clip
-    programs = tuple(lower(phase, graph, clip) for phase in plan.phases)
+    programs = tuple(lower_phase(phase, graph, clip) for phase in plan.phases)
     return Result(Compiled(graph, plan, estimates(graph, plan), programs), diagnostics)
+
+
+def lower_phase(phase: PhasePlan, graph: ModelGraph, clip: float | None) -> RankProgram:
+    """lower, and check that what it made is well formed.
+
+    Raises:
+        IllFormed: where it is not, which is a defect of the compiler.
+    """
+    program = lower(phase, graph, clip)
+    sequences = phase.microbatch * phase.mesh.axis_size("dp")
+    check(program, {"batch": sequences, "seq": phase.seq_len})
+    return program
 
 
 def programs(compiled: Compiled) -> tuple[Compiled, ...]:

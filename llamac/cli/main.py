@@ -7,6 +7,7 @@ import traceback
 
 import click
 
+from compiler.internal_error import InternalError
 from llamac import __version__
 from llamac.cli.check import check
 from llamac.cli.compile import compile_
@@ -20,6 +21,8 @@ from llamac.cli.prepare import prepare
 from llamac.cli.run import run
 from llamac.cli.verify import verify
 from llamac.floors import shadowed
+
+FAULT_OF_OURS = "error: this is a fault in llamac, not in your spec; please report it"
 
 VERBS = (check, plan, explain, compile_, prepare, run, verify, dryrun, import_, export)
 
@@ -60,7 +63,10 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         click.echo(f"error: {where}{error.strerror or error}", err=True)
         raise SystemExit(FAULT) from error
+    except InternalError as error:
+        click.echo(f"internal error: {error}\n{FAULT_OF_OURS}", err=True)
+        raise SystemExit(FAULT) from error
     except Exception as error:
         traceback.print_exc()
-        click.echo("error: this is a fault in llamac, not in your spec; please report it", err=True)
+        click.echo(FAULT_OF_OURS, err=True)
         raise SystemExit(FAULT) from error

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from backends.interpreter import graph as graphs
 from backends.interpreter import ranks
-from backends.interpreter.groups import cut
+from backends.interpreter.groups import Groups, cut
 from backends.pytorch import lines
 from backends.pytorch.names import Constants, Names
 from compiler.components.builder import Builder
@@ -23,9 +23,10 @@ from compiler.lower.block import lower_block
 from compiler.lower.keep import keep
 from compiler.operators import Add, Linear, Operator
 from compiler.operators.rule import Definition, Dims, PerElement, Rule, Saves
+from compiler.pairs import Pair
 from compiler.placement import Placement, R, Shard
 from compiler.plan import PhasePlan
-from compiler.rank_program import BlockProgram, Collective, Compute, Kept, LocalValue, Pair
+from compiler.rank_program import BlockProgram, Collective, Compute, Kept, LocalValue
 from tests.compiler.specs import planned
 
 STREAM = ("batch", "seq", "d_model")
@@ -65,7 +66,7 @@ OWN = cast("tuple[Operator, Operator]", (MeanAndRest(), Restore()))
 
 def block() -> Block:
     """x + restore(mean_and_rest(W x))"""
-    builder = Builder("layer", (Value("x", STREAM),), Component("model.layer", "layer"))
+    builder = Builder("layer", (Value("x", STREAM, "compute"),), Component("model.layer", "layer"))
     builder.dim("d_model", 64, "model.d_model")
     weight = builder.parameter("w", ("d_ff", "d_model"), Normal(0.02))
     builder.dim("d_ff", 96, "model.layer.ffn.d_ff")
@@ -125,7 +126,7 @@ def test_both_outputs_are_lowered_and_one_is_saved() -> None:
 
 def test_a_saved_output_costs_its_own_bytes() -> None:
     """x and rest [1, 16 / 2, 64] and the first product [1, 16, 96 / 2]; x is gathered again."""
-    assert saved_bytes(lower_block(block(), phase()), phase(), 2) == 2 * (2 * 8 * 64 + 16 * 48)
+    assert saved_bytes(lower_block(block(), phase()), phase()) == 2 * (2 * 8 * 64 + 16 * 48)
 
 
 def test_ranks_compute_what_the_graph_does(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +170,9 @@ def test_a_collective_may_read_and_make_two_values(monkeypatch: pytest.MonkeyPat
     lowered = lower_block(block(), own)
     gather = next(s for s in lowered.statements if isinstance(s, Collective))
     (rows,) = gather.outputs
-    counts = LocalValue("counts_gathered", ("batch", "seq"), rows.layout, Kept.DROPPED)
+    counts = LocalValue(
+        "counts_gathered", ("batch", "seq"), rows.layout, "accumulate", Kept.DROPPED
+    )
     both = replace(gather, outputs=(rows, counts), inputs=(*gather.inputs, "counts"))
 
     (marked, *_), _ = keep((both, *lowered.statements[1:]), lowered.inputs, "none")
@@ -177,14 +180,14 @@ def test_a_collective_may_read_and_make_two_values(monkeypatch: pytest.MonkeyPat
     assert [value.kept for value in marked.outputs] == [Kept.REGATHERED, Kept.DROPPED]
 
     def moved(
-        pair: Pair, inputs: tuple[Tensor, ...], groups: object, dim: int
+        pair: Pair, inputs: tuple[Tensor, ...], groups: Groups, *dims: int
     ) -> tuple[Tensor, ...]:
-        return tuple(ranks_moved(pair, (x,), groups, dim)[0] for x in inputs)
+        return tuple(ranks_moved(pair, (x,), groups, *dims)[0] for x in inputs)
 
     ranks_moved = ranks.collective
     monkeypatch.setattr(ranks, "collective", moved)
     where = lowered.inputs[0].layout
-    side = LocalValue("counts", ("batch", "seq"), where, Kept.DROPPED)
+    side = LocalValue("counts", ("batch", "seq"), where, "compute", Kept.DROPPED)
     exchange = replace(
         lowered, inputs=(*lowered.inputs, side), parameters=(), statements=(both,), output=rows
     )
