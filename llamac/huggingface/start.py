@@ -10,10 +10,18 @@ from compiler.huggingface.names import stored_by
 from compiler.huggingface.read import Inexpressible, model_of
 from compiler.schema import ModelSpec, PlanSpec
 from dsl.diagnostics import Diagnostic
-from dsl.source import Source
+from dsl.source import Source, Span
 from dsl.spec import Origins
 from llamac.huggingface.config import LARGEST, NAME, NoFamily, read_object, shown
-from llamac.problems.weights import NoArchitecture, OtherMeaning, OtherWeights, UncheckedWeights
+from llamac.huggingface.folder import Contradiction, unlike, weights_in
+from llamac.problems.weights import (
+    BrokenWeights,
+    NoArchitecture,
+    OddWeights,
+    OtherMeaning,
+    OtherWeights,
+    UncheckedWeights,
+)
 
 PATH = "train.init_from"
 
@@ -26,16 +34,34 @@ def check_start(plan: str, spec: PlanSpec, origins: Origins) -> tuple[Diagnostic
     if folder is None or text is None:
         return ()
     span = origins.span(plan, PATH)
+    broken = _weights(spec, Path(folder), span)
     there = _model_of(text)
     if isinstance(there, str):
-        return (UncheckedWeights(span=span, folder=folder, why=there).diagnostic(),)
+        return (UncheckedWeights(span=span, folder=folder, why=there).diagnostic(), *broken)
     found = differences(spec.model, there)
     if not found:
-        return ()
+        return broken
     fits = stored_by(spec.model) == stored_by(there)
     problem = OtherMeaning if fits else OtherWeights
     rows = _rows(found, min(spec.model.layers, there.layers))
-    return (problem(span=span, folder=folder, rows=rows).diagnostic(),)
+    found_first = problem(span=span, folder=folder, rows=rows).diagnostic()
+    return (found_first, *broken) if fits else (found_first,)
+
+
+def _weights(spec: PlanSpec, folder: Path, span: Span | None) -> tuple[Diagnostic, ...]:
+    """What its tensors say, where they are here."""
+    wanted = {at.name: at.shape for at in stored_by(spec.model).values()}
+    try:
+        weights = weights_in(folder)
+        why = None if weights is None else unlike(weights, wanted)
+    except Contradiction as found:
+        weights, why = None, str(found)
+    except OSError as error:
+        weights, why = None, f"{error.filename}: {error.strerror}"
+    if why is not None:
+        return (BrokenWeights(span=span, folder=str(folder), why=why).diagnostic(),)
+    odd = () if weights is None else weights.odd
+    return tuple(OddWeights(span=span, folder=str(folder), why=one).diagnostic() for one in odd)
 
 
 def _config_in(folder: Path) -> str | None:

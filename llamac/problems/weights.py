@@ -94,6 +94,35 @@ class OtherMeaning(OtherWeights):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BrokenWeights(Problem):
+    """The folder of `init_from` contradicts itself, or the model: an index that names a shard which
+    is not there, a new model.safetensors beside the index of an older save, a tensor of another
+    shape than its config.json implies. The program would refuse it when it starts, on every rank.
+
+    Tools choose differently among files that contradict each other, in silence; so nothing is
+    chosen here. Remove the files of the older save, or save the weights again.
+    """
+
+    slug = "broken-weights"
+    title: ClassVar[str] = "the weights of {folder} cannot be used"
+    label: ClassVar[str] = "{why}"
+
+    folder: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OddWeights(BrokenWeights):
+    """The folder of `init_from` can be used, but holds files or figures that do not fit the rest,
+    as after a second save into the same folder. What is read is what its index names.
+    """
+
+    slug = "odd-weights"
+    severity: ClassVar[Severity] = Severity.WARNING
+    title: ClassVar[str] = "the weights of {folder} may be of two saves"
+
+
+@dataclass(frozen=True, kw_only=True)
 class UncheckedWeights(Problem):
     """The folder of `init_from` is here, but its config.json does not tell which model its weights
     are of: it cannot be read, or says something that a spec cannot. So nothing is known of what the
@@ -102,7 +131,7 @@ class UncheckedWeights(Problem):
 
     slug = "unchecked-weights"
     severity: ClassVar[Severity] = Severity.WARNING
-    title: ClassVar[str] = "which model the weights of {folder} are of is not known"
+    title: ClassVar[str] = "cannot tell which model the weights of {folder} belong to"
     label: ClassVar[str] = "its config.json: {why}"
 
     folder: str

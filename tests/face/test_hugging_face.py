@@ -179,7 +179,7 @@ error[other-weights]: the weights of tiny-llama are not those of this model
     assert (
         done.stdout
         == """\
-warning[unchecked-weights]: which model the weights of tiny-llama are of is not known
+warning[unchecked-weights]: cannot tell which model the weights of tiny-llama belong to
  --> run.llama:8:15
   |
 8 |   init_from = "tiny-llama"

@@ -5,6 +5,7 @@ With a learning rate of zero the weights come back as they were, bit for bit, wh
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from compiler.pipeline import Compiled, compile_named, read
 from llamac.huggingface.checkpoint import newest, open_checkpoint
 from llamac.huggingface.config import config_json, import_config
 from llamac.huggingface.export import tensors_of, write_folder
+from llamac.huggingface.tokenizer import Ends
 from tests.programs.support import launch, write
 
 PLAN = """
@@ -113,7 +115,7 @@ def test_weights_come_back_as_they_were(name: str, tmp_path: Path) -> None:
     assert "weights of folder" in done.stdout
     spec = compiled.plan.spec
     checkpoint = open_checkpoint(newest(tmp_path / "runs" / "main"))
-    settings = config_json(spec, 16, "fp32")
+    settings = config_json(spec.model, Ends(eos=0), 16, "fp32")
     write_folder(tmp_path / "again", settings, tensors_of(spec.model, checkpoint), "fp32")
     after = AutoModelForCausalLM.from_pretrained(tmp_path / "again", attn_implementation="eager")
     theirs = dict(before.named_parameters())
@@ -130,8 +132,12 @@ SPOILT = {
     "shape": "model.norm.weight: (25,) there, (24,) here",
     "dtype": "model.norm.weight is I64",
     "cut": "cannot read 'folder/model.safetensors': ",
-    "absent": "cannot read 'folder': ",
+    "absent": "folder has neither model.safetensors nor model.safetensors.index.json",
     "index": "cannot read 'folder': ",
+    "two saves": "model.safetensors and folder/model.safetensors.index.json are two sets",
+    "lost shard": "names model-00002-of-00002.safetensors, which is not there",
+    "lost tensor": "the index puts model.norm.weight in model-1.safetensors: not there",
+    "other kind": "folder has neither model.safetensors nor model.safetensors.index.json",
 }
 """What is wrong with the folder -> what the program says of it."""
 
@@ -165,6 +171,20 @@ def test_a_folder_that_does_not_fit_ends_with_78(fault: str, tmp_path: Path) -> 
         (folder / "model.safetensors").write_bytes(content[:-100])
     if fault == "index":
         (folder / "model.safetensors.index.json").write_text('{"weight_map": 3}')
+    if fault in ("two saves", "lost shard", "lost tensor"):
+        single = folder / "model.safetensors"
+        names = dict.fromkeys(tensors, "model-1.safetensors")
+        if fault == "lost shard":
+            names["model.norm.weight"] = "model-00002-of-00002.safetensors"
+        if fault == "lost tensor":
+            del tensors["model.norm.weight"]
+        save_file(tensors, folder / "model-1.safetensors", {"format": "pt"})
+        if fault != "two saves":
+            single.unlink()
+        index = json.dumps({"weight_map": names})
+        (folder / "model.safetensors.index.json").write_text(index)
+    if fault == "other kind":
+        (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     done = launch(write(emit(compiled), tmp_path / "out"), cwd=tmp_path)
     assert done.returncode == 78
     assert SPOILT[fault] in done.stderr
