@@ -156,6 +156,7 @@ ONLY: Mapping[str, tuple[Json, ...]] = {
     "use_bidirectional_attention": (False, None),
     "is_encoder_decoder": (False, None),
     "quantization_config": (None,),
+    "rope_interleaved": (False, None),
 }
 """Keys that change what is computed, unless they have one of these values."""
 
@@ -168,10 +169,23 @@ WITHOUT_EFFECT = frozenset(
         *("output_attentions", "output_hidden_states", "return_dict", "problem_type"),
         *("id2label", "label2id", "chunk_size_feed_forward", "hidden_act", "tokenizer_class"),
         *("task_specific_params", "generation_config", "unsloth_version", "unsloth_fixed"),
+        *("is_llama_config", "transformers.js_config", "_attn_implementation_autoset"),
+        *("max_sequence_length", "pad_vocab_size_multiple", "pruned_heads", "tf_legacy_loss"),
+        *("torchscript", "use_bfloat16", "is_decoder", "add_cross_attention", "prefix"),
+        *("cross_attention_hidden_size", "tie_encoder_decoder", "finetuning_task"),
+        *("decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id"),
+        *("do_sample", "temperature", "top_p", "top_k", "typical_p", "num_beams"),
+        *("num_beam_groups", "diversity_penalty", "early_stopping", "length_penalty"),
+        *("repetition_penalty", "encoder_no_repeat_ngram_size", "no_repeat_ngram_size"),
+        *("bad_words_ids", "begin_suppress_tokens", "suppress_tokens"),
+        "exponential_decay_length_penalty",
+        *("max_length", "min_length", "num_return_sequences", "output_scores"),
+        *("remove_invalid_values", "return_dict_in_generate"),
     }
 )
-"""Keys that say nothing about what is computed. Gemma 2 has `hidden_act` beside the
-`hidden_activation` that it reads."""
+"""Keys that say nothing about what is computed: what transformers and others write beside a model,
+and what `generate` reads, which older versions of transformers wrote into every config.json.
+Gemma 2 has `hidden_act` beside the `hidden_activation` that it reads."""
 
 
 def family_called(model_type: str) -> Family | None:

@@ -77,6 +77,9 @@ class Reader:
             return otherwise
         if isinstance(value, int) and not isinstance(value, bool) and least <= value <= MOST:
             return value
+        if isinstance(value, float) and value.is_integer() and least <= value <= MOST:
+            self.refuse(key, f"a whole number is needed: `{int(value)}`")
+            return int(value)  # what was meant, so that nothing else is blamed
         self.refuse(key, f"a whole number from {least} to {MOST:,} is needed")
         return least
 
@@ -106,11 +109,12 @@ def model_of(config: Object, ignored: frozenset[str] = frozenset()) -> ModelSpec
     needed = config.keys() - (ignored - family.defaults.keys())
     given = {key: value for key, value in config.items() if key in needed}
     table = config.get("rope_parameters")
-    if "rope_parameters" not in needed and isinstance(table, dict) and "rope_theta" in table:
+    if "rope_parameters" not in needed and isinstance(table, dict) and table.get("rope_theta"):
         given["rope_theta"] = table["rope_theta"]  # what is left out is the scaling
     reader = Reader(family, {**family.defaults, **given})
     for key, value in given.items():
         known = key in family.defaults or key in ROPE_KEYS or key in WITHOUT_EFFECT
+        known |= key == "layer_types"  # held against the window below
         if key in ONLY:
             if value not in ONLY[key]:
                 only = " or ".join(json.dumps(allowed) for allowed in ONLY[key])
@@ -217,16 +221,20 @@ def _rope(reader: Reader) -> Rope:
         reader.refuse(key, "an object is needed")
         return Rope(theta=1.0, pairs="half")
     rest = dict(table)
-    inner = "rope_theta" in rest
+    inner = rest.get("rope_theta") is not None  # null gives way to the key outside
     theta = reader.number("rope_theta", rest, key) if inner else reader.number("rope_theta")
     kinds = {str(rest.pop(name)) for name in ("rope_type", "type") if name in rest}
     rest.pop("rope_theta", None)
     scaling: Llama3Scaling | None = None
     if kinds == {"llama3"}:
         scaling = _llama3(reader, rest, key)
+    elif kinds == {"linear"} and rest.get("factor") == 1:
+        rest = {}  # divides positions by 1
     elif kinds not in ({"default"}, set[str]()):
-        reader.refuse(key, "only the types default and llama3 can be said")
+        reader.refuse(key, "only the types default and llama3 are supported")
         return Rope(theta=theta, pairs="half")
+    else:
+        rest.pop("factor", None)  # which the type default does not read
     if rest:
         reader.refuse(key, f"`{next(iter(rest))}` of it cannot be said")
     return Rope(theta=theta, pairs="half", scaling=scaling)
@@ -243,6 +251,8 @@ def _llama3(reader: Reader, rest: dict[str, Json], key: str) -> Llama3Scaling:
     low, high = take("low_freq_factor"), take("high_freq_factor")
     if high <= low:
         reader.refuse(key, "high_freq_factor must be above low_freq_factor")
+    if rest.get("original_max_position_embeddings") is None:  # as transformers fills it in
+        rest["original_max_position_embeddings"] = reader.values.get("max_position_embeddings")
     original = int(take("original_max_position_embeddings"))
     return Llama3Scaling(factor=take("factor"), low=low, high=high, original=original)
 
@@ -250,10 +260,12 @@ def _llama3(reader: Reader, rest: dict[str, Json], key: str) -> Llama3Scaling:
 def _masks(reader: Reader, layers: int) -> tuple[Mask, ...]:
     """What each layer sees."""
     values, windows = reader.values, reader.family.windows
-    if windows == "none":
-        return (FullMask(),) * layers
-    if windows == "all":
-        sliding = (values["sliding_window"] is not None,) * layers
+    if windows in ("none", "all"):
+        slides = windows == "all" and values["sliding_window"] is not None
+        sliding = (slides,) * layers
+        types = values.get("layer_types")
+        if types not in (None, [SLIDING if slides else FULL] * layers):
+            reader.refuse("layer_types", f"{reader.family.model_type} has the same in every layer")
     else:
         sliding = _sliding(reader, layers)
     window = reader.integer("sliding_window") if any(sliding) else 1

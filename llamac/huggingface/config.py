@@ -48,7 +48,7 @@ def import_config(path: Path, name: str = "", ignored: frozenset[str] = frozense
     """
     file = path / NAME if path.is_dir() else path
     with file.open("rb") as opened:
-        source = Source(file.as_posix(), opened.read(LARGEST).decode("utf-8", "replace"))
+        source = Source(file.as_posix(), opened.read(LARGEST).decode("utf-8-sig", "replace"))
     config = read_object(source)
     if isinstance(config, Diagnostic):
         return Imported(source, None, "", (config,))

@@ -209,6 +209,57 @@ def test_what_no_spec_can_say_is_listed(changes: dict[str, Json], keys: list[str
     assert sorted(key.key for key in refused.value.keys) == sorted(keys)
 
 
+LLAMA3_ROPE = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+}
+HARMLESS: list[dict[str, Json]] = [
+    {"is_llama_config": True, "rope_interleaved": False, "transformers.js_config": {"a": 1}},
+    {"_attn_implementation_autoset": True},
+    {"rope_theta": None, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4}},
+    {"rope_theta": 1e4, "rope_parameters": {"rope_type": "default", "rope_theta": None}},
+    {"rope_scaling": {"type": "default", "factor": 1.0}},
+    {"rope_scaling": {"type": "linear", "factor": 1.0}},
+    {"do_sample": False, "temperature": 1.0, "top_k": 50, "max_length": 20, "pruned_heads": {}},
+    {"max_sequence_length": 2048, "pad_token_id": -1, "pad_vocab_size_multiple": 64},
+    {"layer_types": ["full_attention"] * 32},
+]
+
+
+@pytest.mark.parametrize("changes", HARMLESS, ids=lambda value: json.dumps(value)[:60])
+def test_what_published_files_have_beside_the_model_changes_nothing(
+    changes: dict[str, Json],
+) -> None:
+    """Keys of other tools and of `generate`, and forms that say the same."""
+    assert model_of({"model_type": "llama", **changes}) == model_of({"model_type": "llama"})
+
+
+def test_the_length_a_model_was_trained_on_is_that_of_the_scaling() -> None:
+    """Where the scaling names none, as transformers fills it in."""
+    rope: dict[str, Json] = {**LLAMA3_ROPE}
+    config: dict[str, Json] = {"model_type": "llama", "max_position_embeddings": 2048}
+    without = model_of({**config, "rope_scaling": rope})
+    assert without == model_of(
+        {**config, "rope_scaling": {**rope, "original_max_position_embeddings": 2048}}
+    )
+
+
+def test_a_wrong_number_is_blamed_alone() -> None:
+    """4.0 heads are 4 to everything that is computed from them; the help has the whole number."""
+    with pytest.raises(Inexpressible) as refused:
+        model_of({"model_type": "llama", "num_attention_heads": 4.0, "num_key_value_heads": 2})
+    (unsaid,) = refused.value.keys
+    assert (unsaid.key, unsaid.why) == ("num_attention_heads", "a whole number is needed: `4`")
+
+
+def test_layer_types_that_contradict_the_window_are_refused() -> None:
+    types: list[Json] = ["full_attention"] * 32
+    with pytest.raises(Inexpressible):
+        model_of({"model_type": "mistral", "sliding_window": 64, "layer_types": types})
+
+
 def test_what_is_ignored_is_only_that() -> None:
     config: dict[str, Json] = {
         "model_type": "llama",
