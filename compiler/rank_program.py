@@ -40,6 +40,11 @@ class LocalValue:
     precision: Precision
     kept: Kept
 
+    @property
+    def value(self) -> Value:
+        """The value itself, wherever it lies."""
+        return Value(self.name, self.dims, self.precision)
+
 
 @dataclass(frozen=True)
 class Compute:

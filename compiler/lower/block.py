@@ -42,14 +42,14 @@ def lower_block(block: Block, phase: PhasePlan, recompute: Recompute = "none") -
         walk.close_region(region)
     output = block.outputs[0]
     if not block.losses:
-        output = walk.bring(output, _cut(phase, walk.dims[output]))
+        output = walk.bring(output, _cut(phase, walk.values[output].dims))
     statements, inputs = keep(tuple(walk.statements), inputs, recompute)
     return BlockProgram(
         block.name,
         inputs,
         tuple(_parameter(walk, parameter) for parameter in block.parameters),
         statements,
-        walk.described(output),
+        walk.values[output],
         block.dimensions,
         tuple((dim, local_size(n, phase.cut(dim), phase.mesh)) for dim, n in block.sizes.items()),
         block.losses,
@@ -75,24 +75,24 @@ def _input(walk: Walk, value: Value) -> LocalValue:
 
 def _expanded(walk: Walk, node: Node) -> tuple[Node, ...]:
     """The operators that a cut dimension splits this one into; itself where none does."""
-    known = {name: Value(name, walk.dims[name], walk.precisions[name]) for name in node.inputs}
-    dims = tuple(known[name].dims for name in node.inputs)
-    first = walk.layouts[node.inputs[0]]
-    cut = tuple(dim for dim in dims[0] if first.cuts(dim))
+    read = [walk.values[name] for name in node.inputs]
+    dims = tuple(value.dims for value in read)
+    cut = tuple(dim for dim in dims[0] if read[0].layout.cuts(dim))
+    known = {value.name: value.value for value in read}
     outputs = tuple(value.name for value in node.outputs)
     nodes: list[Node] = []
     for step in node.operator.expand(outputs, node.inputs, dims, cut):
-        read = tuple(known[name] for name in step.inputs)
+        inputs = tuple(known[name] for name in step.inputs)
         operator = as_operator(step.operator)
-        nodes.append(apply_operator(operator, step.outputs, read, node.origin, node.region))
+        nodes.append(apply_operator(operator, step.outputs, inputs, node.origin, node.region))
         known |= {value.name: value for value in nodes[-1].outputs}
     return tuple(nodes) or (node,)
 
 
 def _apply(walk: Walk, node: Node) -> None:
     """Ask the operator's rule atom by atom, move the inputs, write the line."""
-    dims = tuple(walk.dims[name] for name in node.inputs)
-    layouts = tuple(walk.layouts[name] for name in node.inputs)
+    dims = tuple(walk.values[name].dims for name in node.inputs)
+    layouts = tuple(walk.values[name].layout for name in node.inputs)
     wanted: list[dict[str, Placement]] = [{} for _ in node.inputs]
     made: list[dict[str, Placement]] = [{} for _ in node.outputs]
     for atom in walk.mesh.tensor_atoms:
@@ -121,7 +121,7 @@ def _beside(
     walk: Walk, node: Node, outputs: tuple[LocalValue, ...], dims: tuple[Dims, ...]
 ) -> tuple[LocalValue, ...]:
     """What the operator keeps for itself, each dimension cut as it is in an output or an input."""
-    lies = [value.layout for value in outputs] + [walk.layouts[name] for name in node.inputs]
+    lies = [value.layout for value in outputs] + [walk.values[name].layout for name in node.inputs]
     found: list[LocalValue] = []
     for extra in node.operator.saves.beside(dims):
         cuts: dict[str, Placement] = {
@@ -138,8 +138,8 @@ def _beside(
 def _completed(walk: Walk, name: str, want: Layout) -> Layout:
     """A pending sum that is asked for whole is completed as the residual stream lies: by one
     reduce-scatter, and the operator is asked again."""
-    have = walk.layouts[name]
-    stream = _cut(walk.phase, walk.dims[name])
+    have = walk.values[name].layout
+    stream = _cut(walk.phase, walk.values[name].dims)
     placements: dict[str, Placement] = {
         atom: stream.on(atom)
         if have.on(atom) == Partial("sum") and isinstance(want.on(atom), Replicate)
@@ -153,7 +153,7 @@ def _parameter(walk: Walk, parameter: Parameter) -> LocalParameter:
     """A weight R on an atom meets different tensors on its ranks, so its gradient is P there
     (norms meet S(seq) or S(heads), copies of key/value heads different query heads). FSDP reduces
     it over the data atoms of its contract; the sum over the rest is owed once per step."""
-    where, mesh = walk.layouts[parameter.name], walk.mesh
+    where, mesh = walk.values[parameter.name].layout, walk.mesh
     full = tuple(walk.block.size(dim) for dim in parameter.dims)
     reduced = {*where.sharding_atoms(), *walk.phase.group(parameter.dims).data}
     return LocalParameter(

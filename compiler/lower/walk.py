@@ -11,7 +11,6 @@ from compiler.mesh import Mesh
 from compiler.pairs import Pair
 from compiler.placement import Layout, Placement
 from compiler.plan import PhasePlan
-from compiler.precision import Precision
 from compiler.rank_program import Collective, Compute, Kept, LocalValue, Region, Statement
 
 Dims = tuple[str, ...]
@@ -38,9 +37,7 @@ class Walk:
     phase: PhasePlan
     block: Block
     origin: Component
-    dims: dict[str, Dims] = field(default_factory=dict[str, Dims])
-    layouts: dict[str, Layout] = field(default_factory=dict[str, Layout])
-    precisions: dict[str, Precision] = field(default_factory=dict[str, Precision])
+    values: dict[str, LocalValue] = field(default_factory=dict[str, LocalValue])
     statements: list[Statement] = field(default_factory=list[Statement])
     region: list[Line] | None = None
     moved: dict[tuple[str, Dims, Placement], str] = field(
@@ -52,25 +49,21 @@ class Walk:
         return self.phase.mesh
 
     def define(self, value: Value, where: Layout) -> LocalValue:
-        name, dims = value.name, value.dims
-        self.dims[name], self.layouts[name], self.precisions[name] = dims, where, value.precision
-        return LocalValue(name, dims, where, value.precision, Kept.DROPPED)
-
-    def described(self, name: str) -> LocalValue:
-        """A value that is known, as it lies."""
-        known = self.dims[name], self.layouts[name], self.precisions[name]
-        return LocalValue(name, *known, Kept.DROPPED)
+        """A value that lies so on the ranks; `keep` says later what the backward finds of it."""
+        local = LocalValue(value.name, value.dims, where, value.precision, Kept.DROPPED)
+        self.values[value.name] = local
+        return local
 
     def bring(self, name: str, want: Layout) -> str:
         """The value in the layout asked for, by as few collectives as its cuts allow."""
-        for move in moves(self.mesh, self.nesting, self.layouts[name], want):
+        for move in moves(self.mesh, self.nesting, self.values[name].layout, want):
             for step in redistribution(move.have, move.want):
                 name = self._move(name, move, step)
         return name
 
     def asked(self, name: str, want: Layout) -> Layout:
         """What to bring an input to: a cut that is in the way of a gather is gathered with it."""
-        return whole_cuts(self.mesh, self.nesting, self.layouts[name], want)
+        return whole_cuts(self.mesh, self.nesting, self.values[name].layout, want)
 
     @property
     def nesting(self) -> Nesting:
@@ -80,12 +73,13 @@ class Walk:
         key = (name, move.atoms, step.want)
         if key in self.moved:
             return self.moved[key]
-        where = moved(self.mesh, self.layouts[name], replace(move, want=step.want))
+        have = self.values[name]
+        where = moved(self.mesh, have.layout, replace(move, want=step.want))
         inside = self._defined_in_region(name)
         made = f"{name}_{_SUFFIX[step.pair]}"
-        if made in self.layouts:  # the same value, moved over another axis
+        if made in self.values:  # the same value, moved over another axis
             made = f"{made}_{move.axis}"
-        local = self.define(Value(made, self.dims[name], self.precisions[name]), where)
+        local = self.define(Value(made, have.dims, have.precision), where)
         line = Collective(
             (local,),
             step.pair,
