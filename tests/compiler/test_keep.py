@@ -103,4 +103,4 @@ def test_an_operator_that_the_layers_lack_is_refused_with_the_closest() -> None:
     assert diagnostic.slug == UnknownOperator.slug
     assert diagnostic.primary is not None
     assert refused.at(diagnostic.primary.span) == "[swiglu, rmsnorm]"
-    assert diagnostic.helps == ("did you mean `rms_norm`?",)
+    assert diagnostic.helps == ("write `recompute = [swiglu, rms_norm]`",)

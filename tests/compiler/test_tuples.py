@@ -155,7 +155,7 @@ def test_several_outputs_are_one_line(marks: bool, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(lines, "expression", lambda operator, call: f"split({call.texts()})")
     lowered = lower_block(block(), phase())
     split = compute(lowered, "rest")
-    scope = lines.Scope(phase().mesh, Names(Constants(), {}), {}, marks=marks)
+    scope = lines.Scope(phase().mesh, Names(Constants(), ()), {}, marks=marks)
     for statement in lowered.statements:
         for value in statement.outputs:
             scope.know(value, value.name)
