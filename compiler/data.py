@@ -31,6 +31,27 @@ BYTE_SEPARATOR = 0
 SHARDS_FORMAT = "llamac shards 1"
 """What index.json calls itself in a folder that `llamac prepare` wrote."""
 
+TOKEN_HEADERS: Mapping[bytes, tuple[str, str]] = {
+    b"\x93NUMPY": (
+        "an array saved by NumPy",
+        'write bare tokens: `numpy.load("{file}").astype("<u4").tofile("tokens.bin")`',
+    ),
+    b"MMIDIDX\0": (
+        "an index written by Megatron",
+        "write `data = megatron {{ train = ..., separator = ... }}`",
+    ),
+    b"\x88\xd8\x34\x01\x01\0\0\0": (
+        "a file of llm.c: 1,024 bytes of header, then uint16 tokens",
+        "`tail -c +1025 {file} > tokens.bin` leaves the tokens; then write `dtype = uint16`",
+    ),
+    b"\xa1\xd9\x34\x01\x07\0\0\0": (
+        "a file of llm.c: 1,024 bytes of header, then uint32 tokens",
+        "`tail -c +1025 {file} > tokens.bin` leaves the tokens; then write `dtype = uint32`",
+    ),
+}
+"""How files of tokens begin that others write: what they are, and what to do with {file}. llm.c's
+magic numbers are 20240520 (version 1) and 20240801 (version 7)."""
+
 MEGATRON_MAGIC = "MMIDIDX"
 MEGATRON_HEAD = "<7s2xQBQQ"
 """How NAME.idx begins, for `struct`: magic, version, code of the dtype, number of sequences and of
@@ -87,6 +108,14 @@ def sources_of(data: Data) -> Mapping[str, Corpus]:
             return {name: source.data for name, source in sources.items}
         case _:
             return {"": data}
+
+
+def paths_of(data: Data) -> tuple[str, ...]:
+    """Every path that the spec names, and the index of what may be a pair of files."""
+    corpora = sources_of(data).values()
+    named = [(c, path) for c in corpora for path in (c.train, c.validation) if path]
+    indexes = [f"{path}.idx" for c, path in named if isinstance(c, MegatronData)]
+    return (*(path for _, path in named), *indexes)
 
 
 def shares_of(mixture: MixtureData) -> tuple[tuple[str, int], ...]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from compiler.data import paths_of
 from compiler.pipeline import Compiled, Result, choose_plan, compile_named, programs, read
 from compiler.plan_json import spec_hash
 from compiler.schema import PlanSpec
@@ -112,13 +113,19 @@ def plan_one(
 
 
 def _compiled(spec: Spec, name: str) -> Result:
-    """Through the pipeline, and against what lies here of the weights it starts from."""
+    """Through the pipeline, and checked against the weights and data that are on this machine."""
     result, plan = compile_named(spec, name), spec.all(PlanSpec)[name]
-    if result.compiled is None or plan.train.init_from is None:
+    if result.compiled is None:
         return result
-    from llamac.huggingface.start import check_start
+    found: list[Diagnostic] = []
+    if plan.train.init_from is not None:
+        from llamac.huggingface.start import check_start
 
-    found = check_start(name, plan, spec.origins)
+        found += check_start(name, plan, spec.origins)
+    if any(os.path.lexists(path) for path in paths_of(plan.train.data)):
+        from llamac.prepare.look import look
+
+        found += look(name, plan, spec.origins)
     wrong = any(diagnostic.is_error for diagnostic in found)
     return Result(None if wrong else result.compiled, (*result.diagnostics, *found))
 

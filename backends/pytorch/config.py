@@ -220,6 +220,8 @@ def _data(plan: str, spec: PlanSpec) -> Iterator[Row]:
         yield Row("TRAIN_DATA", places.train, "train.data.train")
     else:
         yield Row("TRAIN_DATA", "", note="given by --data")
+    if isinstance(train.data, TokenData):
+        yield Row("TOKEN_DTYPE", train.data.dtype, "train.data.dtype", "little-endian")
     match train.data:
         case MixtureData():
             note = "source, sequences of each round"

@@ -61,11 +61,11 @@ def read_corpus(train: TrainSpec, path: Path) -> Corpus:
         case TextData(tokenizer=None):
             raw = b"".join(file.read_bytes() + bytes([TEXT_SEPARATOR]) for file in _files(path))
             return Corpus((torch.tensor([*raw]),), (Fraction(1),), TEXT_SEPARATOR, packed)
-        case TokenData(separator=separator):
+        case TokenData(separator=separator, dtype=dtype):
             raw = b"".join(file.read_bytes() for file in _files(path))
-            return Corpus((_integers(raw, 4),), (Fraction(1),), separator, packed)
+            return Corpus((_integers(raw, WIDTHS[dtype]),), (Fraction(1),), separator, packed)
         case MegatronData(separator=separator):
-            read = [_megatron(file) for file in _files(path) if file.suffix == ".idx"]
+            read = [_megatron(file) for file in _files(path) if file.suffix.lower() == ".idx"]
             return Corpus((torch.cat(read),), (Fraction(1),), separator, packed)
         case MixtureData(source=sources):
             weights = {name: Fraction(str(source.weight)) for name, source in sources.items}

@@ -75,7 +75,11 @@ class Documents:
 class Records(Documents):
     """Documents that are records of a file, and which part of a record is the text."""
 
-    text: str = row("field of a record that holds the text", effect=MEANING, default="text")
+    text: str = row(
+        "field of a record that holds the text; `a.b` is field `b` of field `a`",
+        effect=MEANING,
+        default="text",
+    )
 
 
 @entry("text")
@@ -89,13 +93,17 @@ class TextData(Documents):
 
 @entry("jsonl")
 class JsonlData(Records):
-    """Files of JSON objects, one a line, a document each; those of a folder end in `.jsonl`, or, as
-    gzip packs them, in `.jsonl.gz` or `.json.gz`."""
+    """Files of JSON objects, one per line, a document each.
+
+    Those of a folder end in `.jsonl`, `.ndjson` or `.json`, in any case. Compressed, one of `.gz`,
+    `.bz2`, `.xz`, `.zst` and `.lz4` follows.
+    """
 
 
 @entry("parquet")
 class ParquetData(Records):
-    """Parquet files, a document a row; those of a folder end in `.parquet`."""
+    """Parquet files, a document per row; those of a folder end in `.parquet`. The column holds
+    strings, or bytes that are UTF-8."""
 
 
 @entry("hf")
@@ -106,13 +114,17 @@ class HfData(Records):
 
 @entry("tokens")
 class TokenData:
-    """Pre-tokenised little-endian uint32 files; `separator` ends a document.
+    """Files of tokens and nothing else: little-endian numbers of the width that `dtype` says.
 
-    Without paths, the program wants `--data PATH` when it starts.
+    int32 is read as uint32, since no token is negative. `separator` ends a document. Without paths,
+    the program wants `--data PATH` when it starts.
     """
 
     train: str | None = row("file or folder to train on", effect=MEANING, default=None)
     validation: str | None = row("file or folder to validate on", effect=MEANING, default=None)
+    dtype: Literal["uint16", "uint32"] = row(
+        "type of a token in the files", effect=MEANING, default="uint32"
+    )
     separator: int = row("token that ends a document", effect=MEANING, default=0, minimum=0)
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Literal, assert_never
 
@@ -118,13 +119,23 @@ def _files_of(form: Format, path: Path) -> list[Path]:
     return files
 
 
-def unread_files(form: Format, path: Path) -> list[Path]:
-    """What a folder holds beside the files of the format; hidden files are never meant."""
+def unread_files(form: Format, path: Path, most: int | None = None) -> list[Path]:
+    """What a folder holds beside the files of the format, of its first `most` files. Hidden files
+    are never meant."""
     endings = ENDINGS.get(form)
     if endings is None or not path.is_dir():
         return []
-    names = (file for file in _inside(path) if not file.name.lower().endswith(endings))
+    every = islice(_inside(path), most)
+    names = (file for file in every if not file.name.lower().endswith(endings))
     return sorted(file for file in names if not file.name.startswith((".", "_")))
+
+
+def some_files(path: Path, most: int, *suffixes: str) -> list[Path]:
+    """As `files_under`, but at most so many, in the order in which the folder lists them."""
+    if not path.is_dir():
+        return [path] if path.is_file() else []
+    found = (f for f in islice(_inside(path), most) if f.name.lower().endswith(suffixes or ""))
+    return [file for file in found if file.is_file()]
 
 
 def files_under(path: Path, *suffixes: str) -> list[Path]:

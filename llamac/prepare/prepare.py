@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from compiler.data import places_of, sources_of
+from compiler.data import paths_of, places_of, sources_of
 from compiler.schema import PlanSpec
 from compiler.schema.train import Corpus, Documents
 from dsl.diagnostics import Diagnostic, Problem
@@ -85,9 +85,7 @@ def is_ready(plan: str, spec: PlanSpec) -> bool:
     prepared = places_of(plan, spec).prepared
     if prepared is None:
         return True
-    corpora = sources_of(spec.train.data).values()
-    here = [path for c in corpora for path in (c.train, c.validation) if path is not None]
-    if any(os.path.lexists(path) or os.path.lexists(f"{path}.idx") for path in here):
+    if any(os.path.lexists(path) for path in paths_of(spec.train.data)):
         return False
     return is_of(Path(prepared, "train"), spec.train.data)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from compiler.data import TOKEN_HEADERS
+
 HEAD_BYTES = 512
 
 SIGNATURES: tuple[tuple[bytes, str], ...] = (
@@ -22,12 +24,8 @@ SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (rb".{257}ustar", "a tar archive"),
     (rb"PAR1\x15", "a Parquet file"),
     (rb"ARROW1\x00\x00", "an Arrow file"),
-    (rb"\x93NUMPY", "an array saved by NumPy"),
-    (rb"MMIDIDX\x00\x00", "an index written by Megatron"),
-    # 256 int32 (magic, version, tokens, ...), then the tokens: `write_datafile` of llm.c.
-    (rb"\x88\xd8\x34\x01\x01\x00\x00\x00", "a token file of llm.c, uint16 after a header"),
-    (rb"\xa1\xd9\x34\x01\x07\x00\x00\x00", "a token file of llm.c, uint32 after a header"),
-    (rb"(\xff\xfe|\xfe\xff)", "UTF-16 text"),
+    *((re.escape(start), kind) for start, (kind, _) in TOKEN_HEADERS.items()),
+    (rb"(\xff\xfe|\xfe\xff)", "a UTF-16 file"),
 )
 """(pattern at the start of the file, what it is)"""
 

@@ -55,12 +55,12 @@ def read_source(name: str, corpus: Corpus, path: Path, origin: str, folder: Path
     match corpus:
         case TextData() | JsonlData() | ParquetData() | HfData():
             return _textual(name, corpus, path, origin, folder)
-        case TokenData(separator=separator):
-            files: list[tuple[Path, Dtype]] = [(file, "uint32") for file in files_under(path)]
+        case TokenData(separator=separator, dtype=dtype):
+            files: list[tuple[Path, Dtype]] = [(file, dtype) for file in files_under(path)]
             tasks = _scans(name, files, separator, origin, folder)
             return Source(name, origin, None, separator, None, tuple(tasks))
         case MegatronData(separator=separator):
-            tasks = _scans(name, [*_pairs(path)], separator, origin, folder)
+            tasks = _scans(name, [*pairs(path)], separator, origin, folder)
             return Source(name, origin, None, separator, None, tuple(tasks))
         case ShardData():
             return _prepared(name, path, origin, folder)
@@ -132,9 +132,11 @@ def _scans(
         yield Scan(folder, _stem(name, number), origin, file, dtype, separator, fingerprint)
 
 
-def _pairs(path: Path) -> Iterator[tuple[Path, Dtype]]:
-    """NAME.bin of each pair, with the dtype that NAME.idx says; told apart here is what a program
-    would tell apart when it starts."""
+def pairs(path: Path) -> Iterator[tuple[Path, Dtype]]:
+    """NAME.bin of each pair, with the dtype that NAME.idx names.
+
+    Raises WrongData for what a program would refuse when it starts.
+    """
     indexes = files_under(path, ".idx") if path.is_dir() else [Path(f"{path}.idx")]
     for index in indexes:
         with index.open("rb") as file:
@@ -168,6 +170,15 @@ def _prepared(name: str, path: Path, origin: str, folder: Path) -> Source:
     except (KeyError, TypeError, ValueError):
         raise WrongData(path / INDEX, "", f"not of the form `{SHARDS_FORMAT}`") from None
     return Source(name, origin, tokenizer, separator, None, listed=listed)
+
+
+def files_of_index(path: Path) -> list[Path]:
+    """The shards of a prepared folder. Raises WrongData, OSError."""
+    try:
+        shards = cast(list[dict[str, object]], read_index(path)["shards"])
+        return [path / str(shard["file"]) for shard in shards]
+    except (KeyError, TypeError):
+        raise WrongData(path / INDEX, "", f"not of the form `{SHARDS_FORMAT}`") from None
 
 
 def _listed(path: Path, shard: Mapping[str, object], folder: Path) -> Record:

@@ -71,10 +71,11 @@ def write_corpus(data: Data, readings: Sequence[Reading], folder: Path) -> None:
     match data:
         case TextData(tokenizer=None):
             _write_text(_tokens(readings, 0, 256), folder)
-        case TokenData(separator=separator):
+        case TokenData(separator=separator, dtype=dtype):
+            width = 2 if dtype == "uint16" else 4
             first, second = _halves(_tokens(readings, separator, vocab))
-            _write(folder / "first.bin", _words(first, 4))
-            _write(folder / "second.bin", _words(second, 4))
+            _write(folder / "first.bin", _words(first, width))
+            _write(folder / "second.bin", _words(second, width))
         case MegatronData(separator=separator):
             first, second = _halves(_tokens(readings, separator, vocab))
             _write_megatron(first, folder / "first", 8, 2)

@@ -160,6 +160,7 @@ class Setting:
             "CP": layout.cp,
             "SEED": self.seed,
             "SEPARATOR": 0,
+            "TOKEN_DTYPE": "uint32",
             "VOCAB": self.vocab,
             **dict(self.more),
         }

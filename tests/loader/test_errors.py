@@ -114,12 +114,12 @@ BROKEN: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "a token too large": (
         "tokens",
         put("a.bin", 4 * 77, words([VOCAB])),
-        r"a\.bin': token 77 is 100, outside a vocabulary of 100",
+        r"a\.bin': token 77, read as uint32, is 100, outside a vocabulary of 100",
     ),
     "a negative token": (
         "tokens",
         put("a.bin", 4 * 11, words([-1], "i")),
-        r"a\.bin': token 11 is 4294967295, outside",
+        r"a\.bin': token 11, read as uint32, is 4294967295, outside",
     ),
     "a token too large in a pair": (
         "megatron",
@@ -244,6 +244,7 @@ def test_blocks_of_a_run_in_phases(tmp_path: Path, data: str, count: int) -> Non
     text = emit(plan).files["data.py"]
     row = ("a", 10**6, 16, 1, 1, 1, 0.0)
     values = {"BLOCK": 48, "PHASES": (row,), "SEED": 0, "SEPARATOR": 0, "VOCAB": VOCAB}
+    values["TOKEN_DTYPE"] = "uint32"
     program = imported(text, values, {"fsdp": 0})
     write_good(data, tmp_path / "data", max(1, count))
     if not count:
@@ -321,10 +322,10 @@ def test_missing_data_end_a_run_for_good(program: Path, tmp_path: Path) -> None:
 
 def test_a_token_outside_the_vocabulary_ends_a_run_for_good(program: Path, tmp_path: Path) -> None:
     """Met by the rank that reads it, in whatever step that is."""
-    write(tmp_path / "data", words([*[255] * 1024, *[256] * 2000]))
+    write(tmp_path / "data", words([*[255] * 1024, *[256] * 2000, 0]))
     done = run(program, tmp_path)
     assert done.returncode == 78
-    said = r"error: 'data': token [12],\d{3} is 256, outside a vocabulary of 256"
+    said = r"error: 'data': token [123],\d{3}, read as uint32, is 256, outside a vocabulary of 256"
     assert re.search(said, done.stderr), done.stderr
 
 

@@ -67,6 +67,28 @@ def test_files_of_tokens_are_one_stream(tmp_path: Path, seed: int) -> None:
     assert stream("tokens", tmp_path / "one.bin", len(tokens)) == tokens
 
 
+def test_files_of_uint16_are_one_stream(tmp_path: Path) -> None:
+    """As nanoGPT writes them."""
+    tokens = [2**16 - 1, *any_tokens(random.Random(2), 80, 2**16)]
+    write(tmp_path / "data" / "a.bin", words(tokens[:30], "H"))
+    write(tmp_path / "data" / "b.bin", words(tokens[30:], "H"))
+    program = Setting("tokens", 4, more=(("TOKEN_DTYPE", "uint16"),)).one()
+    corpus = program.Corpus(str(tmp_path / "data"))
+    assert numbers(corpus.read(0, len(tokens))) == tokens
+    write(tmp_path / "data" / "c.bin", b"\0")
+    with pytest.raises(program.DataError, match=r"c\.bin' is not a whole number of uint16 tokens"):
+        program.Corpus(str(tmp_path / "data"))
+
+
+@pytest.mark.parametrize(("last", "count"), [(SEPARATOR, 0), (1, 1)])
+def test_files_of_tokens_that_do_not_end_a_document_are_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, last: int, count: int
+) -> None:
+    write(tmp_path / "a.bin", words([1] * 20 + [last]))
+    stream("tokens", tmp_path / "a.bin", 5)
+    assert caplog.text.count("a.bin' does not end with token 0: is `separator` right?") == count
+
+
 def test_text_is_a_token_a_byte(tmp_path: Path) -> None:
     """A file is a document; all 256 bytes, and what is no UTF-8."""
     documents = {"a.txt": bytes(range(256)), "a/b.txt": b"", "b.txt": b"\xff\xfe end\n"}
@@ -93,7 +115,7 @@ def test_pairs_without_ends_of_documents_are_told(
     """Its preprocessing writes none unless it is asked to."""
     write_megatron(tmp_path / "pair", [1] * 20 + [last], 8, random.Random(0))
     stream("megatron", tmp_path / "pair", 5)
-    assert caplog.text.count("pair' does not end with token 0: are documents seen?") == count
+    assert caplog.text.count("pair' does not end with token 0: is `separator` right?") == count
 
 
 def test_a_folder_of_megatron_pairs(tmp_path: Path) -> None:

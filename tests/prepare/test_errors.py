@@ -7,21 +7,16 @@ from __future__ import annotations
 
 import gzip
 import os
-import re
-import struct
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet
 import pytest
 from tokenizers import Tokenizer, models
 
 from tests.prepare.calling import Prepare
 from tests.prepare.corpora import (
-    COMPRESS,
     END,
     read,
     small_tokenizer,
@@ -31,28 +26,7 @@ from tests.prepare.corpora import (
     write_pair,
     write_parquet,
 )
-
-TRAIN = Path("prepared/main/train")
-JSONL = 'jsonl { train = "web.jsonl" }'
-TOKENIZED = f'jsonl {{ train = "web.jsonl", tokenizer = "tokenizer.json", separator = "{END}" }}'
-GOOD = b'{"text": "good"}\n'
-NAMES = {"gz": "gzip", "bz2": "bzip2", "xz": "xz", "zst": "Zstandard", "lz4": "LZ4"}
-
-
-def said(prepare: Prepare, data: str, *arguments: str, vocab: int = 512) -> str:
-    """What is said of data that cannot be used."""
-    result = prepare(data, *arguments, vocab=vocab)
-    assert result.exit_code == 1, result.output
-    assert "Traceback" not in result.output
-    assert result.stdout == ""
-    assert not (TRAIN / "index.json").exists()
-    return result.stderr
-
-
-def place(data: str, row: str = "train") -> str:
-    """Where the value of `row` stands in the spec, whose line 13 has the data."""
-    column = len("  data = ") + data.index(f"{row} = ") + len(f"{row} = ") + 1
-    return f"--> run.llama:13:{column}\n"
+from tests.prepare.refusing import GOOD, JSONL, TOKENIZED, TRAIN, cut_off, place, said
 
 
 @dataclass(frozen=True)
@@ -120,93 +94,6 @@ error[unusable-data]: `web.jsonl:3` cannot be used
 name2, name3, name4, and 9,995 more
 """
     )
-
-
-def cut_off(path: Path, end: int) -> None:
-    path.write_bytes(path.read_bytes()[:end])
-
-
-@pytest.mark.parametrize("end", [0, 1, 12, 200, -9, -1])
-def test_packed_lines_that_were_cut_off(prepare: Prepare, end: int) -> None:
-    """As a download leaves them; at no place is what remains taken for the whole."""
-    words = [f"word {number} {number**5}" for number in range(400)]
-    write_lines(Path("web.jsonl.gz"), texts(words))
-    cut_off(Path("web.jsonl.gz"), end)
-    message = said(prepare, 'jsonl { train = "web.jsonl.gz" }')
-    assert "`web.jsonl.gz` cannot be used" in message
-    assert "not a whole gzip file: " in message
-
-
-@pytest.mark.parametrize(
-    "spoilt",
-    [lambda raw: b"{}" + raw, lambda raw: raw + b"more", lambda raw: raw[:60] + b"?" + raw[61:]],
-    ids=["before", "after", "inside"],
-)
-def test_packed_lines_that_are_damaged(prepare: Prepare, spoilt: Callable[[bytes], bytes]) -> None:
-    packed = gzip.compress(b"".join(b'{"text": "%d"}\n' % number**9 for number in range(99)))
-    Path("web.jsonl.gz").write_bytes(spoilt(packed))
-    assert "`web.jsonl.gz" in said(prepare, 'jsonl { train = "web.jsonl.gz" }')
-
-
-@pytest.mark.parametrize("name", ["web.jsonl.bz2", "web.jsonl.xz", "web.json.zst", "web.lz4"])
-@pytest.mark.parametrize("spoilt", ["empty", "cut", "other"])
-def test_compressed_lines_of_every_kind_that_are_damaged(
-    prepare: Prepare, name: str, spoilt: str
-) -> None:
-    lines = b"".join(b'{"text": "%d"}\n' % number**9 for number in range(999))
-    end = name.rpartition(".")[2]
-    raw = COMPRESS[end](lines)
-    Path(name).write_bytes({"empty": b"", "cut": raw[:-9], "other": b"{}\n" + raw}[spoilt])
-    message = said(prepare, f'jsonl {{ train = "{name}" }}')
-    assert f"`{name}` cannot be used" in message
-    assert f"^ not a whole {NAMES[end]} file: " in message
-
-
-@pytest.mark.parametrize("packed", COMPRESS)
-def test_compressed_lines_that_their_name_does_not_tell(prepare: Prepare, packed: str) -> None:
-    """A file of JSON lines, a file whose content was compressed twice, and a text."""
-    raw = COMPRESS[packed](GOOD * 9)
-    Path("web.jsonl").write_bytes(raw)
-    Path("web.jsonl.gz").write_bytes(gzip.compress(raw))
-    Path("text").write_bytes(raw)
-    small_tokenizer(Path("tokenizer.json"))
-    text = f'text {{ train = "text", tokenizer = "tokenizer.json", separator = "{END}" }}'
-    for data in (JSONL, JSONL.replace("web.jsonl", "web.jsonl.gz"), text):
-        message = said(prepare, data)
-        assert re.search(rf"\^ an? {NAMES[packed]} file, not ", message)
-
-
-@pytest.mark.parametrize(
-    ("form", "read", "other"),
-    [
-        ("jsonl", "a.jsonl", "B.PARQUET"),
-        ("jsonl", "a.jsonl", "b.csv"),
-        ("jsonl", "a.jsonl", "inner/b.jsonl.br"),
-        ("jsonl", "a.jsonl", "b.tar.gz"),
-        ("jsonl", "a.jsonl", "b.zip"),
-        ("parquet", "a.parquet", "b.jsonl"),
-        ("parquet", "a.parquet", "b.ndjson.ZST"),
-    ],
-)
-def test_data_of_two_formats_in_a_folder(
-    prepare: Prepare, form: str, read: str, other: str
-) -> None:
-    Path("web/inner").mkdir(parents=True)
-    Path("web", read).write_bytes(GOOD)
-    Path("web", other).write_bytes(GOOD)
-    message = said(prepare, f'{form} {{ train = "web" }}')
-    assert f"error[unusable-data]: `web/{other}` cannot be used" in message
-    assert f"its name is not that of a file that `{form}` reads" in message
-
-
-@pytest.mark.parametrize(
-    "text", [b'[{"text": "a"},\n {"text": "b"}]', b'{\n "text": "a"\n}', b'[\n{"text": "a"}]']
-)
-def test_a_json_document_is_not_json_lines(prepare: Prepare, text: bytes) -> None:
-    Path("web.json").write_bytes(text)
-    message = said(prepare, 'jsonl { train = "web.json" }')
-    assert "`web.json:1` cannot be used" in message
-    assert "= help: one object per line is read: `jq -c '.[]'` makes such lines" in message
 
 
 def test_text_with_a_tokenizer_is_utf8(prepare: Prepare) -> None:
@@ -309,100 +196,6 @@ def test_a_text_that_the_tokenizer_has_no_token_for(prepare: Prepare) -> None:
     assert result.exit_code == 1
     assert "`web.jsonl` cannot be used" in result.output
     assert "the tokenizer does not cover it: WordLevel error: Missing [UNK]" in result.output
-
-
-def not_utf8() -> pa.Array:
-    """A column of text whose second row is not."""
-    ends = struct.pack("<4i", 0, 1, 3, 4)
-    return pa.StringArray.from_buffers(3, pa.py_buffer(ends), pa.py_buffer(b"a\xff\xfeb"))
-
-
-ROWS = [
-    (pa.array(["a", None, "b"]), ":row 2`", "`text` is null, not text"),
-    (pa.array(["a", None]).dictionary_encode(), ":row 2`", "`text` is null, not text"),
-    (
-        pa.array([b"a", b"caf\xe9"]),
-        ":row 2`",
-        "not UTF-8: byte 0xe9 at offset 3 of a column",
-    ),
-    (pa.array([1, 2]), "`", "the column `text` is of type int64, not text"),
-    (pa.array([[1, 2]]), "`", "the column `text` is of type list<"),
-    (pa.array([["a"]]), "`", "the column `text` is of type list<"),
-    (pa.array([{"n": 1}]), "`", "the column `text` is of type struct<n: int64>, not text"),
-    (pa.array([None, None]), "`", "the column `text` is of type null, not text"),
-    (not_utf8(), ":after row 0`", "text that is not UTF-8: byte 0xff"),
-]
-
-
-@pytest.mark.parametrize(("column", "place", "why"), ROWS)
-@pytest.mark.parametrize("form", ["parquet", "hf"])
-def test_a_row_is_named(
-    prepare: Prepare, form: str, column: pa.Array, place: str, why: str
-) -> None:
-    table = pa.table({"text": column})
-    if form == "parquet":
-        pyarrow.parquet.write_table(table, "rows")
-    else:
-        write_dataset(Path("rows"), [["replaced"]])
-        with pa.ipc.new_stream("rows/data-00000-of-00001.arrow", table.schema) as writer:
-            writer.write_table(table)
-    message = said(prepare, f'{form} {{ train = "rows" }}')
-    assert f"{place} cannot be used" in message
-    assert f"^ {why}" in message
-
-
-def test_the_row_is_that_of_the_file_not_of_the_row_group(
-    prepare: Prepare, unit_of: Callable[[int], None]
-) -> None:
-    unit_of(1)
-    column = pa.array([*map(str, range(30)), None, "b"])
-    pyarrow.parquet.write_table(pa.table({"text": column}), "rows", row_group_size=4)
-    assert "`rows:row 31` cannot be used" in said(prepare, 'parquet { train = "rows" }')
-
-
-def test_no_such_column(prepare: Prepare) -> None:
-    write_parquet(Path("rows.parquet"), ["a"])
-    write_dataset(Path("set"), [["a"]])
-    message = said(prepare, 'parquet { train = "rows.parquet", text = "body" }')
-    assert "^ no column `body`; there are: number, text" in message
-    message = said(prepare, 'hf { train = "set", text = "body" }')
-    assert "`set/data-00000-of-00001.arrow` cannot be used" in message
-    assert "^ no column `body`; there are: text" in message
-
-
-def test_the_column_that_may_be_meant(prepare: Prepare) -> None:
-    """By another case, inside a struct, or the only one that holds text; the same in JSON lines."""
-    for columns, wanted in (
-        ({"Text": ["a"], "n": ["b"]}, "Text"),
-        ({"text": [{"text": "a", "n": 1}]}, "text.text"),
-        ({"body": ["a"], "n": [1]}, "body"),
-    ):
-        pyarrow.parquet.write_table(pa.table(columns), "rows.parquet")
-        message = said(prepare, 'parquet { train = "rows.parquet" }')
-        assert f'= help: write `text = "{wanted}"`' in message
-        fixed = f'parquet {{ train = "rows.parquet", text = "{wanted}" }}'
-        assert prepare(fixed).exit_code == 0
-        (TRAIN / "index.json").unlink()
-    write_lines(Path("web.jsonl"), [{"Text": "a", "n": "b"}])
-    assert '= help: write `text = "Text"`' in said(prepare, JSONL)
-
-
-@pytest.mark.parametrize("damage", ["empty", "half", "page", "foot", "other"])
-def test_damaged_parquet(prepare: Prepare, damage: str) -> None:
-    write_parquet(Path("rows.parquet"), [f"{number**9}" for number in range(2000)])
-    raw = Path("rows.parquet").read_bytes()
-    spoilt = {
-        "empty": b"",
-        "half": raw[: len(raw) // 2],
-        "page": raw[:4] + b"\xff" * 9000 + raw[9004:],
-        "foot": raw[:-100] + bytes(92) + raw[-8:],
-        "other": b"PAR1 and then something else" * 9,
-    }
-    Path("rows.parquet").write_bytes(spoilt[damage])
-    data = 'parquet { train = "rows.parquet" }'
-    message = said(prepare, data)
-    assert "`rows.parquet` cannot be used" in message
-    assert place(data) in message
 
 
 @pytest.mark.parametrize("end", [0, 3, 100, -100])

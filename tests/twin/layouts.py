@@ -161,7 +161,11 @@ LAYOUTS: dict[str, PlanSpec] = {
     ),
     "dp3 fsdp": plan(qwen3(12), Spread(dp=3, fsdp=3), lr_schedule=Wsd(warmup=5, decay=20)),
     "hybrid 2x3": plan(llama(12), Spread(dp=6, fsdp=3), lr_schedule=Constant(warmup=5)),
-    "tp2": plan(llama(12), Spread(tp=2), data=TokenData(train="data/tokens", separator=7)),
+    "tp2": plan(
+        llama(12),
+        Spread(tp=2),
+        data=TokenData(train="data/tokens", dtype="uint16", separator=7),
+    ),
     "tp3": plan(qwen3(12), Spread(tp=3)),
     "tp4 > kv heads": plan(llama(2), Spread(tp=4), clip=None),
     "dp2 x tp3, accumulation": plan(
