@@ -41,7 +41,7 @@ TOKENS = 600
 @pytest.fixture
 def spec(tmp_path: Path) -> Path:
     """The file, with the data that it names beside it."""
-    tokens = [1 + 7 * i % 63 for i in range(TOKENS)]
+    tokens = [*(1 + 7 * i % 63 for i in range(TOKENS - 1)), 0]  # one document
     (tmp_path / "data.bin").write_bytes(struct.pack(f"<{TOKENS}I", *tokens))
     path = tmp_path / "ramp.llama"
     path.write_text(SPEC)
