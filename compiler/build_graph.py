@@ -16,7 +16,7 @@ LOSS_REGION = "loss"
 
 
 def build_graph(model: ModelSpec) -> ModelGraph:
-    """One block for the embedding, one a layer kind, one for final norm, head and loss."""
+    """One block for the embedding, one per kind of layer, one for final norm, head and loss."""
     kinds = tuple(
         _layer(model, kind, _kind_name(model, index), _kind_path(model, index))
         for index, kind in enumerate(model.layer.kinds)

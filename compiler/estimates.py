@@ -61,7 +61,7 @@ def _parameter(block: Block, parameter: Parameter) -> Estimate:
 
 
 def flops_per_token(graph: ModelGraph, seq_len: int) -> Estimate:
-    """Model FLOPs of one token, forward and backward: 3 x the forward's matrix products.
+    """Model FLOPs per token, forward and backward: 3 x the matrix products of the forward.
 
     Attention counts its causal half, the embedding lookup nothing, recomputation nothing:
     6 (N - N_embedding) + 6 layers heads head_dim seq_len for a dense model.

@@ -99,7 +99,7 @@ def _added(transfers: Iterable[Transfer]) -> tuple[Transfer, ...]:
     return tuple(found.values())
 
 
-# Blocks: what their programs say, once a microbatch.
+# Blocks: what their programs say, once per microbatch.
 
 
 def _block(block: BlockProgram, phase: PhasePlan, program: RankProgram) -> Iterator[Transfer]:
@@ -170,7 +170,7 @@ def _bytes(statement: Collective, block: BlockProgram, phase: PhasePlan) -> int:
     return made * parts
 
 
-# FSDP, by its contract: a unit a layer, and one for what stands at the ends.
+# FSDP, by its contract: one unit per layer, and one for both ends.
 
 
 def _sharding(phase: PhasePlan, program: RankProgram, stage: Stage) -> Iterator[Transfer]:

@@ -1,4 +1,4 @@
-"""The lines of a block program: one printed line a statement, collectives included."""
+"""The lines of a block program: one printed line per statement, collectives included."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def _total(placements: tuple[Placement, ...], values: int) -> Rule:
     """A sum over tokens of the first `values` inputs, beside targets, which carry no gradient.
 
     Cut tokens make a pending sum. Otherwise every rank computes the same total, so the values must
-    be invariant: a replicated value's gradient would count once a rank.
+    be invariant: a replicated value's gradient would be counted once per rank.
     """
     first, rest = placements[0], len(placements) - values
     if isinstance(first, Shard):

@@ -19,7 +19,9 @@ from backends.pytorch.model_text.assembly import model_text
 from backends.pytorch.names import Constants
 from backends.pytorch.operators import Call, expression
 from compiler.build_graph import build_graph
+from compiler.components.builder import Builder
 from compiler.estimates import flops_per_token
+from compiler.graph import Component, Ones, Value
 from compiler.huggingface.names import matrix_shape
 from compiler.local_sizes import saved_bytes
 from compiler.operators import Operator
@@ -286,3 +288,12 @@ def test_nothing_else_names_an_operator() -> None:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module == "compiler.operators":
                 assert {alias.name for alias in node.names} <= general, file
+
+
+def test_a_weight_that_nothing_reads_is_a_defect() -> None:
+    """Nobody could say how it is stored."""
+    builder = Builder("layer", (Value("x", ("d",), "compute"),), Component("model.layer", "layer"))
+    builder.dim("d", 4)
+    builder.parameter("w", ("d",), Ones())
+    with pytest.raises(ValueError, match="layer: no operator reads w"):
+        builder.finish("x")
