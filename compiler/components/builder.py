@@ -91,7 +91,7 @@ class Builder:
         return tuple(map(self._define, node.outputs))
 
     def finish(self, output: str, losses: tuple[LossTerm, ...] = ()) -> Block:
-        """The block; every parameter has been read by some operator, which says how it is stored."""
+        """The block. Every parameter has been read by an operator, which says how it is stored."""
         unread = [parameter.name for parameter in self.parameters.values() if not parameter.sides]
         if unread:
             raise ValueError(f"{self.block}: no operator reads {', '.join(unread)}")
