@@ -19,10 +19,12 @@ from llamac.cli.terminal import counted
     "form",
     type=click.Choice(["text", "json", "sarif", "github"]),
     default="text",
-    help="How diagnostics are written to stdout.",
+    help="Format of the diagnostics on stdout.",
 )
-@click.option("--fix", is_flag=True, help="Apply the fixes that keep what was surely meant.")
-@click.option("--unsafe-fixes", is_flag=True, help="Apply the others too.")
+@click.option(
+    "--fix", is_flag=True, help="Apply the safe fixes: those that cannot change the meaning."
+)
+@click.option("--unsafe-fixes", is_flag=True, help="Apply the unsafe fixes as well.")
 def check(
     files: tuple[str, ...],
     overrides: options.Overrides,
@@ -30,7 +32,7 @@ def check(
     fix: bool,
     unsafe_fixes: bool,
 ) -> None:
-    """All diagnostics of all files and their plans."""
+    """Report every error and warning in the files and in all of their plans."""
     from llamac import api
     from llamac.cli.report import Report
 

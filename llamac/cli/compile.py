@@ -1,4 +1,4 @@
-"""`llamac compile`: the program of a plan, in a directory."""
+"""`llamac compile`: write the program of a plan to a directory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llamac.cli.exits import FINE
 @options.spec_and_plan
 @options.output
 @options.torch
-@click.option("--force", is_flag=True, help="Write over edited files, keeping each as NAME.orig.")
+@click.option("--force", is_flag=True, help="Overwrite edited files, keeping each as NAME.orig.")
 def compile_(
     file: str,
     plan: str | None,
@@ -26,13 +26,12 @@ def compile_(
 ) -> None:
     """Write the program of a plan: Python files, launch scripts, and a manifest of them.
 
-    Phases in a row that are spread alike are one program. Where there are several programs, each
-    has a folder of its phases' name, `start`, or `start-main` from first to last.
+    Consecutive phases with the same parallel layout share one program. If there are several
+    programs, each gets a directory named after its phases: `start`, or `start-main` for a range.
 
-    A file that was edited since is never written over: this shows the difference and exits with 1.
-
-    Other files of DIR stay as they are. The directory is replaced as a whole, so that it never
-    holds half a program; a shell that stands in it must enter it again.
+    A file that you have edited is never overwritten: the command prints the difference and exits
+    with 1. Other files in DIR are kept. The directory is replaced as a whole, so it never holds
+    half a program; a shell whose working directory it is must `cd` into it again.
     """
     from llamac import api
     from llamac.cli.report import compiled_plan, write_program

@@ -1,4 +1,4 @@
-"""`llamac dryrun`: one rank of each class at real size, under fake tensors."""
+"""`llamac dryrun`: step one rank of each kind at its real size, under fake tensors."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from llamac.cli.exits import FINE, FOUND
 @options.spec_and_plan
 @options.as_json
 def dryrun(file: str, plan: str | None, overrides: options.Overrides, as_json: bool) -> None:
-    """Build and step one rank of each pipeline stage class at its real size, without its devices.
+    """Build and step one rank of each kind of pipeline stage at its real size, without a GPU.
 
-    Prints memory by category and every collective, and holds the collectives against the rank
-    program: 0 equal, 1 a difference, or a rank that does not build or step.
+    Prints memory by category and every collective, and compares the collectives with the plan.
+    Exit codes: 0 equal, 1 a difference, or a rank that does not build or step.
     """
     if find_spec("torch") is None:
         raise click.UsageError("this runs the program, which needs torch: install llamac[torch]")

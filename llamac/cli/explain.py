@@ -1,4 +1,4 @@
-"""`llamac explain`: what an error means, or where a number comes from."""
+"""`llamac explain`: explain an error, or show where a number comes from."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from llamac.cli.exits import FAULT, FINE
 @options.overrides
 @options.as_json
 def explain(subject: str, path: str | None, overrides: options.Overrides, as_json: bool) -> None:
-    """What an error means, or the tree behind a number.
+    """Explain an error, or show where a number comes from.
 
-    PATH is a field (tp, model.d_model), a figure (parameters, flops_per_token), or a form of the
-    compiler's: model, plan or program. NAME is a plan, or a model that no plan names.
+    PATH is a field (tp, model.d_model), a figure (parameters, flops_per_token), or a stage of the
+    compiler (model, plan, program). NAME is a plan, or a model that no plan uses.
     """
     if path is None:
         sys.exit(_slug(subject))
@@ -39,6 +39,6 @@ def _slug(slug: str) -> int:
         return FINE
     near = get_close_matches(slug, known, n=1)
     hint = f"; did you mean `{near[0]}`?" if near else ""
-    click.echo(f"error: no error is called `{slug}`{hint}", err=True)
+    click.echo(f"error: there is no error called `{slug}`{hint}", err=True)
     click.echo("to explain a number, add its path: llamac explain FILE PATH", err=True)
     return FAULT

@@ -1,4 +1,4 @@
-"""`llamac export`: the weights of a run, for the tools of others."""
+"""`llamac export`: write the weights of a run for other tools."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _UNITS = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 def _bytes(_context: click.Context, _parameter: click.Parameter, text: str) -> int:
     found = re.fullmatch(r"([1-9][0-9]{0,6})([A-Za-z]+)", text)
     if found is None or found[2] not in _UNITS:
-        raise click.BadParameter(f"`{text}` is no size such as 5GB or 500MB")
+        raise click.BadParameter(f"`{text}` is not a size such as 5GB or 500MB")
     return int(found[1]) * _UNITS[found[2]]
 
 
 @click.command()
 @options.spec_and_plan
 @click.option(
-    "--to", type=click.Choice(["hf"]), default="hf", help="The form; a Hugging Face folder."
+    "--to", type=click.Choice(["hf"]), default="hf", help="Format: a Hugging Face folder."
 )
 @click.option(
     "-o",
@@ -37,29 +37,36 @@ def _bytes(_context: click.Context, _parameter: click.Parameter, text: str) -> i
     type=click.Path(path_type=Path),
     metavar="DIR",
     required=True,
-    help="New folder.",
+    help="Folder to create.",
 )
 @click.option(
     "--run",
     "run",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Of the run; default runs/PLAN.",
+    help="Directory of the run; default: runs/PLAN.",
 )
 @click.option(
-    "--checkpoint", type=click.Path(path_type=Path), metavar="DIR", help="Another than the newest."
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="A checkpoint other than the newest.",
 )
 @click.option(
     "--dtype", type=click.Choice(["bf16", "fp32", "fp64"]), default="bf16", show_default=True
 )
 @click.option(
-    "--shard-size", callback=_bytes, default="5GB", show_default=True, help="Largest file."
+    "--shard-size",
+    callback=_bytes,
+    default="5GB",
+    show_default=True,
+    help="Maximum size of a weights file.",
 )
 @click.option(
     "--tokenizer",
     type=click.Path(path_type=Path, exists=True),
     metavar="PATH",
-    help="Its file or folder; by default the one that the data names.",
+    help="File or folder of the tokenizer; default: the one that the data names.",
 )
 def export(
     file: str,
@@ -111,7 +118,7 @@ def export(
         click.echo(f"error: {error}", err=True)
         sys.exit(FOUND)
     except FileExistsError:
-        click.echo(f"error: {output}: it is there already; name another, or remove it", err=True)
+        click.echo(f"error: {output} already exists; choose another folder or remove it", err=True)
         sys.exit(FAULT)
     total = f"{compiled.estimates['parameters'].value:,.0f}"
     files = counted(shards, "file")

@@ -1,4 +1,4 @@
-"""`llamac`: the verbs, and what happens to whatever they raise."""
+"""`llamac`: the commands, and what happens to whatever they raise."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from llamac.cli.run import run
 from llamac.cli.verify import verify
 from llamac.floors import shadowed
 
-FAULT_OF_OURS = "error: this is a fault in llamac, not in your spec; please report it"
+OUR_FAULT = "error: this is a bug in llamac, not in your spec; please report it"
 
 VERBS = (check, plan, explain, compile_, prepare, run, verify, dryrun, import_, export)
 
 
 class InOrder(click.Group):
-    """Lists the verbs in the order in which a newcomer needs them."""
+    """Lists the commands in the order in which a newcomer needs them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -44,7 +44,7 @@ class InOrder(click.Group):
 @click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
-    """Compile a spec of a training run to a readable PyTorch program, and verify it."""
+    """Compile the spec of a training run to a readable PyTorch program, and verify it."""
 
 
 for verb in VERBS:
@@ -52,7 +52,7 @@ for verb in VERBS:
 
 
 def main() -> None:
-    """The entry point. Never returns: exits with the code that the verb's outcome has."""
+    """The entry point. Never returns: it exits with the code of the command's outcome."""
     problem = shadowed()
     if problem is not None:
         click.echo(f"error: {problem}", err=True)
@@ -64,9 +64,9 @@ def main() -> None:
         click.echo(f"error: {where}{error.strerror or error}", err=True)
         raise SystemExit(FAULT) from error
     except InternalError as error:
-        click.echo(f"internal error: {error}\n{FAULT_OF_OURS}", err=True)
+        click.echo(f"internal error: {error}\n{OUR_FAULT}", err=True)
         raise SystemExit(FAULT) from error
     except Exception as error:
         traceback.print_exc()
-        click.echo(FAULT_OF_OURS, err=True)
+        click.echo(OUR_FAULT, err=True)
         raise SystemExit(FAULT) from error

@@ -1,4 +1,4 @@
-"""Arguments and options that several verbs share, said once."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ output = click.option(
     "--output",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Where the program goes; default out/PLAN.",
+    help="Directory of the program; default: out/PLAN.",
 )
 torch = click.option(
     "--torch",
     type=click.Choice(["2.11", "2.13"]),
     default="2.13",
     show_default=True,
-    help="The version of torch whose names the program uses.",
+    help="The version of torch to write the program for.",
 )
 
 

@@ -1,4 +1,4 @@
-"""`llamac plan`: the chosen layout, with reasons."""
+"""`llamac plan`: the layout of a plan, with the reason for each value."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 @options.spec_and_plan
 @options.as_json
 def plan(file: str, plan: str | None, overrides: options.Overrides, as_json: bool) -> None:
-    """The chosen layout of each plan, with reasons.
+    """Show the layout of a plan, with the reason for each value.
 
-    Without PLAN, every plan of the file.
+    Without PLAN, show every plan of the file.
     """
     from llamac import api
     from llamac.cli.report import one_plan, show
@@ -41,7 +41,7 @@ def plan(file: str, plan: str | None, overrides: options.Overrides, as_json: boo
 
 
 def _objects(planned: api.Planned) -> list[dict[str, object]]:
-    """An object a plan, each with its diagnostics; where the file is wrong, one of nothing else."""
+    """One object per plan, with its diagnostics; if the file has errors, one object with those."""
     from llamac.cli.report import diagnostics_json
     from llamac.plan_view import as_json
 

@@ -1,4 +1,4 @@
-"""`llamac prepare`: the data of a plan as shards of tokens."""
+"""`llamac prepare`: tokenise the data of a plan into shards."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from llamac.cli.exits import FINE
     "--output",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Where the shards go; default where the program looks for them, prepared/PLAN.",
+    help="Directory of the shards; default: prepared/PLAN, where the program looks for them.",
 )
 @click.option(
     "--processes",
     type=click.IntRange(min=1),
-    help="How many work at once; default one a core. The result does not depend on it.",
+    help="Number of processes; default: one per core. The result does not depend on it.",
 )
 def prepare(
     file: str,
@@ -34,8 +34,8 @@ def prepare(
 ) -> None:
     """Tokenise the data of a plan into shards, which its program maps into memory.
 
-    Can be interrupted and started again: shards that are finished are kept, as are those made of
-    files that have not changed since.
+    You can interrupt and restart it: finished shards are kept, as long as the files they were
+    made from have not changed.
     """
     from llamac.cli.preparing import prepare_data
     from llamac.cli.report import compiled_plan

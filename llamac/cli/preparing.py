@@ -1,4 +1,4 @@
-"""Data made ready for a plan, and what verbs say about it."""
+"""Prepare the data of a plan, and report the progress and the result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def prepare_data(
     folder: Path | None = None,
     processes: int | None = None,
 ) -> None:
-    """`llamac prepare`: everything, and what came of it; exit where the data cannot be used."""
+    """`llamac prepare`: prepare everything and report it; exit if the data cannot be used."""
     splits = _prepared(planned, compiled, folder, processes, thorough=True)
     places = places_of(compiled.plan.name, compiled.plan.spec)
     if not splits:
@@ -38,13 +38,13 @@ def prepare_data(
     if folder is not None and splits and folder != Path(places.prepared or ""):
         click.echo(
             f"the program looks in {places.prepared}: "
-            f"start it with --data {folder / 'train'}, or set train.prepared",
+            f"run it with --data {folder / 'train'}, or set train.prepared",
             err=True,
         )
 
 
 def prepare_if_needed(planned: api.Planned, compiled: Compiled) -> None:
-    """Before `llamac run`: says something only where something is done."""
+    """Before `llamac run`: silent unless there is something to prepare."""
     if is_ready(compiled.plan.name, compiled.plan.spec):
         return
     for split in _prepared(planned, compiled, None, None, thorough=False):
@@ -73,13 +73,13 @@ def _prepared(
     except WorkerDied as died:
         (code,) = died.args
         click.echo(
-            f"error: a worker was ended from outside ({signal.Signals(-code).name}), perhaps for "
-            "want of memory; start again to go on, with fewer --processes",
+            f"error: a worker was killed ({signal.Signals(-code).name}), perhaps because memory "
+            "ran out; run the command again with fewer --processes to resume",
             err=True,
         )
         sys.exit(FAULT)
     except KeyboardInterrupt:
-        click.echo("stopped; start again to go on, finished shards are kept", err=True)
+        click.echo("stopped; run the command again to resume, finished shards are kept", err=True)
         sys.exit(INTERRUPTED)
     if isinstance(done, Diagnostic):
         show((done,), planned.sources)

@@ -1,4 +1,4 @@
-"""What verbs say: diagnostics in every format, and the ways in which a verb ends early."""
+"""What commands print: diagnostics in every format, and the ways in which a command ends early."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Report:
-    """Diagnostics of several files, each once, in the order found."""
+    """The diagnostics of several files, without duplicates, in the order found."""
 
     def __init__(self) -> None:
         self._diagnostics: dict[Diagnostic, None] = {}
@@ -81,7 +81,7 @@ def diagnostics_json(
 
 
 def show(diagnostics: Sequence[Diagnostic], sources: Mapping[str, Source]) -> None:
-    """Diagnostics as talk: beside a verb's own output, on stderr."""
+    """Print diagnostics to stderr, as messages beside the results of the command."""
     text = rendered(diagnostics, sources, colour=wants_colour(sys.stderr))
     sys.stderr.write(text)
 
@@ -89,7 +89,7 @@ def show(diagnostics: Sequence[Diagnostic], sources: Mapping[str, Source]) -> No
 def one_plan(
     file: str, name: str | None, overrides: api.Overrides, *, as_json: bool = False
 ) -> api.Planned:
-    """The plan called `name`, or the only one; where there is no such plan, say so and exit."""
+    """The plan called `name`, or the only one; if there is no such plan, report it and exit."""
     planned = api.plan_one(file, name, overrides)
     if isinstance(planned, api.NoSuchPlan):
         found, sources = planned.loaded.diagnostics, planned.loaded.sources
@@ -97,7 +97,7 @@ def one_plan(
             sys.stdout.write(rendered((*found, planned.diagnostic), sources, "json"))
         else:
             show((*found, planned.diagnostic), sources)
-        # Where there are plans it is the call that is wrong, else the file.
+        # If the file has plans, the command line is wrong, otherwise the file.
         sys.exit(FAULT if planned.exists else FOUND)
     return planned
 
@@ -105,7 +105,7 @@ def one_plan(
 def compiled_plan(
     file: str, name: str | None, overrides: api.Overrides
 ) -> tuple[api.Planned, Compiled]:
-    """A plan without errors, its warnings shown; where it has errors, show them and exit."""
+    """A plan without errors, with its warnings shown; if it has errors, show them and exit."""
     planned = one_plan(file, name, overrides)
     show(planned.diagnostics, planned.sources)
     found = [result.compiled for result in planned.results.values()]
@@ -122,7 +122,7 @@ def write_program(
     torch: Torch = "2.13",
     force: bool = False,
 ) -> Written:
-    """Write the program of a plan; where its place holds edits or is none, say so and exit."""
+    """Write the program of a plan; if the target was edited or is unusable, report it and exit."""
     from llamac.output import Edited, Refused, Written
 
     result = api.write(compiled, target, planned.origins, torch=torch, force=force)
@@ -133,8 +133,12 @@ def write_program(
             for file in files:
                 sys.stdout.write(file.diff)
             names = ", ".join(file.name for file in files)
-            click.echo(f"error: {target}: edited since it was written: {names}", err=True)
-            click.echo("nothing was written; --force keeps each as NAME.orig", err=True)
+            click.echo(
+                f"error: {target}: files were edited since they were written: {names}", err=True
+            )
+            click.echo(
+                "nothing was written; --force overwrites them, keeping each as NAME.orig", err=True
+            )
             sys.exit(FOUND)
         case Refused(reason=reason):
             click.echo(f"error: {target}: {reason}", err=True)

@@ -16,8 +16,10 @@ from llamac.cli.terminal import counted
 @options.spec_and_plan
 @options.output
 @click.option("--steps", type=click.IntRange(min=1), help="Stop after this many steps.")
-@click.option("--run", "folder", metavar="DIR", help="Folder of the run; default runs/PLAN.")
-@click.option("--resume", metavar="auto|never|DIR", help="Where to go on from; default auto.")
+@click.option("--run", "folder", metavar="DIR", help="Directory of the run; default: runs/PLAN.")
+@click.option(
+    "--resume", metavar="auto|never|DIR", help="Checkpoint to resume from; default: auto."
+)
 @click.option(
     "--data",
     metavar="PATH",
@@ -35,9 +37,9 @@ def run(
     data: str | None,
     profile: str | None,
 ) -> None:
-    """Compile a plan and start it here, a process a device.
+    """Compile a plan and start it on this machine, one process per device.
 
-    Refuses a plan whose processes do not fit this machine. The exit code is the program's own: 0
+    Refuses a plan whose processes do not fit on this machine. The exit code is the program's: 0
     trained to the end, 75 stopped with a checkpoint, 78 wrong data or configuration.
     """
     from llamac import api

@@ -1,4 +1,4 @@
-"""What the terminal wants: colour where it can show it, unless the environment says otherwise."""
+"""Whether to use colour, and how to write counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`llamac verify`: the program of a plan against an independent reference."""
+"""`llamac verify`: compare the program of a plan with an independent reference."""
 
 from __future__ import annotations
 
@@ -21,12 +21,10 @@ from llamac.cli.exits import FAULT, FINE, FOUND
     "--program",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Check the program in DIR, edits included, instead of a spec's.",
+    help="Check the program in DIR, including your edits, instead of a spec.",
 )
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option(
-    "--fault", metavar="NAME", help="Seed a fault first, to see what finding it looks like."
-)
+@click.option("--fault", metavar="NAME", help="Seed this fault first, to see how it is reported.")
 @options.as_json
 def verify(
     file: str | None,
@@ -37,9 +35,9 @@ def verify(
     fault: str | None,
     as_json: bool,
 ) -> None:
-    """Run the program's small twin and compare it with a reference, number by number.
+    """Run a small twin of the program and compare every number with a reference.
 
-    Exit codes: 0 verified, 1 a difference (a hang counts), 2 could not run.
+    Exit codes: 0 verified, 1 a difference or a hang, 2 could not run.
     """
     if (file is None) == (program is None):
         raise click.UsageError("name a FILE, or a directory with --program")

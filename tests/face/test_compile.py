@@ -78,7 +78,7 @@ def test_an_edit_is_shown_and_kept(llamac: Invoke, tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert "--- model.py (as it is)" in done.stdout
     assert "\n-# mine\n" in done.stdout
-    assert "edited since it was written: model.py" in done.stderr
+    assert "edited since they were written: model.py" in done.stderr
     assert edited.read_text() == before + "# mine\n"
     assert llamac("run", str(QUICKSTART), "-o", "p").exit_code == 1
     assert llamac("compile", str(QUICKSTART), "-o", "p", "--force").exit_code == 0

@@ -79,7 +79,7 @@ def test_import_prints_a_spec_or_writes_it(llamac: Invoke, folder: Path) -> None
     assert Path("tiny.llama").read_text() == SPEC
     assert llamac("check", "tiny.llama").exit_code == 0
     done = llamac("import", "tiny-llama", "-o", "tiny.llama")
-    assert (done.exit_code, done.stderr) == (2, "error: tiny.llama: it is there already\n")
+    assert (done.exit_code, done.stderr) == (2, "error: tiny.llama already exists\n")
     assert "model other {" in llamac("import", "tiny-llama", "--name", "other").stdout
     for word in ("No name", "none", "import"):
         assert llamac("import", "tiny-llama", "--name", word).exit_code == 2
@@ -232,7 +232,7 @@ def test_export_writes_the_newest_checkpoint(llamac: Invoke, folder: Path) -> No
     assert llamac("import", "hf", "--name", "tiny_llama").stdout == SPEC.replace("2,048", "16")
     done = llamac("export", "run.llama", "-o", "hf")
     assert done.exit_code == 2
-    assert done.stderr == "error: hf: it is there already; name another, or remove it\n"
+    assert done.stderr == "error: hf already exists; choose another folder or remove it\n"
     assert llamac("export", "run.llama", "-o", "hf2", "--shard-size", "much").exit_code == 2
     done = llamac("export", "run.llama", "-o", "hf2", "--shard-size", "1MB", "--dtype", "fp32")
     assert done.exit_code == 0

@@ -25,7 +25,7 @@ from tests.prepare.corpora import as_bytes, read, spec, texts, write_lines
 
 UNIT = 10_000
 PREPARING = re.compile(r"train: preparing [\d.]+ MiB\n")
-STOPPED = "stopped; start again to go on, finished shards are kept\n"
+STOPPED = "stopped; run the command again to resume, finished shards are kept\n"
 
 
 @pytest.fixture
@@ -96,8 +96,8 @@ def test_a_worker_that_is_killed_ends_the_command(tmp_path: Path, documents: lis
         code, said = ended(process)
     assert code == 2
     assert PREPARING.sub("", said) == (
-        "error: a worker was ended from outside (SIGKILL), perhaps for want of memory; "
-        "start again to go on, with fewer --processes\n"
+        "error: a worker was killed (SIGKILL), perhaps because memory ran out; "
+        "run the command again with fewer --processes to resume\n"
     )
     goes_on(tmp_path, documents)
 
