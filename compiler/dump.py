@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator
 
-from compiler.graph import Block, Init, ModelGraph, Normal, Ones, Zeros
+from compiler.graph import Block, Init, ModelGraph, Normal, Normaliser, Ones, Zeros
 from compiler.operators import Operator
 from compiler.plan import Plan
 from compiler.rank_program import (
@@ -21,6 +21,12 @@ from compiler.rank_program import (
     Region,
     Statement,
 )
+
+_NORMALISERS: dict[Normaliser, str] = {
+    "valid tokens": "valid tokens of the global batch",
+    "sequences": "sequences of the global batch",
+    "step": "1, once per step",
+}
 
 
 def dump_graph(graph: ModelGraph) -> str:
@@ -100,7 +106,7 @@ def _block(block: Block) -> Iterator[str]:
         dims = ", ".join(f"[{', '.join(value.dims)}]" for value in node.outputs)
         yield f"  {made} = {call}   {dims}"
     for loss in block.losses:
-        yield f"  loss {loss.value} / valid tokens of the global batch"
+        yield f"  loss {loss.value} / {_NORMALISERS[loss.normaliser]}"
     yield ""
 
 
@@ -122,6 +128,9 @@ def _block_program(block: BlockProgram) -> Iterator[str]:
     ]
     yield from _columns(rows)
     yield from _columns([row for statement in block.statements for row in _statement(statement)])
+    for loss in block.losses:
+        if loss.value.name != block.output.name:  # the stream goes on beside it
+            yield f"  loss {loss.value.name} / {_NORMALISERS[loss.normaliser]}"
 
 
 def _value(value: LocalValue) -> str:

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from compiler.operators import Operator
 from compiler.precision import Precision
@@ -133,18 +134,25 @@ def apply_operator(
     return Node(values, operator, tuple(value.name for value in inputs), origin, region)
 
 
+Normaliser = Literal["valid tokens", "sequences", "step"]
+"""What a loss term is divided by: the number of valid tokens or of sequences in the global batch,
+or, once per step, nothing (then it is the mean over the microbatches of the step)."""
+
+
 @dataclass(frozen=True)
 class LossTerm:
-    """A sum over tokens, to be divided by the number of valid tokens of the global batch."""
+    """A scalar of a block that the loss of the model adds, divided by `normaliser`."""
 
     value: str
+    normaliser: Normaliser = "valid tokens"
 
 
 @dataclass(frozen=True)
 class Block:
     """A list of operators with its parameters, over `dimensions` and batch and seq.
 
-    `inputs[0]` flows in from the block before, `outputs[0]` to the one after; the other inputs
+    `inputs[0]` flows in from the block before, `outputs[0]` to the one after, beside any losses;
+    the output of the last block is its loss. The other inputs
     are side inputs that every block may read (tokens, positions, documents, targets).
     """
 

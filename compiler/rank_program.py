@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-from compiler.graph import Component, Dimension, Init, LossTerm, Value
+from compiler.graph import Component, Dimension, Init, Normaliser, Value
 from compiler.mesh import Mesh
 from compiler.operators import Operator
 from compiler.pairs import Pair
-from compiler.placement import Layout
+from compiler.placement import I, Layout, R
 from compiler.precision import Precision
 from compiler.schedules import ScheduleKind
 
@@ -132,6 +132,25 @@ class LocalParameter:
 
 
 @dataclass(frozen=True)
+class LocalLoss:
+    """A loss term as one rank has it. On atoms where it is P, ranks have terms of a sum; where it
+    is I, each has the loss; where it is R, each has the loss and the gradients of all are summed,
+    so that each counts an equal share."""
+
+    value: LocalValue
+    normaliser: Normaliser
+
+    def shares(self, mesh: Mesh) -> int:
+        """Ranks that count a share each."""
+        return mesh.size(tuple(a for a in mesh.tensor_atoms if self.value.layout.on(a) == R))
+
+    def summed(self, mesh: Mesh) -> tuple[str, ...]:
+        """Atoms over which the ranks' parts add up to the loss; other stages have none of it."""
+        where = self.value.layout
+        return tuple(atom.name for atom in mesh.atoms if where.on(atom.name) != I)
+
+
+@dataclass(frozen=True)
 class BlockProgram:
     """One layer kind or model end. `dimensions` have full sizes; `local` are those of a rank.
 
@@ -146,7 +165,7 @@ class BlockProgram:
     output: LocalValue
     dimensions: tuple[Dimension, ...]
     local: tuple[tuple[str, int], ...]
-    losses: tuple[LossTerm, ...] = ()
+    losses: tuple[LocalLoss, ...] = ()
     recompute: str = ""
 
     @property
@@ -256,8 +275,8 @@ class RowUpdate:
 
 @dataclass(frozen=True)
 class StepProgram:
-    """count valid targets over `count_over`; forward and backward of `microbatches`, each loss a
-    sum divided by that count; `gradient_sums`; `tied_sums`; norm; finite check; clip; optimizer,
+    """count valid targets over `count_over`; forward and backward of `microbatches`, each loss term
+    divided by its normaliser; `gradient_sums`; `tied_sums`; norm; finite check; clip; optimizer,
     then `row_updates`; schedule."""
 
     count_over: tuple[str, ...]
@@ -329,6 +348,7 @@ __all__ = [
     "Fsdp",
     "GradientSum",
     "Kept",
+    "LocalLoss",
     "LocalParameter",
     "LocalValue",
     "NormGroup",

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 import torch
 from torch import Tensor
 
 from backends.interpreter.batch import Batch
 from backends.interpreter.meaning import apply
-from compiler.graph import Block, ModelGraph
+from compiler.graph import Block, ModelGraph, Normaliser
 
 Parameters = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One step before clipping. Gradients by full name, of the mean loss over valid tokens."""
+    """One step before clipping. Gradients by full name."""
 
     loss: Tensor
     gradients: dict[str, Tensor]
@@ -36,17 +37,30 @@ def parameter_shapes(graph: ModelGraph) -> dict[str, tuple[int, ...]]:
 
 def step(graph: ModelGraph, parameters: Parameters, batch: Batch) -> Outcome:
     watched = {name: value.detach().requires_grad_() for name, value in parameters.items()}
-    loss = loss_sum(graph, watched, batch) / (batch.targets >= 0).sum()
+    sums = loss_sums(graph, watched, batch)
+    loss = torch.stack([total / _count(batch, of) for of, total in sums.items()]).sum()
     found = torch.autograd.grad(loss, list(watched.values()))
     squares = torch.stack([gradient.square().sum() for gradient in found])
     return Outcome(loss.detach(), dict(zip(watched, found, strict=True)), squares.sum().sqrt())
 
 
-def loss_sum(graph: ModelGraph, parameters: Parameters, batch: Batch) -> Tensor:
-    """The sum of every block's loss terms over the batch; a scalar."""
+def _count(batch: Batch, normaliser: Normaliser) -> Tensor | int:
+    match normaliser:
+        case "valid tokens":
+            return (batch.targets >= 0).sum()
+        case "sequences":
+            return len(batch.tokens)
+        case "step":
+            return 1
+        case _:
+            assert_never(normaliser)
+
+
+def loss_sums(graph: ModelGraph, parameters: Parameters, batch: Batch) -> dict[Normaliser, Tensor]:
+    """The sum of the loss terms of every block over the batch, by normaliser; scalars."""
     side = batch.named()
     stream = batch.tokens
-    total = torch.zeros((), dtype=torch.float64)
+    sums: dict[Normaliser, Tensor] = {}
     for instance in graph.instances():
         block = instance.block
         inputs = {value.name: side[value.name] for value in block.inputs[1:]}
@@ -54,8 +68,10 @@ def loss_sum(graph: ModelGraph, parameters: Parameters, batch: Batch) -> Tensor:
         weights = {p.name: parameters[instance.full_name(p)] for p in block.parameters}
         values = run_block(block, inputs | weights)
         stream = values[block.outputs[0]]
-        total = total + sum(values[term.value] for term in block.losses)
-    return total
+        for term in block.losses:
+            value = values[term.value]
+            sums[term.normaliser] = sums.get(term.normaliser, torch.zeros_like(value)) + value
+    return sums
 
 
 def run_block(block: Block, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -16,9 +16,16 @@ from backends.interpreter.batch import Batch
 from backends.interpreter.groups import cut, groups_over, sum_over
 from backends.interpreter.pipeline import arrived, kept_on, over_ends
 from backends.interpreter.ranks import run_block
+from compiler.graph import Normaliser
 from compiler.mesh import Mesh
-from compiler.placement import Partial
-from compiler.rank_program import BlockProgram, Fsdp, LocalParameter, Pipeline, RankProgram
+from compiler.rank_program import (
+    BlockProgram,
+    Fsdp,
+    LocalLoss,
+    LocalParameter,
+    Pipeline,
+    RankProgram,
+)
 
 Shards = Mapping[str, Tensor]
 """By full name: [ranks, ...local shape], cut over tensor atoms, whole on data atoms."""
@@ -109,25 +116,37 @@ def step(program: RankProgram, parameters: Shards, batch: Batch) -> Outcome:
     valid = torch.stack([_valid(program, part) for part in parts]).sum(0)
     gradients = {name: torch.zeros_like(value) for name, value in watched.items()}
     loss = torch.zeros(mesh.world, dtype=torch.float64)
+    counts: dict[Normaliser, Tensor | int] = {
+        "valid tokens": valid,
+        "sequences": len(batch.tokens),
+        "step": plan.microbatches,
+    }
     for part in parts:
-        own = forward(program, watched, part) / valid
-        # every rank differentiates its own loss; collectives carry gradients between ranks
-        found = torch.autograd.grad(own.sum(), list(watched.values()), materialize_grads=True)
-        loss = loss + own.detach()
+        terms = [
+            (term, value / counts[term.normaliser] / term.shares(mesh))
+            for term, value in forward(program, watched, part)
+        ]
+        # Every rank differentiates its own loss; collectives carry gradients between ranks.
+        own = torch.stack([value for _, value in terms]).sum()
+        found = torch.autograd.grad(own, list(watched.values()), materialize_grads=True)
+        for term, value in terms:
+            loss = loss + sum_over(mesh, term.summed(mesh), value.detach())
         for name, gradient in zip(watched, found, strict=True):
             gradients[name] += gradient
     gradients = _reduced(program, gradients)
-    return Outcome(_reported(program, loss), gradients, _norm(program, gradients))
+    return Outcome(loss, gradients, _norm(program, gradients))
 
 
-def forward(program: RankProgram, parameters: Shards, part: Batch) -> Tensor:
-    """[ranks]: the loss sum of each rank over one microbatch.
+def forward(
+    program: RankProgram, parameters: Shards, part: Batch
+) -> list[tuple[LocalLoss, Tensor]]:
+    """Each loss term of one microbatch with what each rank has of it, [ranks].
 
     A stage's ranks hold its output; all others hold zeros, and so do their gradients.
     """
     mesh, side = program.mesh, part.named()
     rows, seq = part.tokens.shape
-    total = torch.zeros(mesh.world, dtype=torch.float64)
+    terms: list[tuple[LocalLoss, Tensor]] = []
     stream: Tensor | None = None
     for stage, use in staged(program):
         block = use.block
@@ -142,8 +161,8 @@ def forward(program: RankProgram, parameters: Shards, part: Batch) -> Tensor:
         values = run_block(mesh, block, {"batch": rows, "seq": seq}, inputs, weights)
         stream = kept_on(mesh, values[block.output.name], stage)
         for term in block.losses:
-            total = total + kept_on(mesh, values[term.value], stage)
-    return total
+            terms.append((term, kept_on(mesh, values[term.value.name], stage)))
+    return terms
 
 
 def _valid(program: RankProgram, part: Batch) -> Tensor:
@@ -151,13 +170,6 @@ def _valid(program: RankProgram, part: Batch) -> Tensor:
     where = next(value for value in program.head.inputs if value.name == "targets")
     targets = cut(program.mesh, where.layout, where.dims, part.targets)
     return sum_over(program.mesh, program.step.count_over, (targets >= 0).flatten(1).sum(1))
-
-
-def _reported(program: RankProgram, loss: Tensor) -> Tensor:
-    """The loss is pending over the atoms that its layout calls partial, and on the last stage."""
-    where = program.head.output.layout
-    pending = tuple(a.name for a in program.mesh.atoms if isinstance(where.on(a.name), Partial))
-    return sum_over(program.mesh, (*pending, *program.mesh.axis("pp")), loss)
 
 
 def _reduced(program: RankProgram, gradients: Shards) -> dict[str, Tensor]:

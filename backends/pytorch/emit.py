@@ -15,6 +15,7 @@ from backends.pytorch.imports import Origin, defined_names, import_block
 from backends.pytorch.model_text.assembly import ModelText, model_text
 from backends.pytorch.names import Constants
 from backends.pytorch.readme import readme_context
+from backends.pytorch.unprinted import check_printed
 from backends.pytorch.versions import VERSIONS, TorchVersion
 from backends.pytorch.weights import check_conventions
 from backends.pytorch.wrapping import LINE_LENGTH, wrap_lines
@@ -59,6 +60,7 @@ def emit(
     program = compiled.programs[0]
     features = features_of(program, compiled.plan)
     check_conventions(program)
+    check_printed(program, features)
     constants = Constants()
     text = model_text(program, constants)
     config = config_text(compiled, program, constants, features, origins or Origins())

@@ -16,6 +16,7 @@ from compiler.rank_program import (
     BlockProgram,
     Compute,
     Kept,
+    LocalLoss,
     LocalParameter,
     LocalValue,
     local_size,
@@ -41,7 +42,7 @@ def lower_block(block: Block, phase: PhasePlan, recompute: Recompute = "none") -
     if region:
         walk.close_region(region)
     output = block.outputs[0]
-    if not block.losses:
+    if output not in {term.value for term in block.losses}:
         output = walk.bring(output, _cut(phase, walk.values[output].dims))
     statements, inputs = keep(tuple(walk.statements), inputs, recompute)
     return BlockProgram(
@@ -52,7 +53,7 @@ def lower_block(block: Block, phase: PhasePlan, recompute: Recompute = "none") -
         walk.values[output],
         block.dimensions,
         tuple((dim, local_size(n, phase.cut(dim), phase.mesh)) for dim, n in block.sizes.items()),
-        block.losses,
+        tuple(LocalLoss(walk.values[t.value], t.normaliser) for t in block.losses),
     )
 
 

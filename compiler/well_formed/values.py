@@ -240,10 +240,11 @@ def _handed_on(scope: _Scope, block: BlockProgram, place: Place) -> Iterator[Def
     if made is None or not _alike(made, block.output):
         yield place.defect("the block's output is not made so", block.output.name)
     for term in block.losses:
-        value = scope.known.get(term.value)
-        if value is None or value.dims:
-            yield place.defect("a loss is not a number that the block makes", term.value)
-    used = {block.output.name, *(term.value for term in block.losses)}
+        name = term.value.name
+        value = scope.known.get(name)
+        if value is None or value.dims or not _alike(value, term.value):
+            yield place.defect("a loss is not a number that the block makes", name)
+    used = {block.output.name, *(term.value.name for term in block.losses)}
     yield from _unread(scope, block.statements, used, place)
     for parameter in block.parameters:
         if parameter.name not in scope.read:
