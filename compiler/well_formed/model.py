@@ -94,11 +94,13 @@ def _lines(block: BlockProgram) -> Iterator[Compute | Collective]:
 
 
 def _sides(program: RankProgram) -> Iterator[Defect]:
-    """An input that several blocks read lies alike in all of them."""
+    """All inputs but the stream are indices by token, and lie alike in every block."""
     known: dict[str, LocalValue] = {}
     for block in program.blocks:
         own = block.inputs if block == program.embedding else block.inputs[1:]
         for value in own:
+            if (value.dims, value.precision) != (("batch", "seq"), "index"):
+                yield Place(block.name).defect("it is no index by token of the batch", value.name)
             first = known.setdefault(value.name, value)
             if _lies(first) != _lies(value):
                 what = f"it lies as {_lies(value)}, in a block before as {_lies(first)}"
