@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from backends.launch.choice import has_preflight, slurm_of
@@ -24,15 +24,13 @@ class Scripts:
     executable: frozenset[str]
 
 
-def scripts(plan: Plan, axes: Sequence[str]) -> Scripts:
-    """What starts the program of `plan`. `axes` are the constants of config.py whose product are
-    the ranks; where the number of nodes is in a script, that is fixed there."""
+def scripts(plan: Plan) -> Scripts:
+    """What starts the program of `plan`."""
     cluster = plan.spec.cluster
     values = {
         "cuda": isinstance(cluster.node, GpuNode),
         "nodes": cluster.nodes,
         "devices": cluster.node.devices,
-        "axes": axes,
         "packages": [*_packages(plan.spec.train.log)],
     }
     names = ["multinode.sh"] if cluster.nodes > 1 else ["local.sh"]

@@ -38,7 +38,7 @@ FORMATS: Mapping[str, object] = {
 }
 """What `llamac prepare` and every program know of files alike."""
 
-MODULES = ("parallel", "data", "model", "checkpoint", "metrics", "train")
+MODULES = ("launcher", "failures", "parallel", "data", "model", "checkpoint", "metrics", "train")
 """In the order in which they may import each other: each from those before it."""
 
 
@@ -66,7 +66,7 @@ def emit(
     config = config_text(compiled, program, constants, features, origins or Origins())
     names = _folder_names(compiled.plan.spec)
     files = {"config.py": config, **_modules(features, text, torch, config, names)}
-    launch = scripts(compiled.plan, [axis.upper() for axis in features.rank_order])
+    launch = scripts(compiled.plan)
     files |= launch.files
     context = readme_context(compiled.plan, features, torch, launch.files)
     files["ruff.toml"] = RUFF

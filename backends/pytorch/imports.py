@@ -33,11 +33,9 @@ def members(module: str, *names: str) -> dict[str, Origin]:
 
 
 STANDARD: Mapping[str, Origin] = {
-    **modules(
-        "argparse", "errno", "hashlib", "io", "json", "logging", "math", "mmap", "os", "resource"
-    ),
-    **modules("shutil", "signal", "struct", "sys", "textwrap", "threading", "time"),
-    **modules("traceback"),
+    **modules("argparse", "errno", "hashlib", "io", "json", "logging", "math", "mmap", "os"),
+    **modules("resource", "shutil", "signal", "socket", "struct", "sys", "textwrap", "threading"),
+    **modules("time", "traceback"),
     **members("bisect", "bisect_right"),
     **members("collections.abc", "Callable", "Iterator", "Mapping"),
     **members("concurrent.futures", "Future", "ThreadPoolExecutor", "wait"),
@@ -48,7 +46,7 @@ STANDARD: Mapping[str, Origin] = {
     **members("functools", "cache", "lru_cache", "partial", "reduce"),
     **members("itertools", "accumulate", "count", "pairwise"),
     **members("pathlib", "Path"),
-    **members("typing", "TYPE_CHECKING", "Any", "NamedTuple", "TypeVar", "cast"),
+    **members("typing", "TYPE_CHECKING", "Any", "NamedTuple", "NoReturn", "TypeVar", "cast"),
 }
 TORCH: Mapping[str, Origin] = {
     "torch": Origin("torch"),

@@ -62,6 +62,21 @@ def test_llamac_starts_a_program_whose_folder_looks_like_an_option(
     assert len(seen(tmp_path)) == WORLD
 
 
+def test_what_another_launcher_set_is_not_for_this_one(made: Path, tmp_path: Path) -> None:
+    """Started by hand within an allocation, or by a process of torchrun."""
+    (made / "train.py").write_text(
+        TELLS + "assert os.environ['MASTER_PORT'] != '1' and os.environ['OMP_NUM_THREADS'] != '0'\n"
+        "assert not [name for name in os.environ if name.startswith('TORCHELASTIC')]\n"
+    )
+    leaked = {"RANK": "3", "LOCAL_RANK": "x", "WORLD_SIZE": "8", "NODE_RANK": "0"}
+    leaked |= {"MASTER_ADDR": "node7", "MASTER_PORT": "1", "OMP_NUM_THREADS": "0"}
+    leaked |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "PYTHONSAFEPATH": "1"}
+    leaked |= {"SLURM_PROCID": "3", "SLURM_NTASKS": "8", "LC_ALL": "C", "TMPDIR": "/nowhere"}
+    done = support.launch(made, cwd=tmp_path, env=support.environment(**leaked))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert seen(tmp_path) == [f"{rank} {rank} 4 127.0.0.1" for rank in range(WORLD)]
+
+
 def test_a_package_that_is_missing(tmp_path: Path) -> None:
     made = program(("train.log", 'log { wandb = "llamas" }'), text=support.TEXT)
     folder = written(made, tmp_path)

@@ -24,8 +24,10 @@ COMMANDS = {
         while [[ $1 != bash ]]; do shift; done
         worst=0
         trap 'signalled=yes; for each in $(jobs -p); do kill -s USR2 -- "-$each"; done' USR2
-        for ((rank = 0; rank < 4; rank++)); do
-            SLURM_PROCID=$rank SLURM_LOCALID=$((rank % 2)) SLURM_NTASKS=4 setsid "$@" &
+        tasks=${TASKS-4}
+        for ((rank = 0; rank < tasks; rank++)); do
+            local=$((rank % ${PER_NODE-2}))
+            SLURM_PROCID=$rank SLURM_LOCALID=$local SLURM_NTASKS=$tasks setsid "$@" &
             children+=($!)
         done
         for child in "${children[@]}"; do
@@ -133,7 +135,9 @@ def test_a_run_to_the_end(desk: Desk) -> None:
     assert preflight.endswith(f"{desk.program}/launch/preflight.py --steps 20 --run runs/main")
     assert train.endswith(f"{desk.program}/train.py --steps 20")
     for step in (needs, preflight, train):
-        assert step.startswith("--distribution=block --cpu-bind=none --label --kill-on-bad-exit=0")
+        assert step.startswith(
+            "--export=ALL --distribution=block --cpu-bind=none --label --kill-on-bad-exit=0"
+        )
     assert (desk.run / "done").read_text().endswith(" --steps 20\n")
 
 
@@ -210,6 +214,40 @@ def test_a_package_that_is_missing_is_a_wrong_configuration(desk: Desk) -> None:
     assert len(done.stderr.splitlines()) == 2  # one a node
     assert len(desk.lines("srun")) == 1
     assert desk.lines("requeued") == []
+
+
+@pytest.mark.parametrize(
+    ("tasks", "per_node", "problem"),
+    [
+        ("2", "2", "this program runs on 4 processes, not 2"),  # --nodes=1
+        ("8", "4", "this program runs on 4 processes, not 8"),
+        (
+            "4",
+            "1",
+            "2 processes per node, numbered node by node: RANK=1 needs LOCAL_RANK=1, not 0",
+        ),
+    ],
+)
+def test_a_job_of_another_shape_stops_before_it_waits(
+    desk: Desk, tasks: str, per_node: str, problem: str
+) -> None:
+    """By the real check, of a job whose options on the command line are not the script's."""
+    real = program().files["launch/needs.py"]
+    desk.does('touch "$WORLD/trained"', preflight='touch "$WORLD/waited"', needs=real)
+    # The processes run one after the other here, and what they print keeps their order.
+    done = desk.submit(PYTHON=sys.executable, TASKS=tasks, PER_NODE=per_node)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (78, f"error: {problem}")
+    assert len(desk.lines("srun")) == 1
+    assert desk.lines("requeued") == []
+    assert not (desk.folder / "waited").exists()
+
+
+def test_what_an_allocation_around_the_job_says_is_not_for_its_steps(desk: Desk) -> None:
+    desk.does('echo "${SLURM_MEM_PER_CPU-}${TORCHELASTIC_USE_AGENT_STORE-}$OMP_NUM_THREADS"')
+    done = desk.submit(
+        SLURM_MEM_PER_CPU="1", TORCHELASTIC_USE_AGENT_STORE="True", OMP_NUM_THREADS="0"
+    )
+    assert [line for line in done.stdout.splitlines() if ":" not in line] == ["4"] * 4
 
 
 def test_a_node_that_is_not_fit_stops_the_job(desk: Desk) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,13 +187,62 @@ def test_a_world_of_another_size_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(
         script,
         cwd=tmp_path,
-        env=alone | {"MASTER_PORT": "0"},
+        env=alone | {"MASTER_PORT": "29500"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 78
     assert "this program runs on 2 processes, not 1" in done.stderr
+
+
+def bad_token(folder: Path) -> None:
+    """Tokens of which one, in a row of rank 1, is past all vocabularies: no start looks there."""
+    tokens = [1 + i % 200 for i in range(16 * 128 + 1)]
+    tokens[1500] = 70_000
+    (folder / "tokens.bin").write_bytes(struct.pack(f"<{len(tokens)}I", *tokens))
+
+
+def test_the_terminal_shows_what_another_process_met(tmp_path: Path) -> None:
+    """Rank 1 cannot go on; rank 0, which waits for it, says why, and nothing else."""
+    bad_token(tmp_path)
+    data = ("train.data", 'tokens { train = "tokens.bin", separator = none }')
+    made = program(*TWO, data, ("train.eval", "none"), ("train.steps", "30"))
+    done = launch(write(made, tmp_path / "out"), cwd=tmp_path)
+    problem = "error: 'tokens.bin': token 1,500 is 70000, outside a vocabulary of 256\n"
+    assert (done.returncode, done.stderr) == (78, problem)
+    run = tmp_path / "runs" / "main" / "log"
+    assert problem in (run / "rank-1.txt").read_text()
+
+
+def test_the_terminal_shows_where_another_process_failed(tmp_path: Path) -> None:
+    write_text(tmp_path)
+    made = program(*TWO)
+    text = made.files["train.py"]
+    step = "    norm = parallel.clip_gradients("
+    assert step in text
+    broken = "    if dist.get_rank() == 1 and step == 2:\n        raise KeyError('broken')\n"
+    files = {**made.files, "train.py": text.replace(step, broken + step)}
+    done = launch(write(Program(files, made.executable), tmp_path / "out"), cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("process 1 failed:\nTraceback")
+    assert done.stderr.endswith("KeyError: 'broken'\n")
+    assert done.stderr.count("Traceback") == 1
+
+
+def test_a_killed_process_leaves_no_tracebacks_on_the_terminal(tmp_path: Path) -> None:
+    write_text(tmp_path)
+    made = program()
+    text = made.files["train.py"]
+    step = "    norm = parallel.clip_gradients("
+    broken = "    if dist.get_rank() == 1 and step == 2:\n        os.kill(os.getpid(), 9)\n"
+    files = {**made.files, "train.py": text.replace(step, broken + step)}
+    done = launch(write(Program(files, made.executable), tmp_path / "out"), cwd=tmp_path)
+    assert done.returncode == 128 + signal.SIGKILL
+    assert set(done.stderr.splitlines()) == {
+        "local.sh: signal KILL ended process 1",
+        "error: lost the connection to another process, which has ended",
+    }
 
 
 def test_starting_anew_keeps_what_was_there(tmp_path: Path) -> None:
