@@ -21,6 +21,11 @@ from llamac.cli.terminal import counted
     "--resume", metavar="auto|never|DIR", help="Checkpoint to resume from; default: auto."
 )
 @click.option(
+    "--accept",
+    metavar="PATH,...",
+    help="Settings, by path, that may differ from those of the checkpoint.",
+)
+@click.option(
     "--data",
     metavar="PATH",
     help="File or folder to train on instead of the spec's; validation data stays the spec's.",
@@ -34,6 +39,7 @@ def run(
     steps: int | None,
     folder: str | None,
     resume: str | None,
+    accept: str | None,
     data: str | None,
     profile: str | None,
 ) -> None:
@@ -69,6 +75,7 @@ def run(
             "--steps": last,
             "--run": folder,
             "--resume": resume,
+            "--accept": accept,
             "--data": data,
             "--profile": None if part.plan.phases[-1].last_step < begins else profile,
         }

@@ -115,7 +115,7 @@ def test_a_checkpoint_of_another_model_is_refused(trained: Path, tmp_path: Path)
         other, "--run", str(tmp_path / "run"), "--resume", str(trained / "parts"), cwd=trained
     )
     assert done.returncode == 78
-    assert f"{trained}/parts/checkpoints/step-3 learns something else:" in done.stderr
+    assert f"{trained}/parts/checkpoints/step-3 was trained with different settings:" in done.stderr
     assert "  model.layer.ffn.d_ff: 24 there, 28 here" in done.stderr
 
 
@@ -206,7 +206,7 @@ def bad_token(folder: Path) -> None:
 def test_the_terminal_shows_what_another_process_met(tmp_path: Path) -> None:
     """Rank 1 cannot go on; rank 0, which waits for it, says why, and nothing else."""
     bad_token(tmp_path)
-    data = ("train.data", 'tokens { train = "tokens.bin", separator = none }')
+    data = ("train.data", 'tokens { train = "tokens.bin", separator = 0 }')
     made = program(*TWO, data, ("train.eval", "none"), ("train.steps", "30"))
     done = launch(write(made, tmp_path / "out"), cwd=tmp_path)
     problem = "error: 'tokens.bin': token 1,500 is 70000, outside a vocabulary of 256\n"
@@ -301,3 +301,47 @@ def test_linked_checkpoints_are_set_aside_as_links(tmp_path: Path) -> None:
     assert not saved.is_symlink()
     aside = tmp_path / "run" / "earlier-1" / "checkpoints" / "step-1"
     assert (aside / "state.json").samefile(tmp_path / "archived" / "state.json")
+
+
+def wsd(steps: int, decay: int, **changes: object) -> Program:
+    schedule = f"wsd {{ warmup = 1, decay = {decay} }}"
+    settings = (("train.steps", f"{steps}"), ("train.lr_schedule", schedule))
+    keep = ("train.checkpoint", "checkpoint { every = 2 steps, keep = 9 }")
+    return exact(replaced(program(*ONE, *settings, keep, ("train.eval", "none")), **changes))
+
+
+def test_a_stable_run_is_lengthened_and_branched(tmp_path: Path) -> None:
+    """What ends a run may change before it decays: then it is what it would have been at once."""
+    write_text(tmp_path)
+    short, long = write(wsd(6, 2), tmp_path / "short"), write(wsd(10, 3), tmp_path / "long")
+    assert launch(long, "--run", "whole", cwd=tmp_path).returncode == 0
+    assert launch(short, "--run", "first", cwd=tmp_path).returncode == 0
+    # A finished run has decayed.
+    done = launch(long, "--run", "first", cwd=tmp_path)
+    assert done.returncode == 78
+    assert "  train.steps: 6 there, 10 here\n" in done.stderr
+    assert "resume from step 4 or before" in done.stderr
+    assert "--accept train.steps,train.lr_schedule.decay" in done.stderr
+    # A branch has the optimizer's state, in a folder of its own.
+    stable = "first/checkpoints/step-4"
+    done = launch(long, "--run", "branch", "--resume", stable, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"{stable} goes on with other settings:\n  train.steps: 6 there" in done.stdout
+    ends = [metrics(tmp_path / run)[-1] for run in ("whole", "branch")]
+    assert ends[0]["loss"] == ends[1]["loss"]
+    assert ends[0]["lr"] == ends[1]["lr"]
+    assert len(metrics(tmp_path / "first")) == 6
+
+
+def test_a_change_of_steps_already_done_is_accepted_by_name(tmp_path: Path) -> None:
+    """Half a cosine would have been another one, had the run been longer."""
+    write_text(tmp_path)
+    folder = write(program(*ONE), tmp_path / "out")
+    assert launch(folder, "--run", "run", "--steps", "4", cwd=tmp_path).returncode == 0
+    longer = write(program(*ONE, ("train.steps", "8")), tmp_path / "longer")
+    done = launch(longer, "--run", "run", cwd=tmp_path)
+    assert done.returncode == 78
+    assert "accept the change with --accept train.steps; " in done.stderr
+    done = launch(longer, "--run", "run", "--accept", "train.steps", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(metrics(tmp_path / "run")) == 8

@@ -101,7 +101,7 @@ def test_another_meaning_is_refused_with_the_difference(whole: Reference, tmp_pa
     shutil.copytree(whole.folder / "run", tmp_path / "run")
     codes, said = run(with_values(whole, tmp_path, LR=0.02, SEED=3))
     assert codes == [78] * WORLD
-    assert "run/checkpoints/step-12 learns something else:" in said
+    assert "run/checkpoints/step-12 was trained with different settings:" in said
     assert set(re.findall(r"^  (.+ there, .+ here)$", said, re.MULTILINE)) == {
         "train.optimizer.lr: 0.01 there, 0.02 here",
         "train.seed: 0 there, 3 here",

@@ -9,6 +9,7 @@ import errno
 import hashlib
 import io
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -26,8 +27,9 @@ from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
 from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 from torch.distributed.tensor import DTensor, Replicate, Shard
 
-from config import CHECKPOINTS_KEPT, PATIENCE
+from config import CHECKPOINTS_KEPT
 from data import LASTING
+from failures import PATIENCE
 from model import Model
 from parallel import GROUPS, MESHES, ConfigError, Layout, Watchdog, local, log
 
@@ -187,19 +189,53 @@ def listed(sums: Mapping[str, str]) -> str:
     return "".join(f"{value}  {name}\n" for name, value in sorted(sums.items()))
 
 
+def stable_until(meaning: Mapping[str, object]) -> float:
+    """The step up to which the learning rate does not depend on how the run ends."""
+    steps, kind = meaning.get("train.steps", 0), meaning["train.lr_schedule"]
+    if kind == "constant":
+        return math.inf
+    if kind == "wsd":
+        return cast(int, steps) - cast(int, meaning["train.lr_schedule.decay"])
+    return cast(int, meaning["train.lr_schedule.warmup"])
+
+
+def check_meaning(
+    source: Path, step: int, there: Mapping[str, object], here: Mapping[str, object], accepted: str
+) -> None:
+    """Refuse a checkpoint that was trained with different settings, and report those that may
+    differ: what only changes steps to come, and what `accepted` names."""
+    rows = [row for row in {**here, **there} if here.get(row) != there.get(row)]
+    shown = "".join(f"\n  {row}: {there.get(row)} there, {here.get(row)} here" for row in rows)
+    stable = min(stable_until(there), stable_until(here))
+    ends = {"train.steps", "train.lr_schedule"}
+    ends |= {"train.lr_schedule.decay", "train.lr_schedule.min_lr"}
+    allowed = {*accepted.split(","), *(ends if step <= stable else ())}
+    refused = [row for row in rows if row not in allowed or not row.startswith("train.")]
+    if not refused:
+        if rows:
+            log.info("%s goes on with other settings:%s", source, shown)
+        return
+    text = f"{source} was trained with different settings:{shown}\nset them back; "
+    if ends.issuperset(refused) and stable > 0:
+        text += f"resume from step {stable:.0f} or before, where the learning rate is the same; "
+    if all(row.startswith("train.") for row in refused):
+        text += f"accept the change with --accept {','.join(refused)}; "
+    raise ConfigError(text + "or start over: --resume never, or another --run")
+
+
 def load(
-    source: Path, model: Model, optimizer: torch.optim.AdamW, meaning: Mapping[str, object]
+    source: Path,
+    model: Model,
+    optimizer: torch.optim.AdamW,
+    meaning: Mapping[str, object],
+    accepted: str,
 ) -> Progress:
     """Fill the model and the optimizer; refuse a checkpoint of anything else."""
     state = json.loads((source / "state.json").read_text())
-    there, here = state["meaning"], json.loads(json.dumps(meaning))
-    rows = [row for row in {**here, **there} if here.get(row) != there.get(row)]
-    if rows:  # another layout may go on with a run, but nothing that learns something else
-        shown = [f"\n  {row}: {there.get(row)} there, {here.get(row)} here" for row in rows]
-        raise ConfigError(
-            f"{source} learns something else:{''.join(shown)}\n"
-            "set it back, or start anew: --resume never, or another --run"
-        )
+    # Another layout may go on with a run.
+    check_meaning(
+        source, state["step"], state["meaning"], json.loads(json.dumps(meaning)), accepted
+    )
     progress = Progress(*(state[name] for name in Progress._fields))
     tensors = tensors_of(model, optimizer)
     reader, planner = hf_storage.HuggingFaceStorageReader(str(source)), DefaultLoadPlanner()

@@ -25,6 +25,8 @@ import checkpoint
 import config
 import data
 import parallel
+from failures import Listener, fail
+from launcher import launch_problem
 from metrics import Metrics, StepResult, open_log, profiled
 from model import Model
 from parallel import ACCUMULATE, STAGES, ConfigError, Watchdog, connect, log
@@ -170,7 +172,7 @@ def train(args: argparse.Namespace, device: torch.device, profile: ExitStack) ->
     model, optimizer = build(device, fresh=source is None)
     progress = checkpoint.Progress(step=0, position=0, skipped=0, in_a_row=0)
     if source is not None:
-        progress = checkpoint.load(source, model, optimizer, meaning)
+        progress = checkpoint.load(source, model, optimizer, meaning, args.accept)
         log.info("resumed from %s: %d of %d steps are done", source, progress.step, steps)
         if progress.step >= steps:
             log.info("nothing is left to do; --resume never starts anew")
@@ -253,6 +255,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=config.STEPS, help="last step (%(default)s)")
     parser.add_argument("--run", default=f"runs/{config.PLAN}", help="its folder (%(default)s)")
     parser.add_argument("--resume", default="auto", help="auto: newest of the run; never; a folder")
+    parser.add_argument(
+        "--accept", default="", help="settings, by path, that may differ on resuming"
+    )
     parser.add_argument("--data", default=config.TRAIN_DATA, help="file or folder to train on")
     parser.add_argument("--profile", default="0:0", help="trace steps FIRST:LAST into the run")
     args = parser.parse_args()
@@ -266,10 +271,11 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    missing = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} - os.environ.keys()
-    if missing:
-        print(f"set {', '.join(sorted(missing))}, or use a script of launch/", file=sys.stderr)
+    if problem := launch_problem():
+        if os.environ.get("RANK", "0") in ("0", "") or not os.environ["RANK"].isdecimal():
+            print(f"error: {problem}", file=sys.stderr)
         return 78
+    listener = Listener()
     try:
         args = parse_arguments()
         open_log(Path(args.run))
@@ -282,16 +288,15 @@ def main() -> int:
         Watchdog.idle = 0
         with ExitStack() as profile:
             code = train(args, device, profile)
+        listener.stop()
         dist.destroy_process_group()
         return code
     except (ConfigError, data.DataError) as error:
         log.error("error: %s", error)
-        if os.environ["LOCAL_RANK"] == "0":
-            print(f"error: {error}", file=sys.stderr)
-        os._exit(78)  # open groups have threads, over which Python's own exit stumbles at times
-    except Exception:
+        fail(error, 78)
+    except Exception as error:  # noqa: BLE001 (this process ends in any case)
         log.exception("failed")
-        raise
+        fail(error)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
 import config
+from launcher import WORLD
 
 PARAMETER: torch.dtype = getattr(torch, config.PARAMETER_DTYPE)
 COMPUTE: torch.dtype = getattr(torch, config.COMPUTE_DTYPE)
@@ -53,13 +54,16 @@ def connect(device: torch.device) -> None:
     if not dist.is_initialized():
         os.environ.setdefault("TORCH_FR_BUFFER_SIZE", "2000")  # for `pending`
         backend = dist.get_default_backend_for_device(device)
-        dist.init_process_group(backend, device_id=None if device.type == "cpu" else device)
-    world = config.FSDP * config.TP
-    if dist.get_world_size() != world:
-        raise ConfigError(f"this program runs on {world} processes, not {dist.get_world_size()}")
+        try:
+            dist.init_process_group(backend, device_id=None if device.type == "cpu" else device)
+        except dist.DistNetworkError as error:
+            if "EADDRINUSE" not in str(error):
+                raise
+            port = os.environ["MASTER_PORT"]
+            raise ConfigError(f"MASTER_PORT={port} is in use on this node; set another") from error
     # tp counts fastest, then fsdp. Meshes list fsdp last: the rows of a parameter
     # that both cut are dealt out over tp first, then over fsdp, and so they are in a checkpoint.
-    ranks = torch.arange(world).view(config.FSDP, config.TP).transpose(-1, -2)
+    ranks = torch.arange(WORLD).view(config.FSDP, config.TP).transpose(-1, -2)
     add_mesh(device, ranks, ("tp", "fsdp"))
 
 

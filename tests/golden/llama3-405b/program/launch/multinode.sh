@@ -18,8 +18,12 @@ if [[ -z ${MASTER_ADDR:-} || ! ${NODE_RANK:-} =~ $number ]] || ((NODE_RANK >= no
     exit 78
 fi
 
+# What another launcher, around this one, has told its own processes is not for ours.
+unset RANK LOCAL_RANK WORLD_SIZE PYTHONSAFEPATH "${!TORCHELASTIC_@}" "${!PET_@}"
+
 threads=$(($(nproc) / devices))
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))}
+[[ ${OMP_NUM_THREADS:-} =~ ^[1-9][0-9,]*$ ]] || OMP_NUM_THREADS=$((threads > 0 ? threads : 1))
+export OMP_NUM_THREADS
 export PYTHONPATH=$program${PYTHONPATH:+:$PYTHONPATH}
 ulimit -Sn "$(ulimit -Hn)" # process 0 keeps a connection to each of the others
 export PYTORCH_ALLOC_CONF=${PYTORCH_ALLOC_CONF:-expandable_segments:True}

@@ -25,6 +25,7 @@ from verdict import Stage, judged
 
 import config
 from config import DEVICES, NODES
+from launcher import launch_problem
 
 ENOUGH, SKEW = 0.5, 2.0  # part of what the spec promises; seconds that clocks may differ
 CLOCK_WAIT = 10  # seconds in which a clock must once be seen to be right
@@ -138,6 +139,10 @@ def between_nodes() -> float:
 
 
 def main() -> int:
+    if problem := launch_problem():
+        if RANK == 0:
+            print(f"error: {problem}")
+        return 78
     parser = argparse.ArgumentParser()
     parser.add_argument("--run", type=Path, default=Path("runs", config.PLAN))
     parser.add_argument("--resume", default="auto")

@@ -7,6 +7,7 @@ if [[ -z ${SLURM_PROCID:-} || -z ${EXIT_CODES:-} ]]; then
     echo "slurm-task.sh: launch/slurm.sbatch starts this, in each process of a job" >&2
     exit 78
 fi
+unset "${!TORCHELASTIC_@}" # of a torchrun around the job
 export RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID WORLD_SIZE=$SLURM_NTASKS
 ulimit -Sn "$(ulimit -Hn)" # process 0 keeps a connection to each of the others
 

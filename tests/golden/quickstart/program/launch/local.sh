@@ -5,6 +5,9 @@
 # every process, which then saves a checkpoint and leaves with 75.
 set -uo pipefail
 
+# What another launcher, around this one, has told its own processes is not for ours.
+unset RANK LOCAL_RANK WORLD_SIZE NODE_RANK PYTHONSAFEPATH "${!TORCHELASTIC_@}"
+
 program=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd) || exit
 python=${PYTHON:-python3}
 "$python" "$program/launch/needs.py" || exit
@@ -13,16 +16,17 @@ settings=$("$python" -c '
 import os, socket, sys
 sys.path.insert(0, sys.argv[1])
 sys.dont_write_bytecode = True
-import config
-world = config.FSDP * config.TP
+from launcher import WORLD
 with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))
-    print(world, probe.getsockname()[1], max(1, (os.cpu_count() or 1) // world))
+    port = probe.getsockname()[1]
+print(WORLD, port, max(1, len(os.sched_getaffinity(0)) // WORLD))
 ' "$program") || exit
 read -r world port threads <<<"$settings"
 
-export WORLD_SIZE=$world MASTER_ADDR=127.0.0.1 MASTER_PORT=${MASTER_PORT:-$port}
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$threads}
+export WORLD_SIZE=$world MASTER_ADDR=127.0.0.1 MASTER_PORT=$port
+[[ ${OMP_NUM_THREADS:-} =~ ^[1-9][0-9,]*$ ]] || OMP_NUM_THREADS=$threads
+export OMP_NUM_THREADS
 
 # In braces, so that bash has read all of it before a signal can come in between.
 {
