@@ -48,7 +48,7 @@ def test_llama3_405b_is_short_enough_to_read() -> None:
         widths = [len(line) for name in lines for line in files[name].splitlines()]
         assert max(widths) <= 100
         assert sum(lines[f"{name}.py"] for name in ("model", "parallel", "train")) <= 950
-        assert sum(lines.values()) <= 1650
+        assert sum(lines.values()) <= 1750
         assert lines["model.py"] <= 350
 
 

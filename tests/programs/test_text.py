@@ -131,7 +131,7 @@ def test_short_enough_to_read() -> None:
     lengths = {name: text.count("\n") for name, text in files.items() if name != "config.py"}
     assert lengths["model.py"] <= 350
     assert sum(lengths[f"{name}.py"] for name in ("model", "parallel", "train")) <= 950
-    assert sum(lengths.values()) <= 1700
+    assert sum(lengths.values()) <= 1750
 
 
 def test_a_feature_that_is_not_chosen_is_not_printed() -> None:

@@ -54,6 +54,7 @@ ACCUMULATE_DTYPE = "float32"  # rotary angles, softmax of the loss, norms
 
 # Data.
 TRAIN_DATA = ""  # given by --data
+TOKEN_DTYPE = "uint32"  # train.data.dtype, default: little-endian
 SEPARATOR = 0  # train.data.separator, default: the token that ends a document
 
 # How it runs.
@@ -111,6 +112,7 @@ MEANING: dict[str, object] = {
     "train.precision": COMPUTE_DTYPE,
     "train.seed": SEED,
     "train.data": "tokens",
+    "train.data.dtype": TOKEN_DTYPE,
     "train.data.separator": SEPARATOR,
     "train.packing": "documents",
     "train.phase.start.tokens": 252000000,

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from config import BLOCK, PHASES, SEED, SEPARATOR, VOCAB
-from parallel import coordinate
+from config import BLOCK, PHASES, SEED, SEPARATOR, TOKEN_DTYPE, VOCAB
+from parallel import coordinate, log
 
 IGNORE = -1  # target of a position that is not trained on
 LASTING = FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError  # will not pass
@@ -91,6 +91,9 @@ class Corpus:
         if self.blocks < 1:
             raise DataError(f"{path!r} holds {self.starts[-1]} tokens, a block takes {BLOCK + 1}")
 
+        if int(self.read(self.starts[-1] - 1, self.starts[-1])) != SEPARATOR:
+            log.warning("%r does not end with token %d: is `separator` right?", path, SEPARATOR)
+
     def read(self, first: int, last: int) -> Tensor:
         """Tokens `first` to `last - 1` of the stream."""
         pieces: list[Tensor] = []
@@ -105,6 +108,7 @@ class Corpus:
             piece = torch.frombuffer(bytearray(raw), dtype=file.dtype).long()
             if (token := int(piece.max())) >= VOCAB:
                 place = f"{str(file.path)!r}: token {offset + int(piece.argmax()):,}"
+                place = f"{place}, read as {TOKEN_DTYPE},"
                 raise DataError(f"{place} is {token}, outside a vocabulary of {VOCAB}")
             pieces.append(piece)
             first += len(piece)
@@ -118,11 +122,12 @@ class Corpus:
 
 
 def token_file(path: Path) -> TokenFile:
-    """Little-endian uint32 tokens."""
-    tokens, rest = divmod(path.stat().st_size, 4)
+    """Little-endian tokens of TOKEN_DTYPE, and nothing else."""
+    dtype: torch.dtype = getattr(torch, TOKEN_DTYPE)
+    tokens, rest = divmod(path.stat().st_size, dtype.itemsize)
     if rest:
-        raise DataError(f"{str(path)!r} is not a whole number of uint32 tokens")
-    return TokenFile(path, torch.uint32, tokens)
+        raise DataError(f"{str(path)!r} is not a whole number of {TOKEN_DTYPE} tokens")
+    return TokenFile(path, dtype, tokens)
 
 
 def files_of(path: str) -> list[Path]:

@@ -45,7 +45,7 @@ def first_cause(store: dist.Store, own: Cause | None = None) -> Cause | None:
 
 
 class Listener(threading.Thread):
-    """In process 0, hears of the failure of others, even while it waits for them in a collective."""
+    """In process 0, hears of the failure of others, also while it waits for them."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
