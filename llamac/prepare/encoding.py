@@ -85,7 +85,8 @@ class Unencodable(Exception):
 
 def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
     try:
-        return tokenizer.encode(text, add_special_tokens=False).ids
+        # "Fast" leaves out offsets, which nobody reads here and which a long text has many of.
+        return tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
     except Exception as error:
         if type(error) is not Exception:  # the library has no type of its own
             raise

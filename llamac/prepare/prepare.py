@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,8 @@ from llamac.problems import data as problems
 
 Tick = Callable[[int], None]
 Progress = Callable[[str, int], AbstractContextManager[Tick]]
-"""(split, bytes of input) -> what is told, while it is open, how many have been read since."""
+"""(split, bytes of input) -> a context whose value is called with the bytes read since its last
+call."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,11 @@ class _Job:
     def split(self, split: str, folder: Path) -> Split:
         sources = [*self.sources(split, folder)]
         self.check(sources)
+        with only_one(folder):
+            return self.make(split, folder, sources)
+
+    def make(self, split: str, folder: Path, sources: Sequence[Source]) -> Split:
+        """What is missing in the folder, and its index."""
         tasks = [task for source in sources for task in source.tasks]
         missing = [task for task in tasks if fresh(task, self.thorough) is None]
         if missing and (folder / INDEX).is_file():
@@ -224,6 +231,30 @@ class _Job:
         needed = 1 + max(phase_lengths(self.spec), default=0)
         if tokens < needed:
             raise _Failed(problems.TooLittleData(span=span, tokens=tokens, needed=needed))
+
+
+@contextmanager
+def only_one(folder: Path) -> Generator[None]:
+    """Keeps a second process from preparing the same folder; the system releases the lock of one
+    that is killed.
+
+    A file system without locks for folders, such as some of NFS, lets both work: then each shard
+    is still whole, and `record` notices one that changed meanwhile.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            why = "another llamac prepares this folder; wait for it, or choose another with -o"
+            raise OSError(errno.EBUSY, why, os.fspath(folder)) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL):
+                raise
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _is_of_tokenizer(problem: WrongData | MissingLibrary | OSError, corpus: Corpus) -> bool:

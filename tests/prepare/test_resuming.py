@@ -15,6 +15,7 @@ from time import sleep
 
 import pytest
 
+from llamac.prepare.prepare import only_one
 from tests.prepare.calling import (
     PATIENCE,
     Prepare,
@@ -321,3 +322,19 @@ def test_a_shard_that_is_lost_meanwhile_is_told(tmp_path: Path) -> None:
     ]
     assert not (train / "index.json").exists()
     assert finished(tmp_path, unit=UNIT).returncode == 0
+
+
+def test_a_second_prepare_in_the_same_folder_is_refused(prepare: Prepare) -> None:
+    """While the first is at work; a killed one leaves no lock behind, nor any file."""
+    write_lines(Path("web.jsonl"), texts(["one", "two"]))
+    data = 'jsonl { train = "web.jsonl" }'
+    assert prepare(data).exit_code == 0
+    before = contents(Path("prepared"))
+    with only_one(Path("prepared/main/train")):
+        done = finished(Path())
+        assert "another llamac prepares this folder" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert done.returncode not in (0, 130)
+        assert prepare(data, "-o", "other").exit_code == 0
+    assert finished(Path()).returncode == 0
+    assert contents(Path("prepared")) == before

@@ -75,7 +75,7 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "prepared").write_text("a file")
     done = finished(tmp_path)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[1:] == ["error: prepared/main/train: Not a directory"]
+    assert done.stderr.splitlines() == ["error: prepared/main/train: Not a directory"]
 
 
 @PROCESSES
