@@ -118,6 +118,7 @@ def test_a_new_dimension_gets_a_size_of_its_own(monkeypatch: pytest.MonkeyPatch)
         double = sizes.pop("double")
         assert double == 2 * sizes["bottleneck"]
         assert len(set(sizes.values())) == len(sizes), sizes
+        assert sizes["bottleneck"] < 100 < spec.model.layer.kinds[0].ffn.d_ff
         text = emit(small).files["config.py"]
         assert f"\nBOTTLENECK = {sizes['bottleneck']}  # model.layer.ffn.d_ff, " in text
         assert f"\nDOUBLE = {double}  # 2 * BOTTLENECK\n" in text
