@@ -212,6 +212,15 @@ class ModelGraph:
             yield Instance(f"layers.{index}.", self.kinds[kind])
         yield Instance("", self.head)
 
+    def origins(self) -> dict[str, Component]:
+        """What each parameter with storage of its own was built for, by its full name."""
+        return {
+            instance.full_name(parameter): parameter.origin
+            for instance in self.instances()
+            for parameter in instance.block.parameters
+            if not parameter.tied_to
+        }
+
     def count(self, block: Block) -> int:
         """How often a block stands in the model."""
         if block in (self.embedding, self.head):

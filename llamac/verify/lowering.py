@@ -20,7 +20,10 @@ def lowering(twin: Compiled, weights: Mapping[str, Tensor], reads: Sequence[Read
     steps = [errors(twin.graph, program, weights, _batch(read)) for program, read in pairs]
     worst, name = max((error, name) for found in steps for name, error in found.items())
     detail = f"rank program against graph: worst {worst:.1e} ({name}), bound {TOLERANCE:.0e}"
-    return Layer("lowering", "verified" if worst <= TOLERANCE else "different", detail)
+    if worst <= TOLERANCE:
+        return Layer("lowering", "verified", detail)
+    origin = twin.graph.origins().get(name)
+    return Layer("lowering", "different", f"{detail}, of {origin}" if origin else detail)
 
 
 def _batch(read: ReadBatch) -> Batch:

@@ -35,7 +35,8 @@ class Observable:
 @dataclass(frozen=True)
 class Difference:
     """A tensor out of bound. `axis` is the mesh axis that it points to, '' if none stands out;
-    `why` says how, `line` where the program computes it."""
+    `why` says how, `line` where the program computes it, `origin` which component of the spec it
+    belongs to: `model.layer.attention (gqa)`, '' for what belongs to none."""
 
     observable: str
     tensor: str
@@ -46,12 +47,14 @@ class Difference:
     rank: int
     error: float
     bound: float
+    origin: str = ""
 
     def text(self) -> str:
         name = self.tensor if self.tensor == self.observable else f"{self.observable} {self.tensor}"
         why = f": {self.why}" if self.why else ""
+        origin = f", of {self.origin}" if self.origin else ""
         return (
-            f"{name}, step {self.step}, rank {self.rank}: "
+            f"{name}{origin}, step {self.step}, rank {self.rank}: "
             f"error {self.error:.1e}, bound {self.bound:.0e}{why}"
         )
 
@@ -151,6 +154,7 @@ def as_json(result: Verification) -> dict[str, object]:
                 "axis": difference.axis,
                 "why": difference.why,
                 "line": difference.line,
+                "origin": difference.origin,
                 "step": difference.step,
                 "rank": difference.rank,
                 "error": _finite(difference.error),

@@ -23,6 +23,7 @@ from llamac.verify.lowering import lowering
 from llamac.verify.result import Layer, TwinResult, Verification
 from llamac.verify.settings import DTYPES, edits, settings, with_settings
 from llamac.verify.twin import PATIENCE, corpus_folder, run_twin, weights_folder
+from llamac.verify.where import with_origins
 
 Files = Mapping[str, str]
 Emit = Callable[[Compiled], Files]
@@ -69,7 +70,7 @@ def verify(plan: Compiled, emit: Emit, asked: Asked | None = None) -> Verificati
             layers.append(
                 lowering(small, start_weights(twin), first_batches(twin, corpus_folder(folder)))
             )
-            results.append(result)
+            results.append(with_origins(result, small.graph))
     return Verification(
         layers=(
             _worst("lowering", layers),

@@ -1,9 +1,14 @@
-"""From an observable to the line of the program that computes it: where to start reading."""
+"""From an observable to where to start reading: the line of the program that computes it, and the
+component of the spec that it belongs to."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+
+from compiler.graph import ModelGraph
+from llamac.verify.result import TwinResult
 
 FUNCTIONS: Mapping[str, tuple[str, str]] = {
     "initial": ("train.py", "if fresh:"),
@@ -40,3 +45,13 @@ def line_of(files: Mapping[str, str], observable: str, tensor: str) -> str:
         if re.search(pattern, line):
             return f"{file}:{number}: {line.strip()}"
     return ""
+
+
+def with_origins(result: TwinResult, graph: ModelGraph) -> TwinResult:
+    """The result, each difference with the component whose parameter it is of."""
+    origins = graph.origins()
+    found = (
+        replace(difference, origin=str(origins.get(difference.tensor, "")))
+        for difference in result.differences
+    )
+    return replace(result, differences=tuple(found))

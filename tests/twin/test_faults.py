@@ -166,5 +166,8 @@ def test_fault(fault: Fault) -> None:
     if first.observable not in OF_NUMBERS:
         assert any(found.observable in OF_TENSORS for found in twin.differences)
     assert first.line, "a difference points to a line of the program"
+    is_parameter = first.observable in OF_TENSORS and first.tensor != first.observable
+    assert first.origin.startswith("model.") == is_parameter
+    assert first.origin in first.text()
     assert first.error > 1e3 * first.bound
     assert math.isfinite(first.error) or first.observable == "sample"
