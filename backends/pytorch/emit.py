@@ -60,7 +60,7 @@ def emit(
     program = compiled.programs[0]
     features = features_of(program, compiled.plan)
     check_conventions(program)
-    check_printed(program, features)
+    check_printed(program, features.axes)
     constants = Constants()
     text = model_text(program, constants)
     config = config_text(compiled, program, constants, features, origins or Origins())

@@ -9,15 +9,13 @@ from typing import assert_never
 from backends.pytorch.names import Names
 from backends.pytorch.operators import KEPT_BY_NAME, Call, expression
 from backends.pytorch.operators.call import Argument
+from backends.pytorch.unprinted import NotPrinted
 from backends.pytorch.wrapping import LINE_LENGTH
 from compiler.mesh import Mesh
-from compiler.pairs import Pair
 from compiler.placement import Layout, Partial
 from compiler.rank_program import Collective, Compute, Kept, LocalParameter, LocalValue
 
 INDENT = 8
-PRINTED: dict[Pair, str] = {"slice": "own_slice"}
-"""Names of helpers of parallel.py that are not their pair's: `slice` is Python's own."""
 
 Lines = list[str]
 
@@ -67,27 +65,18 @@ def value_of(statement: Compute | Collective, scope: Scope) -> str:
 
 
 def collective(statement: Collective, scope: Scope) -> str:
-    """Named by axis and by the dimensions it gathers or scatters."""
+    """Named by axis and by the dimension it gathers or scatters."""
     x, axis = scope.texts[statement.inputs[0]], statement.axis
-    named = [dim for dim in (statement.dim, statement.to_dim) if dim]
-    dims = [str(statement.outputs[0].dims.index(dim)) for dim in named]
     match statement.pair:
-        case (
-            "all_gather"
-            | "all_gather_invariant"
-            | "reduce_scatter"
-            | "all_reduce_replicate"
-            | "all_to_all"
-            | "replicate"
-            | "slice"
-        ):
-            name = PRINTED.get(statement.pair, statement.pair)
-            rest = "".join(f", {dim}" for dim in dims)
-            return f'{name}({x}, "{axis}"{rest})'
+        case "all_gather" | "reduce_scatter":
+            dim = statement.outputs[0].dims.index(statement.dim)
+            return f'{statement.pair}({x}, "{axis}", {dim})'
         case "all_reduce":
             return f'sum_partials({x}, "{axis}")'
         case "all_reduce_max":
             return f'all_reduce({x}, "{axis}", "max")'
+        case "all_gather_invariant" | "all_reduce_replicate" | "all_to_all" | "replicate" | "slice":
+            raise NotPrinted(f"{statement.pair} of {statement.inputs[0]} is not printed yet")
         case _:
             assert_never(statement.pair)
 

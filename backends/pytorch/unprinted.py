@@ -3,7 +3,6 @@ goes away."""
 
 from __future__ import annotations
 
-from backends.pytorch.features import Features
 from compiler.rank_program import BlockProgram, Collective, RankProgram, Region
 
 
@@ -14,8 +13,9 @@ class NotPrinted(Exception):
     """
 
 
-def check_printed(program: RankProgram, features: Features) -> None:
-    """Raises NotPrinted on the first part that would be left out of the program."""
+def check_printed(program: RankProgram, axes: tuple[str, ...]) -> None:
+    """Raises NotPrinted on the first part that would be left out of the program, which has process
+    groups for `axes`."""
     for block in program.blocks:
         for loss in block.losses:
             if block is not program.head or loss.normaliser != "valid tokens":
@@ -24,10 +24,10 @@ def check_printed(program: RankProgram, features: Features) -> None:
                     "only the loss of the head over valid tokens is"
                 )
         for line in _collectives(block):
-            if line.axis not in features.axes:
+            if line.axis not in axes:
                 raise NotPrinted(
                     f"{block.name}: {line.pair} of {line.inputs[0]} over {line.axis} is not "
-                    f"printed yet: the program has groups of {', '.join(features.axes)}"
+                    f"printed yet: the program has groups of {', '.join(axes)}"
                 )
     if len(program.contracts) > 1:
         units = "; ".join(", ".join(contract.parameters) for contract in program.contracts)
