@@ -88,7 +88,7 @@ def _integers(raw: bytes, width: int) -> Tensor:
 
 def _megatron(index: Path) -> Tensor:
     """The tokens of a pair, sequence by sequence as the index lists them."""
-    raw, tokens = index.read_bytes(), index.with_suffix(".bin").read_bytes()
+    raw, tokens = index.read_bytes(), _beside(index).read_bytes()
     width = MEGATRON_WIDTHS[raw[17]]
     count = int.from_bytes(raw[18:26], "little")
     lengths = _integers(raw[34 : 34 + 4 * count], 4)
@@ -98,6 +98,10 @@ def _megatron(index: Path) -> Tensor:
         for length, address in zip(lengths, addresses, strict=True)
     ]
     return _integers(b"".join(parts), width)
+
+
+def _beside(index: Path) -> Path:
+    return index.with_suffix(".bin" if index.suffix == ".idx" else ".BIN")
 
 
 def _shards(path: Path, weights: dict[str, Fraction], packed: bool) -> Corpus:

@@ -37,7 +37,7 @@ from llamac.prepare.documents import (
 )
 from llamac.prepare.encoding import Dtype
 from llamac.prepare.signatures import kind_of_file
-from llamac.prepare.sources import files_of_index, pairs
+from llamac.prepare.sources import bin_beside, files_of_index, pairs
 from llamac.prepare.tokens import look_at_tokens
 from llamac.prepare.unit import WrongData, listed
 from llamac.problems import data as problems
@@ -50,7 +50,7 @@ OPENED_FILES = 100
 
 SAMPLE_BYTES = 2**16
 
-BESIDES = (".md", ".txt.asc", ".md5", ".sha1", ".sha256", ".crc", "readme", "license", "notice")
+BESIDES = (".md", ".md5", ".sha1", ".sha256", ".crc", "readme", "license", "notice")
 """Ends of names, in lower case, of files that nobody takes for data."""
 
 
@@ -106,7 +106,7 @@ def _files(corpus: Corpus, path: Path) -> list[Path]:
         case MegatronData():
             alone = [Path(f"{path}.idx")]
             indexes = some_files(path, MOST_FILES, ".idx") if path.is_dir() else alone
-            return [index.with_suffix(".bin") for index in indexes]
+            return [bin_beside(index) for index in indexes]
         case HfData():
             return arrow_files(path)
         case ShardData():

@@ -132,6 +132,11 @@ def _scans(
         yield Scan(folder, _stem(name, number), origin, file, dtype, separator, fingerprint)
 
 
+def bin_beside(index: Path) -> Path:
+    """NAME.bin of NAME.idx, or NAME.BIN of NAME.IDX."""
+    return index.with_suffix(".bin" if index.suffix.islower() else ".BIN")
+
+
 def pairs(path: Path) -> Iterator[tuple[Path, Dtype]]:
     """NAME.bin of each pair, with the dtype that NAME.idx names.
 
@@ -152,7 +157,7 @@ def pairs(path: Path) -> Iterator[tuple[Path, Dtype]]:
             (length,) = struct.unpack("<i", file.read(4))
             file.seek(34 + 12 * count - 8)
             (address,) = struct.unpack("<q", file.read(8))
-        dtype, tokens = MEGATRON_DTYPES[code], index.with_suffix(".bin")
+        dtype, tokens = MEGATRON_DTYPES[code], bin_beside(index)
         told, found = address + length * WIDTHS[dtype], tokens.stat().st_size
         if told != found:
             raise WrongData(tokens, "", f"{found:,} bytes, and its index tells of {told:,}")

@@ -126,6 +126,8 @@ def test_a_folder_of_megatron_pairs(tmp_path: Path) -> None:
         write_megatron(tmp_path / "pairs" / name, tokens, code, draw)
         expected += tokens
     write(tmp_path / "pairs" / "notes.txt", b"not tokens")
+    for end in ("bin", "idx"):
+        (tmp_path / "pairs" / f"b.{end}").rename(tmp_path / "pairs" / f"b.{end.upper()}")
     assert stream("megatron", tmp_path / "pairs", len(expected)) == expected
 
 
