@@ -91,15 +91,16 @@ def compile_plan(
 
 
 def lower_phase(phase: PhasePlan, graph: ModelGraph, clip: float | None) -> RankProgram:
-    """lower, and check that what it made is well formed.
-
-    Raises:
-        IllFormed: where it is not, which is a defect of the compiler.
-    """
+    """lower, and check that what it made is well formed."""
     program = lower(phase, graph, clip)
+    check_lowered(phase, program)
+    return program
+
+
+def check_lowered(phase: PhasePlan, program: RankProgram) -> None:
+    """Raises IllFormed where the parts of a program do not fit: a defect of the compiler."""
     sequences = phase.microbatch * phase.mesh.axis_size("dp")
     check(program, {"batch": sequences, "seq": phase.seq_len})
-    return program
 
 
 def programs(compiled: Compiled) -> tuple[Compiled, ...]:

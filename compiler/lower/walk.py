@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from compiler.graph import Block, Component, Value
+from compiler.internal_error import Defect, InternalError
 from compiler.lower.moves import Move, Nesting, moved, moves, whole_cuts
-from compiler.lower.redistribute import Step, redistribution
+from compiler.lower.redistribute import NoCollective, Step, redistribution
 from compiler.mesh import Mesh
 from compiler.pairs import Pair
 from compiler.placement import Layout, Placement
@@ -57,7 +58,12 @@ class Walk:
     def bring(self, name: str, want: Layout) -> str:
         """The value in the layout asked for, by as few collectives as its cuts allow."""
         for move in moves(self.mesh, self.nesting, self.values[name].layout, want):
-            for step in redistribution(move.have, move.want):
+            try:
+                steps = redistribution(move.have, move.want)
+            except NoCollective as error:
+                defect = Defect(str(error), self.block.name, "", name, self.origin)
+                raise InternalError(defect) from error
+            for step in steps:
                 name = self._move(name, move, step)
         return name
 
