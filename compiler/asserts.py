@@ -13,7 +13,7 @@ from typing import cast
 from compiler.estimates import NOT_BUILT, Estimate
 from compiler.plan import PhasePlan, Plan
 from compiler.problems.plans import AssertFailed, AssertUnknown, EstimateNotBuilt
-from dsl.diagnostics import Diagnostic, Edit, Problem, Suggestion
+from dsl.diagnostics import Edit, Problem, Suggestion
 from dsl.evaluate import Atom, Listed, UnknownPath, evaluate, parts, show_atom
 from dsl.schema import Count, Dimension, Named, Pattern, Row
 from dsl.show import expression_text, paths_in
@@ -25,14 +25,14 @@ from dsl.units import NONE, Quantity
 
 def check_asserts(
     plan: Plan, phase: PhasePlan, figures: Mapping[str, Estimate], asserts: tuple[Assert, ...]
-) -> tuple[Diagnostic, ...]:
-    """A diagnostic for every assert that a phase does not hold, or that nothing can answer."""
+) -> tuple[Problem, ...]:
+    """A problem for every assert that a phase does not hold, or that nothing can answer."""
     known = known_values(phase, figures)
     place = f"in phase {phase.name}: " if len(plan.phases) > 1 else ""
     figured = {path for root in figures.values() for path, _ in root.walk()}
     explained = figured | {decision.path for decision in phase.decisions}
     found = (_check(constraint, known, explained, place) for constraint in asserts)
-    return tuple(problem.diagnostic() for problem in found if problem is not None)
+    return tuple(problem for problem in found if problem is not None)
 
 
 def known_values(phase: PhasePlan, figures: Mapping[str, Estimate]) -> dict[str, Atom]:

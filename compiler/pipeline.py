@@ -22,7 +22,7 @@ from compiler.problems.plans import UnknownPlan
 from compiler.rank_program import RankProgram
 from compiler.schema import BLOCKS, PlanSpec
 from compiler.well_formed import check
-from dsl.diagnostics import Diagnostic, Label
+from dsl.diagnostics import Diagnostic, Label, diagnose
 from dsl.frontend import Loaded, Lookup, load
 from dsl.source import Span
 from dsl.spec import Assert, Origins, Spec
@@ -75,15 +75,15 @@ def compile_plan(
     origins = origins or Origins()
     refused = check_model(name, "model.", spec.model, origins)
     if refused:
-        return Result(None, refused)
+        return Result(None, diagnose(refused))
     graph = build_graph(spec.model)
-    plan, diagnostics = make_plan(name, spec, graph, origins)
+    plan, problems = make_plan(name, spec, graph, origins)
     if plan is None:
-        return Result(None, diagnostics)
+        return Result(None, diagnose(problems))
     for phase in plan.phases:
-        diagnostics += check_asserts(plan, phase, estimates(graph, plan, phase), asserts)
-    diagnostics = tuple(dict.fromkeys(diagnostics))
-    if any(diagnostic.is_error for diagnostic in diagnostics):
+        problems += check_asserts(plan, phase, estimates(graph, plan, phase), asserts)
+    diagnostics = diagnose(problems)
+    if any(problem.is_error for problem in problems):
         return Result(None, diagnostics)
     clip = spec.train.clip
     programs = tuple(lower_phase(phase, graph, clip) for phase in plan.phases)

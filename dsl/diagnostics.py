@@ -8,7 +8,7 @@ Any floor may define its own; `explanations()` finds them all.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
@@ -98,8 +98,8 @@ class Problem:
     """Base of every error and warning.
 
     `title` and `label` are templates over the fields (`"{entry} has no field {field}"`). A
-    problem that shows more overrides `secondary`, `notes`, `suggestions`, `helps` or `fixes`.
-    What is to be typed is a suggestion; `helps` are advice in words.
+    problem that shows more overrides `secondary`, `notes`, `helps` or `fixes`. What is to be typed
+    is one of the `choices`; `helps` are advice in words.
     """
 
     slug: ClassVar[str]
@@ -108,6 +108,11 @@ class Problem:
     label: ClassVar[str] = ""
 
     span: Span | None
+    choices: tuple[Suggestion, ...] = ()
+
+    @property
+    def is_error(self) -> bool:
+        return self.severity is Severity.ERROR
 
     def __init_subclass__(cls) -> None:
         """Refuse two problems of one slug, so that `explain SLUG` has one answer."""
@@ -126,9 +131,6 @@ class Problem:
     def notes(self) -> tuple[str, ...]:
         return ()
 
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return ()
-
     def helps(self) -> tuple[str, ...]:
         return ()
 
@@ -144,7 +146,6 @@ class Problem:
     def diagnostic(self) -> Diagnostic:
         facts = self.facts()
         label = self.label.format_map(facts)
-        suggestions = self.suggestions()
         return Diagnostic(
             slug=self.slug,
             severity=self.severity,
@@ -152,10 +153,15 @@ class Problem:
             primary=None if self.span is None else Label(self.span, label),
             secondary=self.secondary(),
             notes=self.notes(),
-            helps=(*as_help(suggestions), *self.helps())[:MAXIMUM_HELPS],
+            helps=(*as_help(self.choices), *self.helps())[:MAXIMUM_HELPS],
             fixes=self.fixes(),
-            suggestions=suggestions,
+            suggestions=self.choices,
         )
+
+
+def diagnose(problems: Iterable[Problem]) -> tuple[Diagnostic, ...]:
+    """Problems rendered; those that read the same (of two phases, say) once."""
+    return tuple(dict.fromkeys(problem.diagnostic() for problem in problems))
 
 
 _registry: dict[str, type[Problem]] = {}

@@ -139,7 +139,7 @@ class Frame:
             self.context.report(wrong_type(Given(row, None, span, ""), row.shape, "a body"))
         elif not self.context.partial:
             choices = ", ".join(f"`{entry_name(entry)}`" for entry in row.shape.entries)
-            self.context.report(NothingToRefine(span=span, field=row.name, choices=choices))
+            self.context.report(NothingToRefine(span=span, field=row.name, components=choices))
         return BROKEN
 
     def default_of(self, row: Field) -> object:

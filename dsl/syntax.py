@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from dsl.automaton import TABLE
-from dsl.diagnostics import Edit, Fix, Label, Problem, Suggestion
+from dsl.diagnostics import Edit, Fix, Label, Problem
 from dsl.source import Span
 
 MAXIMUM_BYTES: Final = 1 << 20
@@ -161,14 +161,10 @@ class Limit(Problem):
     what: str
     limit: str
     instead: str = ""
-    choices: tuple[Suggestion, ...] = ()
     also: tuple[Label, ...] = ()
 
     def secondary(self) -> tuple[Label, ...]:
         return self.also
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
 
     def helps(self) -> tuple[str, ...]:
         return (self.instead,) * bool(self.instead)

@@ -2,7 +2,7 @@
 
 `mesh` spreads the ranks, `batch` divides the batch and the run, `cuts` assigns named dimensions to
 atoms and refuses what does not divide. A new decision is a `Decision` appended where it is made;
-a new refusal is a Problem in `compiler/problems.py`.
+a new refusal is a Problem in `compiler/problems/`.
 """
 
 from compiler.planner.models import check_model

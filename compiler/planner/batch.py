@@ -10,8 +10,8 @@ from compiler.planner.choices import TRIES, Rows, as_suggestion, offer
 from compiler.planner.context import Context, Refused
 from compiler.planner.data import check_data
 from compiler.planner.numbers import divisors, nearest_first
-from compiler.problems.mesh import Contradiction, DoesNotDivide
-from compiler.problems.run import ScheduleTooLong, Undetermined
+from compiler.problems.mesh import DoesNotDivide
+from compiler.problems.run import LengthGivenTwice, ScheduleTooLong, Undetermined
 from compiler.schema.train import Constant, Cosine, Wsd
 from dsl.schema import Auto, Count
 
@@ -128,12 +128,10 @@ def _steps(context: Context, tokens_per_step: int) -> int:
     steps, tokens = context.spec.train.steps, context.spec.train.tokens
     if steps is not None and tokens is not None:
         context.problem(
-            Contradiction(
+            LengthGivenTwice(
                 span=context.span("train.tokens"),
-                what="the run's length is said twice",
-                why="`tokens` and `steps` both say when it ends",
+                steps=steps,
                 other_span=context.span("train.steps"),
-                other=f"{steps:,} steps",
                 choices=offer(context, {"train.tokens": None}, {"train.steps": None}),
             )
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from compiler.plan import Decision, Origin, Value
 from compiler.schema import PlanSpec
-from dsl.diagnostics import Diagnostic, Problem
+from dsl.diagnostics import Problem
 from dsl.source import Span
 from dsl.spec import OriginKind, Origins
 
@@ -20,8 +21,12 @@ _ORIGIN: dict[OriginKind, Origin] = {
 }
 
 
-Errors = frozenset[tuple[str, str]]
-"""Slug and title of each: what tells one error of a phase from another."""
+Errors = Counter[tuple[type[Problem], Span | None]]
+"""How many errors of each kind a phase has at each place."""
+
+
+def count_errors(problems: Iterable[Problem]) -> Errors:
+    return Counter((type(one), one.span) for one in problems if one.is_error)
 
 
 class Refused(Exception):
@@ -40,7 +45,7 @@ class Context:
     phase: str = ""
     attempt: Callable[[PlanSpec], Errors] | None = None
     decisions: list[Decision] = field(default_factory=list[Decision])
-    diagnostics: list[Diagnostic] = field(default_factory=list[Diagnostic])
+    problems: list[Problem] = field(default_factory=list[Problem])
 
     def span(self, path: str) -> Span | None:
         return self.origins.span(self.name, self.decisive(path))
@@ -66,11 +71,11 @@ class Context:
         self.decisions.append(Decision(path, value, origin, reason, runner_up))
 
     def problem(self, problem: Problem) -> None:
-        self.diagnostics.append(problem.diagnostic())
+        self.problems.append(problem)
 
     def has(self, problem: type[Problem]) -> bool:
-        return any(diagnostic.slug == problem.slug for diagnostic in self.diagnostics)
+        return any(isinstance(one, problem) for one in self.problems)
 
     def refuse_if_wrong(self) -> None:
-        if any(diagnostic.is_error for diagnostic in self.diagnostics):
+        if any(problem.is_error for problem in self.problems):
             raise Refused

@@ -8,8 +8,14 @@ from typing import assert_never
 from compiler.data import form_of, separator_of, shares_of, sources_of
 from compiler.planner.choices import Rows, as_suggestion, offer
 from compiler.planner.context import Context
-from compiler.problems.data import LongRound, UnreadValidation, VocabTooSmall
-from compiler.problems.mesh import Contradiction
+from compiler.problems.data import (
+    LongRound,
+    PromptNeedsText,
+    SeparatorNeedsTokenizer,
+    UnlikeSeparators,
+    UnreadValidation,
+    VocabTooSmall,
+)
 from compiler.problems.run import Undetermined
 from compiler.schema.train import (
     Corpus,
@@ -40,10 +46,8 @@ def check_data(context: Context) -> None:
     prompt = train.eval is not None and train.eval.prompt is not None
     if prompt and form_of(train.data) != "text":
         context.problem(
-            Contradiction(
+            PromptNeedsText(
                 span=context.span("train.eval.prompt"),
-                what="a prompt is text, and the program reads tokens",
-                why="only `data = text { ... }` without a tokenizer is read as text",
                 choices=offer(context, {"train.eval.prompt": None}),
             )
         )
@@ -52,14 +56,12 @@ def check_data(context: Context) -> None:
 def _check_corpus(context: Context, corpus: Corpus, path: str) -> None:
     vocab, largest = context.spec.model.vocab, _largest_known(corpus)
     if largest >= vocab:
-        step = math.lcm(VOCAB_STEP, context.spec.tp)
-        larger = {"model.vocab": (largest // step + 1) * step}
         context.problem(
             VocabTooSmall(
                 span=context.span(path),
                 largest=largest,
                 vocab=vocab,
-                choices=offer(context, larger),
+                choices=offer(context, {"model.vocab": _sufficient_vocab(context)}),
             )
         )
     if isinstance(corpus, TextData | JsonlData | ParquetData | HfData):
@@ -81,6 +83,13 @@ def _check_corpus(context: Context, corpus: Corpus, path: str) -> None:
                 choices=offer(context, {f"{path}.validation": '"data/validation"'}),
             )
         )
+
+
+def _sufficient_vocab(context: Context) -> int:
+    """Rows of an embedding that holds the known tokens of all sources."""
+    step = math.lcm(VOCAB_STEP, context.spec.tp)
+    corpora = sources_of(context.spec.train.data).values()
+    return (max(map(_largest_known, corpora)) // step + 1) * step
 
 
 def _largest_known(corpus: Corpus) -> int:
@@ -112,10 +121,8 @@ def _check_tokenizer(
         )
     if corpus.tokenizer is None and corpus.separator is not None:
         context.problem(
-            Contradiction(
+            SeparatorNeedsTokenizer(
                 span=context.span(f"{path}.separator"),
-                what="a separator is a token of a tokenizer, and there is none",
-                why="text without a tokenizer is read as bytes, and byte 0 ends a document",
                 choices=offer(context, {f"{path}.separator": None}),
             )
         )
@@ -184,11 +191,12 @@ def _check_separators(context: Context, mixture: MixtureData) -> None:
         first, expected = known[0]
         if separator != expected:
             context.problem(
-                Contradiction(
+                UnlikeSeparators(
                     span=context.span(f"train.data.source.{name}.data"),
-                    what="the sources end their documents with different tokens",
-                    why=f"token {separator:,} in `{name}`",
+                    source=name,
+                    separator=separator,
+                    first=first,
+                    expected=expected,
                     other_span=context.span(f"train.data.source.{first}.data"),
-                    other=f"token {expected:,} in `{first}`",
                 )
             )

@@ -11,16 +11,17 @@ from compiler.planner.context import Context, Refused
 from compiler.planner.numbers import divisors, nearest, nearest_first
 from compiler.planner.sharding import Copies, resolve_sharding
 from compiler.problems.mesh import (
-    Contradiction,
+    AxisNotOrdered,
+    CopiesAcrossContext,
     KvHeadsAgainstTp,
     MeshMismatch,
-    NotYet,
     TpAcrossNodes,
 )
 from compiler.rank_program import Sharding
 from compiler.schema.cluster import CpuNode, GpuNode
 from compiler.schema.plan import Axis
 from dsl.diagnostics import Suggestion
+from dsl.problems.values import NotBuilt
 from dsl.schema import AUTO, Auto
 
 INNERMOST_FIRST: tuple[Axis, ...] = ("tp", "cp", "pp", "dp")
@@ -153,10 +154,9 @@ def _order(context: Context, sizes: _Sizes) -> tuple[Axis, ...]:
         missing = [axis for axis in INNERMOST_FIRST if axis not in order and sizes.of(axis) > 1]
         if missing:
             context.problem(
-                Contradiction(
+                AxisNotOrdered(
                     span=context.span("order"),
-                    what=f"`order` lacks `{missing[0]}`",
-                    why="every axis of more than one rank stands once, innermost first",
+                    axis=missing[0],
                     choices=offer(context, {"order": (*order, *missing)}, {"order": AUTO}),
                 )
             )
@@ -188,13 +188,12 @@ def _check_hybrid(context: Context, order: tuple[Axis, ...], copies: Copies) -> 
         mended = [*(a for a in order if a != "dp" and getattr(context.spec, a) > 1), "dp"]
         if cp > 1:
             context.problem(
-                Contradiction(
+                CopiesAcrossContext(
                     span=context.span("order"),
-                    what="`order` puts `dp` inside `cp`, and `fsdp` copies lie across both",
-                    why=f"fsdp {copies.shard * cp} = {cp} cp x {copies.shard} of dp "
-                    "must count faster than its copies",
+                    cp=cp,
+                    shard=copies.shard,
+                    copies=copies.replicate,
                     other_span=context.span("fsdp"),
-                    other=f"{copies.replicate} copies",
                     choices=offer(context, {"order": tuple(mended)}),
                 )
             )
@@ -220,10 +219,10 @@ def _kv_atoms(context: Context) -> tuple[int, int]:
     parts = {math.gcd(tp, kv_heads) for kv_heads in counts}
     if len(parts) > 1:
         context.problem(
-            NotYet(
+            NotBuilt(
                 span=context.span("tp"),
-                what="tp above the key/value heads of some layers and not of others",
-                instead=f"layers have {sorted(counts)} key/value heads; "
+                what="`tp` above the key/value heads of some layers but not of others",
+                remark=f"layers have {sorted(counts)} key/value heads; "
                 f"use a `tp` up to {min(counts)}",
                 choices=offer(context, {"tp": min(counts)}),
             )

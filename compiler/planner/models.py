@@ -4,32 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.problems.mesh import Contradiction, NotYet
+from compiler.problems.model import EmptyRopeRamp
 from compiler.schema import ModelSpec
 from compiler.schema.model import ChunkedMask
-from dsl.diagnostics import Diagnostic, Problem
+from dsl.diagnostics import Problem
+from dsl.problems.values import NotBuilt
 from dsl.spec import Origins
 from dsl.suggestions import suggest
 
 
-def check_model(
-    block: str, prefix: str, model: ModelSpec, origins: Origins
-) -> tuple[Diagnostic, ...]:
+def check_model(block: str, prefix: str, model: ModelSpec, origins: Origins) -> tuple[Problem, ...]:
     """`prefix` leads from the block to the model: `model.` from a plan, nothing from itself."""
     attention = f"{prefix}layer.attention"
-    found = (
+    return (
         *_masks(block, attention, model, origins),
         *_scalings(block, attention, model, origins),
     )
-    return tuple(dict.fromkeys(problem.diagnostic() for problem in found))
 
 
 def _masks(block: str, attention: str, model: ModelSpec, origins: Origins) -> Iterator[Problem]:
     if any(isinstance(kind.attention.mask, ChunkedMask) for kind in model.layer.kinds):
-        yield NotYet(
+        yield NotBuilt(
             span=origins.span(block, f"{attention}.mask"),
             what="`mask = chunked`",
-            instead="`full` or `sliding` in every layer",
+            remark="`full` or `sliding` in every layer",
             choices=(suggest(origins, block, {f"{attention}.mask": "full"}),),
         )
 
@@ -42,12 +40,10 @@ def _scalings(block: str, attention: str, model: ModelSpec, origins: Origins) ->
         scaling = None if rope is None else rope.scaling
         if scaling is not None and scaling.high <= scaling.low:
             high, low = origins.span(block, f"{path}.high"), origins.span(block, f"{path}.low")
-            yield Contradiction(
+            yield EmptyRopeRamp(
                 span=high,
-                what="`high` of the RoPE scaling must be above its `low`",
-                why=f"high - low = {scaling.high:g} - {scaling.low:g} "
-                f"= {scaling.high - scaling.low:g}, which the ramp between them divides by",
+                high=scaling.high,
+                low=scaling.low,
                 other_span=None if low == high else low,
-                other=f"low = {scaling.low:g}",
                 choices=(suggest(origins, block, {f"{path}.high": f"{4 * scaling.low:g}"}),),
             )

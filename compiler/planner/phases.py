@@ -9,7 +9,6 @@ from compiler.problems.run import UnknownPhase
 from compiler.schema import PlanSpec, TrainSpec
 from compiler.schema.plan import PlanPhase
 from compiler.schema.train import PhaseSpec
-from dsl.diagnostics import Diagnostic
 from dsl.schema import Named
 from dsl.spec import Origins
 
@@ -35,7 +34,7 @@ def phases_of(spec: PlanSpec) -> tuple[Phase, ...]:
     ) or (Phase(ONLY, whole),)
 
 
-def unknown_phases(name: str, spec: PlanSpec, origins: Origins) -> tuple[Diagnostic, ...]:
+def unknown_phases(name: str, spec: PlanSpec, origins: Origins) -> tuple[UnknownPhase, ...]:
     """Refinements of phases that the run does not have."""
     known = tuple(phase for phase, _ in spec.train.phase.items)
     return tuple(
@@ -44,7 +43,7 @@ def unknown_phases(name: str, spec: PlanSpec, origins: Origins) -> tuple[Diagnos
             phase=phase,
             known=known,
             train_span=origins.span(name, "train.phase"),
-        ).diagnostic()
+        )
         for phase, _ in spec.phase.items
         if phase not in known
     )

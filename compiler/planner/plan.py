@@ -18,7 +18,7 @@ from compiler.planner.batch import (
     resolve_microbatches,
     resolve_run,
 )
-from compiler.planner.context import Context, Errors, Refused
+from compiler.planner.context import Context, Errors, Refused, count_errors
 from compiler.planner.cuts import check_cuts, check_heads, resolve_cuts
 from compiler.planner.launch import check_launch
 from compiler.planner.mesh import device_kind, resolve_mesh
@@ -29,7 +29,7 @@ from compiler.planner.stages import check_microbatches, resolve_stages
 from compiler.planner.start import check_start
 from compiler.problems.mesh import MeshMismatch
 from compiler.schema import PlanSpec
-from dsl.diagnostics import Diagnostic
+from dsl.diagnostics import Problem
 from dsl.schema import Auto
 from dsl.spec import Origins
 
@@ -38,33 +38,33 @@ T = TypeVar("T")
 
 def plan(
     name: str, spec: PlanSpec, graph: ModelGraph, origins: Origins
-) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
-    """The plan is None exactly when a diagnostic is an error. What several phases share is told
-    once."""
+) -> tuple[Plan | None, tuple[Problem, ...]]:
+    """The plan is None exactly when a problem is an error. What several phases share may be among
+    the problems several times."""
     whole = Context(name, spec, origins)
     check_launch(whole)
-    found = [*unknown_phases(name, spec, origins), *whole.diagnostics]
+    found = [*unknown_phases(name, spec, origins), *whole.problems]
     resolved: list[PhasePlan] = []
     named = bool(spec.train.phase.items)
     for phase in phases_of(spec):
         label = phase.name if named else ""
-        attempt = partial(_errors, name, graph, phase.name, label, tuple(resolved))
+        attempt = partial(_errors, name, graph, origins, phase.name, label, tuple(resolved))
         context = Context(name, phase.spec, origins, label, attempt)
         with suppress(Refused):
             resolved.append(_phase(context, graph, phase.name, resolved))
-        found += context.diagnostics
-    if any(diagnostic.is_error for diagnostic in found):
-        return None, tuple(dict.fromkeys(found))
+        found += context.problems
+    if any(problem.is_error for problem in found):
+        return None, tuple(found)
     steps = resolved[-1].last_step
     context = Context(name, spec, origins)
     check_schedule(context, steps)
-    found += context.diagnostics
-    if context.diagnostics:
-        return None, tuple(dict.fromkeys(found))
+    found += context.problems
+    if context.problems:
+        return None, tuple(found)
     block = math.lcm(*(phase.seq_len for phase in resolved))
     done = Plan(name, spec, tuple(resolved), steps, block)
     phases = chain(*(one_loss_chunk(part.phases) for part in done.parts))
-    return replace(done, phases=tuple(phases)), tuple(dict.fromkeys(found))
+    return replace(done, phases=tuple(phases)), tuple(found)
 
 
 def _phase(
@@ -109,16 +109,17 @@ def _phase(
 def _errors(
     name: str,
     graph: ModelGraph,
+    origins: Origins,
     phase: str,
     label: str,
     before: Sequence[PhasePlan],
     spec: PlanSpec,
 ) -> Errors:
     """What is wrong with the phase if this is its spec: how a help is tried before it is given."""
-    context = Context(name, spec, Origins(), label)
+    context = Context(name, spec, origins, label)
     with suppress(Refused):
         _phase(context, graph, phase, before)
-    return frozenset((one.slug, one.title) for one in context.diagnostics if one.is_error)
+    return count_errors(context.problems)
 
 
 def _before(phases: Sequence[PhasePlan], seq_len: int) -> Before:

@@ -8,8 +8,7 @@ from compiler.graph import ModelGraph
 from compiler.plan import Recompute, recompute_text
 from compiler.planner.choices import offer
 from compiler.planner.context import Context
-from compiler.problems.mesh import Contradiction
-from compiler.problems.recompute import UnknownOperator
+from compiler.problems.recompute import EntriesAgainstPp, TooManyPolicies, UnknownOperator
 from compiler.schema.plan import ByStage
 from dsl.schema import Auto
 from dsl.suggest import closest
@@ -52,10 +51,10 @@ def _by_stage(
     different = len(set(policies))
     if different > MOST_POLICIES:
         context.problem(
-            Contradiction(
+            TooManyPolicies(
                 span=context.span("recompute"),
-                what="too many different ways to recompute",
-                why=f"{different} different entries, and a program has {MOST_POLICIES} at most",
+                different=different,
+                most=MOST_POLICIES,
                 choices=offer(context, {"recompute": "full"}),
             )
         )
@@ -70,19 +69,16 @@ def _by_stage(
 def _wrong_length(context: Context, policies: tuple[Recompute, ...]) -> None:
     pp, found = context.spec.pp, len(policies)
     if pp == 1:
-        why, choice = "pp is 1", policies[0] if policies else "none"
-        instead: Recompute | ByStage = choice
+        instead: Recompute | ByStage = policies[0] if policies else "none"
     else:
-        why = f"{found} listed, and pp is {pp}"
         fitted = (*policies, *(policies[-1:] or ("none",)) * pp)[:pp]
         instead = ByStage(stages=fitted)
     context.problem(
-        Contradiction(
+        EntriesAgainstPp(
             span=context.span("recompute"),
-            what="`by_stage` lists one entry a pipeline rank",
-            why=why,
+            found=found,
+            pp=pp,
             other_span=context.span("pp"),
-            other=f"{pp} stages" if pp > 1 else "no pipeline",
             choices=offer(context, {"recompute": instead}),
         )
     )

@@ -11,7 +11,8 @@ from compiler.plan import Origin, StateGroup
 from compiler.planner.choices import offer
 from compiler.planner.context import Context
 from compiler.planner.numbers import divisors, nearest_first
-from compiler.problems.mesh import Contradiction, FsdpAgainstDp
+from compiler.problems.mesh import FsdpAgainstDp, ReplicatedAndCut
+from compiler.problems.pipeline import Zero3UnderPipeline
 from compiler.rank_program import Sharding
 from dsl.diagnostics import Suggestion
 from dsl.schema import Auto
@@ -69,12 +70,10 @@ def _kind(context: Context) -> tuple[Sharding, Origin]:
     match spec.sharding:
         case "zero3" if has_pipeline:
             context.problem(
-                Contradiction(
+                Zero3UnderPipeline(
                     span=context.span("sharding"),
-                    what="`zero3` cannot be used under a pipeline",
-                    why="it would gather every stage's weights again for each microbatch",
+                    pp=spec.pp,
                     other_span=context.span("pp"),
-                    other=f"{spec.pp} stages",
                     choices=offer(context, {"sharding": "zero2"}),
                 )
             )
@@ -91,12 +90,10 @@ def _ranks(context: Context, data: int, kind: Sharding) -> int | None:
     if kind == "none":
         if not isinstance(spec.fsdp, Auto) and spec.fsdp > 1:
             context.problem(
-                Contradiction(
+                ReplicatedAndCut(
                     span=context.span("fsdp"),
-                    what="`sharding = none` replicates, and `fsdp` above 1 cuts",
-                    why=f"{spec.fsdp} ranks would share one copy",
+                    fsdp=spec.fsdp,
                     other_span=context.span("sharding"),
-                    other="replicated",
                     choices=offer(context, {"sharding": "zero2"}, {"fsdp": 1}),
                 )
             )

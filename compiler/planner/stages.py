@@ -8,8 +8,13 @@ from typing import assert_never
 from compiler.planner.choices import offer
 from compiler.planner.context import Context
 from compiler.planner.numbers import divisors, nearest, nearest_first
-from compiler.problems.mesh import Contradiction
-from compiler.problems.pipeline import MicrobatchesAgainstStages
+from compiler.problems.pipeline import (
+    MicrobatchesAgainstStages,
+    MoreStagesThanLayers,
+    NoPipeline,
+    StagesAgainstLayers,
+    StagesAgainstPp,
+)
 from compiler.schedules import ScheduleKind
 from compiler.schema.plan import Gpipe, Interleaved, OneFOneB
 from dsl.diagnostics import Suggestion
@@ -115,14 +120,6 @@ def _runs(schedule: ScheduleKind, pp: int, microbatches: int) -> bool:
             assert_never(schedule)
 
 
-def _sum(layers: tuple[int, ...]) -> str:
-    """`1 + 2 + 3 = 6`, in the middle cut where there are many."""
-    terms = [str(n) for n in layers]
-    if len(terms) > 8:
-        terms = [*terms[:4], "...", *terms[-3:]]
-    return f"{' + '.join(terms)} = {sum(layers)}"
-
-
 def _no_pipeline(context: Context, schedule: ScheduleKind) -> Stages:
     spec = context.spec
     for field, written, default in (
@@ -131,11 +128,8 @@ def _no_pipeline(context: Context, schedule: ScheduleKind) -> Stages:
     ):
         if not isinstance(written, Auto | OneFOneB) and written != (spec.model.layers,):
             context.problem(
-                Contradiction(
-                    span=context.span(field),
-                    what=f"`{field}` is written, and there is no pipeline",
-                    why="pp is 1, so the whole model is one stage",
-                    choices=offer(context, {field: default}),
+                NoPipeline(
+                    span=context.span(field), field=field, choices=offer(context, {field: default})
                 )
             )
     return Stages(schedule, 1, (spec.model.layers,))
@@ -145,14 +139,14 @@ def _too_many(context: Context, virtual: int) -> None:
     layers, pp = context.spec.model.layers, context.spec.pp
     chunks = virtual // pp
     legal = [n for n in divisors(layers + ENDS) if 1 < n * chunks <= layers + ENDS]
-    arithmetic = f"{pp} x {chunks} chunks = {virtual}" if chunks > 1 else str(virtual)
     context.problem(
-        Contradiction(
+        MoreStagesThanLayers(
             span=context.span("pp"),
-            what="more virtual stages than layers to put on them",
-            why=f"{arithmetic} stages, and {layers} layers + {ENDS} ends = {layers + ENDS}",
+            pp=pp,
+            chunks=chunks,
+            layers=layers,
+            ends=ENDS,
             other_span=context.span("model.layers"),
-            other=f"{layers} layers",
             choices=offer(context, *({"pp": n} for n in nearest_first(pp, legal))),
         )
     )
@@ -162,23 +156,22 @@ def _check_written(context: Context, layers: tuple[int, ...], virtual: int, chun
     total = context.spec.model.layers
     if len(layers) != virtual:
         context.problem(
-            Contradiction(
+            StagesAgainstPp(
                 span=context.span("stages"),
-                what=f"`stages` lists {len(layers)} stages, and there are {virtual}",
-                why=f"pp {context.spec.pp} x {chunks} a rank = {virtual}",
+                found=len(layers),
+                pp=virtual // chunks,
+                chunks=chunks,
                 other_span=context.span("pp"),
-                other=f"{context.spec.pp} ranks",
                 choices=offer(context, {"stages": AUTO}),
             )
         )
     elif sum(layers) != total or min(layers) < 0:
         context.problem(
-            Contradiction(
+            StagesAgainstLayers(
                 span=context.span("stages"),
-                what=f"`stages` hold {sum(layers)} layers, and the model has {total}",
-                why=_sum(layers),
+                listed=layers,
+                layers=total,
                 other_span=context.span("model.layers"),
-                other=f"{total} layers",
                 choices=offer(context, {"stages": AUTO}),
             )
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from compiler.huggingface.names import Unnamed, names_of
 from compiler.planner.choices import offer
 from compiler.planner.context import Context
-from compiler.problems.mesh import Contradiction
+from compiler.problems.model import OtherRotaryPairs, UnnamedParameter
 
 
 def check_start(context: Context) -> None:
@@ -16,12 +16,9 @@ def check_start(context: Context) -> None:
     ropes = [kind.attention.rope for kind in model.layer.kinds]
     if any(rope is not None and rope.pairs == "interleaved" for rope in ropes):
         context.problem(
-            Contradiction(
+            OtherRotaryPairs(
                 span=context.span(path),
-                what="the weights of `init_from` are for other rotary pairs",
-                why="Hugging Face folders have heads in the order of `half`",
                 other_span=context.span("train.init_from"),
-                other="the weights",
                 choices=offer(context, {path: "half"}),
             )
         )
@@ -29,11 +26,9 @@ def check_start(context: Context) -> None:
         names_of(model)
     except Unnamed as unnamed:
         context.problem(
-            Contradiction(
+            UnnamedParameter(
                 span=context.span("train.init_from"),
-                what="no Hugging Face folder holds the weights of this model",
-                why=f"none has a tensor for `{unnamed}`",
+                parameter=str(unnamed),
                 other_span=context.span("model"),
-                other="the model",
             )
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dsl.diagnostics import Problem, Severity, Suggestion
+from compiler.problems.contradiction import Contradiction
+from dsl.diagnostics import Problem, Severity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +21,6 @@ class VocabTooSmall(Problem):
 
     largest: int
     vocab: int
-    choices: tuple[Suggestion, ...] = ()
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +37,6 @@ class LongRound(Problem):
     shares: str
     length: int
     longest: int
-    choices: tuple[Suggestion, ...]
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +50,41 @@ class UnreadValidation(Problem):
     title: ClassVar[str] = "nothing reads this `validation`"
     label: ClassVar[str] = "the run has no `eval`"
 
-    choices: tuple[Suggestion, ...]
 
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
+@dataclass(frozen=True, kw_only=True)
+class PromptNeedsText(Contradiction):
+    """The prompt of `eval` is text. A program that reads tokens has no tokenizer, so it cannot
+    encode a prompt or decode what follows; only text that is read as bytes can be continued.
+    """
+
+    slug = "prompt-needs-text"
+    title: ClassVar[str] = "a prompt is text, but the program reads tokens"
+    label: ClassVar[str] = "only `data = text {{ ... }}` without a tokenizer is read as text"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeparatorNeedsTokenizer(Contradiction):
+    """`separator` names the token of a tokenizer that ends each document. Text without a tokenizer
+    is read as bytes, and byte 0 ends a document.
+    """
+
+    slug = "separator-needs-tokenizer"
+    title: ClassVar[str] = "a separator is a token of a tokenizer, but there is none"
+    label: ClassVar[str] = "text without a tokenizer is read as bytes, and byte 0 ends a document"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnlikeSeparators(Contradiction):
+    """All sources of a mixture share one vocabulary, so one token must end the documents of all of
+    them. Another token would be trained on as text, and its documents would run into each other.
+    """
+
+    slug = "unlike-separators"
+    title: ClassVar[str] = "the sources end their documents with different tokens"
+    label: ClassVar[str] = "token {separator:,} in `{source}`"
+    other: ClassVar[str] = "token {expected:,} in `{first}`"
+
+    source: str
+    separator: int
+    first: str
+    expected: int

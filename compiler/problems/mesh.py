@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dsl.diagnostics import Label, Problem, Severity, Suggestion
+from compiler.problems.contradiction import Contradiction
+from dsl.diagnostics import Label, Problem, Severity
 from dsl.source import Span
 
 
@@ -26,7 +27,6 @@ class MeshMismatch(Problem):
     world: int
     nodes: int
     devices: int
-    choices: tuple[Suggestion, ...]
     cluster_span: Span | None
 
     @property
@@ -38,9 +38,6 @@ class MeshMismatch(Problem):
             return ()
         size = f"{self.nodes:,} x {self.devices} devices: {self.world:,}"
         return (Label(self.cluster_span, size),)
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +57,6 @@ class DoesNotDivide(Problem):
     of: str
     size: int
     parts: int
-    choices: tuple[Suggestion, ...]
     other_span: Span | None = None
     other: str = ""
 
@@ -70,9 +66,6 @@ class DoesNotDivide(Problem):
 
     def secondary(self) -> tuple[Label, ...]:
         return () if self.other_span is None else (Label(self.other_span, self.other),)
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,16 +81,12 @@ class KvHeadsAgainstTp(Problem):
 
     tp: int
     kv_heads: int
-    choices: tuple[Suggestion, ...]
     model_span: Span | None
 
     def secondary(self) -> tuple[Label, ...]:
         if self.model_span is None:
             return ()
         return (Label(self.model_span, f"{self.kv_heads} key/value heads"),)
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,15 +102,11 @@ class FsdpAgainstDp(Problem):
 
     fsdp: int
     dp: int
-    choices: tuple[Suggestion, ...]
     cp: int = 1
 
     @property
     def quotient(self) -> float:
         return self.dp / self.fsdp
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,46 +122,51 @@ class TpAcrossNodes(Problem):
 
     tp: int
     devices: int
-    choices: tuple[Suggestion, ...]
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contradiction(Problem):
-    """Two written values exclude each other."""
-
-    slug = "contradiction"
-    title: ClassVar[str] = "{what}"
-    label: ClassVar[str] = "{why}"
-
-    what: str
-    why: str
-    other_span: Span | None = None
-    other: str = ""
-    choices: tuple[Suggestion, ...] = ()
-
-    def secondary(self) -> tuple[Label, ...]:
-        return () if self.other_span is None else (Label(self.other_span, self.other),)
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
-
-
-@dataclass(frozen=True, kw_only=True)
-class NotYet(Problem):
-    """The language knows this, but this version cannot lower it, so it is refused rather than
-    ignored.
+class AxisNotOrdered(Contradiction):
+    """`order` lists every axis of more than one rank once, innermost first: the ranks of the first
+    axis are neighbours. The order decides which traffic stays inside a node, so nothing is added
+    to a written one.
     """
 
-    slug = "not-lowered"
-    title: ClassVar[str] = "{what} is not built yet"
-    label: ClassVar[str] = "{instead}"
+    slug = "axis-not-ordered"
+    title: ClassVar[str] = "`order` lacks `{axis}`"
+    label: ClassVar[str] = "every axis with more than one rank must be listed, innermost first"
 
-    what: str
-    instead: str
-    choices: tuple[Suggestion, ...] = ()
+    axis: str
 
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
+
+@dataclass(frozen=True, kw_only=True)
+class CopiesAcrossContext(Contradiction):
+    """`fsdp` ranks share one copy of the state: all of `cp`, and a part of `dp`. They must count
+    faster than the copies, so `dp` must come after `cp` in `order` when there are several copies.
+    """
+
+    slug = "copies-across-context"
+    title: ClassVar[str] = "`order` puts `dp` inside `cp`, but the copies of `fsdp` span both"
+    label: ClassVar[str] = "fsdp {fsdp} = {cp} cp x {shard} of dp must count faster than its copies"
+    other: ClassVar[str] = "{copies} copies"
+
+    cp: int
+    shard: int
+    copies: int
+
+    @property
+    def fsdp(self) -> int:
+        return self.cp * self.shard
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicatedAndCut(Contradiction):
+    """`sharding = none` keeps all state on every rank, and `fsdp` above 1 cuts it over that many
+    ranks. Either cut it (`zero1`, `zero2`, `zero3`) or leave `fsdp` out.
+    """
+
+    slug = "replicated-and-cut"
+    title: ClassVar[str] = "`sharding = none` replicates, but `fsdp` above 1 cuts"
+    label: ClassVar[str] = "{fsdp} ranks would share one copy"
+    other: ClassVar[str] = "replicated"
+
+    fsdp: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dsl.diagnostics import Label, Problem, Suggestion
+from dsl.diagnostics import Label, Problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +40,7 @@ class AssertFailed(Problem):
 
     text: str
     values: str
-    choices: tuple[Suggestion, ...]
     explained: tuple[str, ...]
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
 
     def helps(self) -> tuple[str, ...]:
         return tuple(
@@ -62,10 +58,6 @@ class AssertUnknown(Problem):
 
     path: str
     nearest: str
-    choices: tuple[Suggestion, ...] = ()
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)

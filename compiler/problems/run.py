@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dsl.diagnostics import Label, Problem, Suggestion
+from compiler.problems.contradiction import Contradiction
+from dsl.diagnostics import Label, Problem
 from dsl.source import Span
 from dsl.suggest import closest
 
@@ -24,10 +25,6 @@ class Undetermined(Problem):
     block: str
     what: str
     missing: str
-    choices: tuple[Suggestion, ...]
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +37,6 @@ class ScheduleTooLong(Problem):
 
     arithmetic: str
     steps: int
-    choices: tuple[Suggestion, ...]
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +54,10 @@ class NoTimeToTrain(Problem):
     time: float
     budget: float
     early: int
-    choices: tuple[Suggestion, ...]
 
     @property
     def left(self) -> float:
         return self.time - self.budget - self.early
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,3 +83,17 @@ class UnknownPhase(Problem):
         if not self.known:
             return (f"`phase {self.phase}` belongs in the `train` block first",)
         return (f"did you mean `{closest(self.phase, self.known) or self.known[0]}`?",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LengthGivenTwice(Contradiction):
+    """`steps` and `tokens` both give the length of the run, and one follows from the other: tokens
+    = steps x global_batch x seq_len. Write the one that is meant.
+    """
+
+    slug = "length-given-twice"
+    title: ClassVar[str] = "the run length is given twice"
+    label: ClassVar[str] = "`tokens` and `steps` both say when it ends"
+    other: ClassVar[str] = "{steps:,} steps"
+
+    steps: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dsl.diagnostics import Label, Problem, Suggestion
+from dsl.diagnostics import Label, Problem
 from dsl.source import Span
 
 
@@ -34,10 +34,10 @@ class NothingToRefine(Problem):
 
     slug: ClassVar[str] = "nothing-to-refine"
     title: ClassVar[str] = "`{field}` has no value to refine"
-    label: ClassVar[str] = "write `{field} = NAME {{ ... }}` with one of {choices}"
+    label: ClassVar[str] = "write `{field} = NAME {{ ... }}` with one of {components}"
 
     field: str
-    choices: str
+    components: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +72,9 @@ class Duplicate(Problem):
     verb: str
     first: Span
     instead: str = ""
-    choices: tuple[Suggestion, ...] = ()
 
     def secondary(self) -> tuple[Label, ...]:
         return (Label(self.first, "first here"),)
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
 
     def helps(self) -> tuple[str, ...]:
         return (self.instead,) * bool(self.instead)

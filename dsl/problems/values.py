@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dsl.diagnostics import Edit, Fix, Label, Problem, Severity, Suggestion
+from dsl.diagnostics import Edit, Fix, Label, Problem, Severity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +85,6 @@ class WrongCountingWord(Problem):
     words: str
     found: str
     remark: str
-    choices: tuple[Suggestion, ...] = ()
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,14 +120,10 @@ class NotWhole(Problem):
 
     field: str
     arithmetic: str
-    choices: tuple[Suggestion, ...] = ()
     others: tuple[Label, ...] = ()
 
     def secondary(self) -> tuple[Label, ...]:
         return self.others
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,14 +138,10 @@ class OutOfRange(Problem):
     bound: str
     found: str
     arithmetic: str = ""
-    choices: tuple[Suggestion, ...] = ()
     others: tuple[Label, ...] = ()
 
     def secondary(self) -> tuple[Label, ...]:
         return self.others
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,10 +156,6 @@ class WrongLength(Problem):
     expected: int
     found: int
     doc: str
-    choices: tuple[Suggestion, ...] = ()
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,10 +180,6 @@ class NotBuilt(Problem):
 
     what: str
     remark: str = ""
-    choices: tuple[Suggestion, ...] = ()
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)

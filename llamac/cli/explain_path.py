@@ -17,7 +17,7 @@ from compiler.pipeline import Compiled, compile_named
 from compiler.plan import Decision
 from compiler.planner import check_model
 from compiler.schema import ModelSpec, PlanSpec
-from dsl.diagnostics import Diagnostic
+from dsl.diagnostics import Diagnostic, diagnose
 from dsl.frontend import Loaded
 from dsl.spec import Spec
 from dsl.suggest import closest
@@ -80,7 +80,7 @@ def _subject(spec: Spec, name: str | None) -> Subject | tuple[Diagnostic, ...] |
     if name in models:
         refused = check_model(name, "", models[name], spec.origins)
         if refused:
-            return refused
+            return diagnose(refused)
         graph = build_graph(models[name])
         return Subject(name, graph, estimates(graph, None), None)
     return f"has no `{name}`; it holds: {', '.join([*plans, *models])}"

@@ -50,8 +50,8 @@ def import_config(path: Path, name: str = "", ignored: frozenset[str] = frozense
     with file.open("rb") as opened:
         source = Source(file.as_posix(), opened.read(LARGEST).decode("utf-8-sig", "replace"))
     config = read_object(source)
-    if isinstance(config, Diagnostic):
-        return Imported(source, None, "", (config,))
+    if isinstance(config, NotAConfig):
+        return Imported(source, None, "", (config.diagnostic(),))
     try:
         model = model_of(config, ignored)
     except Inexpressible as refused:
@@ -61,20 +61,20 @@ def import_config(path: Path, name: str = "", ignored: frozenset[str] = frozense
     return Imported(source, model, _heading(config, ignored) + text, ())
 
 
-def read_object(source: Source) -> Object | Diagnostic:
+def read_object(source: Source) -> Object | NotAConfig:
     """The file's JSON object, or what is wrong with it."""
     try:
         found = cast(object, json.loads(source.text))
     except json.JSONDecodeError as error:
         span = Span(source.path, min(error.pos, len(source.text)), len(source.text))
-        return NotAConfig(span=_line(source, span), why=f"no JSON: {error.msg}").diagnostic()
+        return NotAConfig(span=_line(source, span), why=f"no JSON: {error.msg}")
     except RecursionError:
-        return NotAConfig(span=Span(source.path, 0, 1), why="nested too deeply").diagnostic()
+        return NotAConfig(span=Span(source.path, 0, 1), why="nested too deeply")
     except ValueError:
         why = "a number has thousands of digits"
-        return NotAConfig(span=Span(source.path, 0, 1), why=why).diagnostic()
+        return NotAConfig(span=Span(source.path, 0, 1), why=why)
     if not isinstance(found, dict):
-        return NotAConfig(span=Span(source.path, 0, 1), why="an object is needed").diagnostic()
+        return NotAConfig(span=Span(source.path, 0, 1), why="an object is needed")
     return cast(Object, found)
 
 

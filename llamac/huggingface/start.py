@@ -17,6 +17,7 @@ from llamac.huggingface.folder import Contradiction, unlike, weights_in
 from llamac.problems.weights import (
     BrokenWeights,
     NoArchitecture,
+    NotAConfig,
     OddWeights,
     OtherMeaning,
     OtherWeights,
@@ -76,8 +77,8 @@ def _config_in(folder: Path) -> str | None:
 def _model_of(text: str) -> ModelSpec | str:
     """The model that a config.json describes, or why there is none that a spec can say."""
     config = read_object(Source(NAME, text))
-    if isinstance(config, Diagnostic):
-        return config.primary.text if config.primary is not None else config.title
+    if isinstance(config, NotAConfig):
+        return config.why
     try:
         return model_of(config)
     except Inexpressible as refused:

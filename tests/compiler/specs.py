@@ -11,7 +11,7 @@ from compiler.plan import Plan
 from compiler.planner import plan
 from compiler.rank_program import RankProgram
 from compiler.schema import BLOCKS, ModelSpec, PlanSpec
-from dsl.diagnostics import Diagnostic
+from dsl.diagnostics import Diagnostic, diagnose
 from dsl.frontend import Missing, load
 from dsl.source import Span
 
@@ -72,8 +72,8 @@ def planned(*changes: tuple[str, str]) -> Planned:
     loaded = load("small.llama", lambda path: text, BLOCKS)
     assert loaded.spec is not None, loaded.diagnostics
     spec = loaded.spec.all(PlanSpec)["main"]
-    found, diagnostics = plan("main", spec, build_graph(spec.model), loaded.spec.origins)
-    return Planned(text, spec, found, diagnostics)
+    found, problems = plan("main", spec, build_graph(spec.model), loaded.spec.origins)
+    return Planned(text, spec, found, diagnose(problems))
 
 
 def standard_models(library: str) -> dict[str, ModelSpec]:

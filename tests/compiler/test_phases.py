@@ -173,7 +173,7 @@ def test_an_assert_is_held_against_every_phase() -> None:
         (("phase long { cp = 2 }", "phase lang { cp = 2 }"), "unknown-phase", "phase"),
         (("phase long { cp = 2 }", "phase long { cp = 3 }"), "mesh-mismatch", "3"),
         (("  tp = 2\n", "  tp = 2, dp = 4\n"), "mesh-mismatch", "4"),
-        (("steps = 10", "steps = 10, tokens = 9"), "contradiction", "9"),
+        (("steps = 10", "steps = 10, tokens = 9"), "length-given-twice", "9"),
         (("seq_len = 64 }", "seq_len = 66 }"), "does-not-divide", "2"),
         (
             ("seq_len = 64 }", "seq_len = 64, global_batch = 9 sequences }"),

@@ -119,8 +119,8 @@ REFUSALS = (
     ),
     Refusal("kv-heads-against-tp", THREE_HEADS, "2", "`tp = 1`"),
     Refusal("fsdp-against-dp", plan_line("fsdp = 3"), "3", "`fsdp = 2`"),
-    Refusal("contradiction", plan_line("fsdp = 2, sharding = none"), "2"),
-    Refusal("contradiction", (("steps = 10", "steps = 10, tokens = 100"),), "100"),
+    Refusal("replicated-and-cut", plan_line("fsdp = 2, sharding = none"), "2"),
+    Refusal("length-given-twice", (("steps = 10", "steps = 10, tokens = 100"),), "100"),
     Refusal("undetermined", (("steps = 10,", ""),), "short", "`tokens = 100G`"),
     Refusal(
         "undetermined",

@@ -60,9 +60,9 @@ def cases(draw: st.DrawFn) -> Case:
 
 def made(spec: PlanSpec, loss_chunks: int, seed: int) -> Case:
     graph = build_graph(spec.model)
-    found, diagnostics = plan("main", spec, graph, Origins())
+    found, problems = plan("main", spec, graph, Origins())
     if found is None:
-        raise AssertionError(f"a valid spec was refused: {diagnostics}")
+        raise AssertionError(f"a valid spec was refused: {problems}")
     phase = replace(found.main, loss_chunks=loss_chunks)
     draw = torch.Generator().manual_seed(seed)
     return Case(
