@@ -82,7 +82,7 @@ def _blocks(mesh: Mesh, block: BlockProgram) -> Iterator[tuple[str, BlockProgram
     for i, (dim, size) in _each(block.local):
         yield f"local size of {dim}", replace(block, local=_put(block.local, i, (dim, 2 * size)))
     for i, term in _each(block.losses):
-        unknown = replace(term, value="nothing")
+        unknown = replace(term, value=replace(term.value, name="nothing"))
         yield "loss of nothing", replace(block, losses=_put(block.losses, i, unknown))
     for i, parameter in _each(block.parameters):
         yield f"drop {parameter.name}", replace(block, parameters=_put(block.parameters, i))
