@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from dsl.diagnostics import Problem, Severity
 from dsl.evaluate import EvaluationFailed
-from dsl.frames import Context, Frame
+from dsl.frames import Frame
+from dsl.owner import Context
 from dsl.parser import parse
 from dsl.problems.blocks import Duplicate, Misplaced
 from dsl.problems.names import UnknownBlock

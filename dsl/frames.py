@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import cast
 
 from dsl.convert import Given, wrong_type
-from dsl.diagnostics import Edit, Problem, Suggestion
+from dsl.diagnostics import Edit, Suggestion
+from dsl.owner import Context
 from dsl.parser import parse_value
 from dsl.patterns import pattern
 from dsl.problems.blocks import MissingField, NothingToRefine
@@ -21,18 +21,6 @@ from dsl.spec import Origin, OriginKind, Room
 from dsl.suggestions import room_after
 from dsl.tree import Replace, Value
 from dsl.values import At, convert, evaluate
-
-
-@dataclass
-class Context:
-    """What all frames of one block share."""
-
-    block: str
-    kinds: Mapping[str, type]  # block kind -> entry
-    report: Callable[[Problem], None]
-    origins: dict[tuple[str, str], Origin]
-    partial: bool = False  # the block is there to be extended: rows may be missing
-    trail: Trail = field(default_factory=Trail)
 
 
 class Frame:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from dsl.convert import Given, wrong_type
 from dsl.diagnostics import Edit, Suggestion
 from dsl.evaluate import Atom, EvaluationFailed, describe
+from dsl.owner import Owner
 from dsl.problems.values import NotACondition
 from dsl.schema import Field, Pattern
 from dsl.scope import BROKEN, atom
@@ -15,15 +16,12 @@ from dsl.show import size
 from dsl.syntax import Limit
 from dsl.units import Quantity
 
-if TYPE_CHECKING:
-    from dsl.frames import Frame
-
 MAXIMUM_LAYERS: Final = 20_000
 MAXIMUM_WORK: Final = 250_000
 """Layers made and steps of conditions evaluated in one file: what bounds the time."""
 
 
-def pattern(frame: Frame, row: Field, entry: type, setting: Setting) -> object:
+def pattern(frame: Owner, row: Field, entry: type, setting: Setting) -> object:
     """The kinds of layers and which one each layer is; the row `layers` says how many."""
     if setting.assigned is not None:
         given = Given(row, setting.assigned.value, setting.assigned.value.span, "")
@@ -68,7 +66,7 @@ def pattern(frame: Frame, row: Field, entry: type, setting: Setting) -> object:
     return Pattern(kinds, tuple(place[mask] for mask in masks))
 
 
-def _masks(frame: Frame, setting: Setting, count: int) -> list[tuple[bool, ...]] | None:
+def _masks(frame: Owner, setting: Setting, count: int) -> list[tuple[bool, ...]] | None:
     """For each layer, which clauses apply; None where a condition has no value."""
     columns: list[list[bool]] = []
     for variant in setting.variants:

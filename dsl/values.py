@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 from dsl.convert import Given, assignment, coerce, expected, warnings, wrong_type
 from dsl.diagnostics import Label, Problem
 from dsl.evaluate import Atom, EvaluationFailed, show_atom
+from dsl.owner import Owner
 from dsl.problems.blocks import Duplicate, WrongArguments
 from dsl.problems.names import UnknownComponent, WrongWord
 from dsl.problems.values import NotAuto, NotBuilt, WrongLength, WrongType
@@ -34,9 +35,6 @@ from dsl.tree import (
     Value,
 )
 
-if TYPE_CHECKING:
-    from dsl.frames import Frame
-
 ALIASES: Final = {"1f1b": "one_f_one_b"}
 """Words people type that cannot be names."""
 
@@ -45,7 +43,7 @@ ALIASES: Final = {"1f1b": "one_f_one_b"}
 class At:
     """Where a value goes: the frame, the row, its type, and what refines the value there."""
 
-    frame: Frame
+    frame: Owner
     row: Field
     shape: Shape
     assigned: Assigned
@@ -288,7 +286,7 @@ def _block(block: Block, home: Module, value: Path | Component, at: At) -> objec
 
 def evaluate(
     value: Value,
-    frame: Frame,
+    frame: Owner,
     row: Field,
     shape: Shape,
     module: Module | None,
@@ -320,7 +318,7 @@ def evaluate(
     return made
 
 
-def _arithmetic(value: Value, frame: Frame | None, module: Module | None, result: Atom) -> str:
+def _arithmetic(value: Value, frame: Owner | None, module: Module | None, result: Atom) -> str:
     """`d_model / heads = 32 / 5 = 6.4`."""
     if isinstance(value, Number):
         return show_atom(result)
@@ -329,12 +327,12 @@ def _arithmetic(value: Value, frame: Frame | None, module: Module | None, result
     return " = ".join(dict.fromkeys(steps))
 
 
-def _labels(value: Value, frame: Frame, module: Module | None) -> tuple[Label, ...]:
+def _labels(value: Value, frame: Owner, module: Module | None) -> tuple[Label, ...]:
     """Where the rows that an expression reads are written, the frame's own first."""
     labels: list[tuple[bool, Label]] = []
     for path in paths_in(value):
         name = path.names[0].text
-        owner: Frame | None = frame
+        owner: Owner | None = frame
         while owner is not None and name not in owner.fields:
             owner = owner.parent
         setting = None if owner is None else owner.folded.settings.get(name)
