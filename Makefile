@@ -5,6 +5,7 @@
 #   make test-long    the tests that are too slow for it
 #   make slurm-test   programs under a Slurm of two nodes on this machine; Slurm must be installed
 #   make survival-campaign   200 runs killed at any instant, 200 with spoilt checkpoints
+#   make mutation-campaign   300 small mistakes in each of 6 programs, into out/mutants; resumable
 #   make lint types   ruff; pyright in strict mode
 #   make docs         print again what docs/ and the README show of the code
 #   make benchmarks   start-up, compile time, size of programs, time of a check, speed of reading
@@ -18,7 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DELETE_ON_ERROR:
-.PHONY: quickstart test test-long slurm-test survival-campaign lint types docs benchmarks
+.PHONY: quickstart test test-long slurm-test survival-campaign mutation-campaign lint types docs benchmarks
 .PHONY: install install-dev text clean
 
 quickstart: install text
@@ -35,6 +36,9 @@ slurm-test: install-dev
 
 survival-campaign: install-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.programs.survival
+
+mutation-campaign: install-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.twin.campaign out/mutants
 
 lint: install-dev
 	$(BIN)/ruff check

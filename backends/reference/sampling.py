@@ -51,6 +51,13 @@ def sample(
     return _printable(bytes(text).decode(errors="replace")), tuple(scores)
 
 
+def repeated(how: Sampling, token: int) -> str:
+    """The text where every draw is `token`."""
+    ends = token == how.end or token >= 256
+    drawn = b"" if ends else bytes([token]) * how.tokens
+    return _printable((how.prompt.encode() + drawn).decode(errors="replace"))
+
+
 def _printable(text: str) -> str:
     return "".join(
         c if c in "\n\t" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text

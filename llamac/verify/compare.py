@@ -146,8 +146,11 @@ def _sampled(records: list[Record], run: Run, bounds: Bounds) -> Iterator[Compar
         limits = (bounds["logits"], 0.0)
         yield _compared(records, "logits", f"next_logits {i + 1}", at, limits, held, wanted)
     if run.sample is not None:
-        errors = tuple(0.0 if r["sample"] == run.sample else math.inf for r in records)
-        yield Comparison("sample", "sample", at, bounds["sample"], errors, NO_CAUSE)
+        texts = [run.sample, *run.endings]
+        for i, text in enumerate(texts):
+            shown = [[r["sample"], *r["endings"]] for r in records]
+            errors = tuple(0.0 if own[i : i + 1] == [text] else math.inf for own in shown)
+            yield Comparison("sample", "sample", at, bounds["sample"], errors, NO_CAUSE)
 
 
 def _number(

@@ -32,10 +32,13 @@ ANSWER = 5.0
 """Seconds that ranks get to say where they hang."""
 
 
-def execute(task: Task, patience: float) -> tuple[list[Record], list[Stopped]]:
+def execute(
+    task: Task, patience: float, grace: float = GRACE
+) -> tuple[list[Record], list[Stopped]]:
     """Records of all ranks, or who stopped and why; no process outlives the call.
 
     patience  seconds without a sign of life from any rank, after which they count as hanging
+    grace     seconds that the others get after one has died
     """
     context = multiprocessing.get_context("fork")
     # Until then no rank calls the store: its thread, answering, would hold locks of the C library
@@ -49,7 +52,7 @@ def execute(task: Task, patience: float) -> tuple[list[Record], list[Stopped]]:
         process.start()
     all_forked.set()
     try:
-        _await(processes, task, patience)
+        _await(processes, task, (patience, grace))
         hanging = {rank: p for rank, p in enumerate(processes) if p.is_alive()}
         places = _places(hanging, task)
     finally:
@@ -100,9 +103,10 @@ def store_for(world: int) -> TCPStore:
     return TCPStore("127.0.0.1", 0, world, is_master=True, wait_for_workers=False)
 
 
-def _await(processes: list[ForkProcess], task: Task, patience: float) -> None:
+def _await(processes: list[ForkProcess], task: Task, limits: tuple[float, float]) -> None:
     """Returns when all have ended, or none has written to its log for `patience` seconds."""
     logs = [log_path(task.output, rank) for rank in range(task.world)]
+    patience, grace = limits
     left = patience
     written = 0
     while left > 0 and (alive := [process for process in processes if process.is_alive()]):
@@ -111,7 +115,7 @@ def _await(processes: list[ForkProcess], task: Task, patience: float) -> None:
         # Of a longer time nobody ran: this machine was suspended, and its ranks with it.
         left -= min(time.monotonic() - before, 2 * TICK)
         if any(process.exitcode for process in processes):
-            left, patience = min(left, GRACE), 0.0
+            left, patience = min(left, grace), 0.0
         now = sum(log.stat().st_size for log in logs if log.exists())
         if now > written:
             written, left = now, max(left, patience)

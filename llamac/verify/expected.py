@@ -18,7 +18,7 @@ from backends.reference.data import (
     read_corpus,
 )
 from backends.reference.parameters import parameters_of
-from backends.reference.sampling import Sampling, next_logits, sample
+from backends.reference.sampling import Sampling, next_logits, repeated, sample
 from backends.reference.training import Step, learning_rate, train
 from backends.reference.weights import initial_weights
 from compiler.planner.phases import phases_of
@@ -31,6 +31,9 @@ SAMPLE_TOKENS = 3
 SAMPLE_TEMPERATURE = 0.6
 """Of a twin: the prompt is one token short of a sequence, and the sample outgrows it by one."""
 
+FORCED = (TEXT_SEPARATOR, 1, ord("x"), 255, 256)
+"""The end of a document, what a terminal would obey, a letter, a broken byte, and no byte."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -42,6 +45,7 @@ class Run:
     rates      learning rate of every step of the schedule, run or not
     logits     [vocab] after each of `prefixes`, and of each token of the sample
     sample     the text; None where the program prints none
+    endings    the text in which every draw is one token, for each of `FORCED`
     """
 
     initial: dict[str, Tensor]
@@ -50,6 +54,7 @@ class Run:
     rates: tuple[float, ...]
     logits: tuple[Tensor, ...]
     sample: str | None
+    endings: tuple[str, ...]
 
 
 def expected_run(twin: PlanSpec, folder: Path) -> Run:
@@ -66,6 +71,7 @@ def expected_run(twin: PlanSpec, folder: Path) -> Run:
     steps = train(twin.model, twin.train, total, start_weights(twin), batches, evaluation)
     peak, schedule = twin.train.optimizer.lr, twin.train.lr_schedule
     last, position = reads[-1]
+    how = sampling_of(twin, seq_len)
     text, logits = _sampled(twin, steps[-1].after.parameters, seq_len)
     initial = initial_weights(twin.model, twin.train.seed)
     return Run(
@@ -75,6 +81,7 @@ def expected_run(twin: PlanSpec, folder: Path) -> Run:
         rates=tuple(learning_rate(schedule, peak, total, t) for t in range(1, total + 1)),
         logits=logits,
         sample=text,
+        endings=() if how is None else tuple(repeated(how, token) for token in forced_of(twin)),
     )
 
 
@@ -113,6 +120,11 @@ def prefixes_of(twin: PlanSpec) -> tuple[tuple[int, ...], ...]:
         return ()
     prompt, parts = how.prompt.encode(), 2 * twin.cp
     return tuple((*prompt[: 1 + part * seq_len // parts],) for part in range(parts))
+
+
+def forced_of(twin: PlanSpec) -> tuple[int, ...]:
+    """Tokens that a sample is made to draw: none where the program draws no sample."""
+    return FORCED if prefixes_of(twin) else ()
 
 
 def readings_of(twin: PlanSpec) -> tuple[Reading, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TypedDict, cast
@@ -24,6 +25,7 @@ class Task:
     steps     of training; `schedule` of the whole run, whose learning rates are asked for
     vectors   replace the initial ones: norms start as ones and biases as zeros, which hides them
     prefixes  texts of which the next token's logits are asked for; none where nothing is sampled
+    forced    tokens that a sample is made to draw
     """
 
     program: Path
@@ -36,6 +38,7 @@ class Task:
     evaluates: bool
     vectors: Mapping[str, Tensor]
     prefixes: tuple[tuple[int, ...], ...]
+    forced: tuple[int, ...]
 
 
 class StepRecord(TypedDict):
@@ -76,6 +79,7 @@ class Record(TypedDict):
     rates: list[float]
     logits: list[Tensor]
     sample: str | None
+    endings: list[str]
     not_finite: NotFinite
     lines: dict[str, list[int]]
 
@@ -135,6 +139,7 @@ def observe(modules: Mapping[str, ModuleType], task: Task) -> Record:
     bounds = {n: _bounded(slices[n], layout[n].shape) for n in named}
     cut = getattr(parallel, "own_rows", None)
     logits, sample = _sampled(train, model, task, device)
+    endings = _endings(train, model, task, device)
     return Record(
         coordinates={axis: int(parallel.coordinate(axis)) for axis in parallel.AXES},
         shapes={name: [int(size) for size in layout[name].shape] for name in named},
@@ -146,6 +151,7 @@ def observe(modules: Mapping[str, ModuleType], task: Task) -> Record:
         rates=[float(train.learning_rate(step)) for step in range(task.schedule)],
         logits=logits,
         sample=sample,
+        endings=endings,
         not_finite=_not_finite(train, parallel, (model, optimizer, batches, task.steps - 1)),
         lines={},
     )
@@ -183,6 +189,23 @@ def _sampled(
     text = str(train.sample(model, device))
     report_progress("sampled")
     return [_own_part(values).clone() for values in logits], text
+
+
+def _always(logits: Tensor, *_: object) -> Tensor:
+    return logits
+
+
+def _endings(
+    train: ModuleType, model: torch.nn.Module, task: Task, device: torch.device
+) -> list[str]:
+    """The sample in which every draw is one token, for each that is forced."""
+    found: list[str] = []
+    for token in task.forced:
+        certain = torch.full((max(task.forced) + 1,), -math.inf)
+        certain[token] = 0.0
+        vars(train)["next_logits"] = partial(_always, certain)
+        found.append(str(train.sample(model, device)))
+    return found
 
 
 def _not_finite(

@@ -1,15 +1,18 @@
 """What a verification found: plain values, and how they read as text and as JSON.
 
 The JSON keys are a contract: `ok`, `layers`, `twins[]` (`sizes`, `ranks`), `observables[]`
-(`name`, `worst_tensor`, `error`, `bound`), `differences[]`. An error that is no finite number
-(a tensor missing, NaN) is null.
+(`name`, `worst_tensor`, `error`, `bound`), `differences[]`, `unexecuted[]`. An
+error that is no finite number (a tensor missing, NaN) is null.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
+
+from llamac.verify.unexecuted import Unexecuted
 
 Status = Literal["verified", "different", "not built"]
 
@@ -72,7 +75,7 @@ class Stopped:
 
 @dataclass(frozen=True)
 class TwinResult:
-    """One twin, executed."""
+    """One twin, executed; `executed` has the lines of each file that some rank ran."""
 
     sizes: tuple[tuple[str, int], ...]
     ranks: int
@@ -81,6 +84,7 @@ class TwinResult:
     observables: tuple[Observable, ...]
     differences: tuple[Difference, ...]
     stopped: tuple[Stopped, ...]
+    executed: Mapping[str, frozenset[int]] = field(default_factory=dict[str, frozenset[int]])
 
     @property
     def ok(self) -> bool:
@@ -103,6 +107,7 @@ class Verification:
     layers: tuple[Layer, ...]
     twins: tuple[TwinResult, ...]
     edited: tuple[str, ...]
+    unexecuted: tuple[Unexecuted, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -169,6 +174,10 @@ def as_json(result: Verification) -> dict[str, object]:
             for stop in twin.stopped
         ],
         "edited": list(result.edited),
+        "unexecuted": [
+            {"file": one.file, "place": one.place, "line": one.line, "reason": one.reason}
+            for one in result.unexecuted
+        ],
     }
 
 
@@ -199,6 +208,10 @@ def as_text(result: Verification) -> str:
         if len(twin.differences) > SHOWN:
             lines.append(f"  and {len(twin.differences) - SHOWN} more")
         lines += [f"  stopped: {stop.text()}" for stop in twin.stopped]
+    unlisted = [one for one in result.unexecuted if not one.reason]
+    counts = f"{len(result.unexecuted)}, {len(unlisted)} of them without a known reason"
+    lines += ["", f"statements that no twin executed: {counts}"]
+    lines += [f"  not executed: {one.text()}" for one in unlisted]
     if result.edited:
         lines += ["", *(f"edited: {line}" for line in result.edited)]
     lines += ["", "verified" if result.ok else "NOT verified: the program differs from its spec"]

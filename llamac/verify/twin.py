@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -17,9 +19,11 @@ from llamac.huggingface.export import write_shards
 from llamac.huggingface.safetensors_file import Streamed
 from llamac.verify.compare import BOUNDS, Bounds, compare
 from llamac.verify.corpus import Reading, write_corpus
-from llamac.verify.execute import execute, import_ahead, store_for
+from llamac.verify.execute import GRACE, execute, import_ahead, store_for
 from llamac.verify.expected import (
+    Run,
     expected_run,
+    forced_of,
     prefixes_of,
     readings_of,
     start_weights,
@@ -36,31 +40,54 @@ PATIENCE = 45.0
 """Seconds without progress after which a twin counts as hanging."""
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A twin with its corpus and weights in `folder`: what runs of several texts share."""
+
+    twin: PlanSpec
+    folder: Path
+
+    @cached_property
+    def run(self) -> Run:
+        return expected_run(self.twin, corpus_folder(self.folder))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of a run: the largest errors, and how long it may be silent, or go on after a rank died."""
+
+    bounds: Bounds = field(default_factory=lambda: BOUNDS)
+    patience: float = PATIENCE
+    grace: float = GRACE
+
+
+def prepare_twin(twin: PlanSpec, folder: Path) -> Prepared:
+    corpus = corpus_folder(folder)
+    corpus.mkdir(parents=True, exist_ok=True)
+    write_corpus(twin.train.data, readings_of(twin), corpus)
+    if twin.train.init_from is not None:
+        write_weights(twin, start_weights(twin), weights_folder(folder))
+    return Prepared(twin, folder)
+
+
 def run_twin(
-    files: Mapping[str, str],
-    twin: PlanSpec,
-    folder: Path,
-    patience: float = PATIENCE,
-    bounds: Bounds = BOUNDS,
+    files: Mapping[str, str], prepared: Prepared, limits: Limits, scratch: str = "scratch"
 ) -> TwinResult:
-    """Runs the program `files` (path -> text, the twin's config.py among them) in `folder`.
+    """Runs the program `files` (path -> text, the twin's config.py among them) in a folder
+    `scratch` of the twin's.
 
     `files` must read its data from `corpus_folder(folder)`, and the weights that it starts from,
     if any, from `weights_folder(folder)`.
     """
     started = time.monotonic()
-    program, output, corpus = folder / "program", folder / "output", corpus_folder(folder)
-    for path in (program, output, corpus):
+    twin, folder = prepared.twin, prepared.folder / scratch
+    program, output = folder / "program", folder / "output"
+    for path in (program, output):
         path.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (program / name).write_text(text, encoding="utf-8")
-    readings = readings_of(twin)
-    write_corpus(twin.train.data, readings, corpus)
-    if twin.train.init_from is not None:
-        write_weights(twin, start_weights(twin), weights_folder(folder))
-
     import_ahead({name: text for name, text in files.items() if name.endswith(".py")})
-    world = twin.cluster.nodes * twin.cluster.node.devices
+    readings, world = readings_of(twin), twin.cluster.nodes * twin.cluster.node.devices
     store = store_for(world)
     task = Task(
         program=program,
@@ -73,14 +100,19 @@ def run_twin(
         vectors=vectors_of(twin),
         evaluates=twin.train.eval is not None,
         prefixes=prefixes_of(twin),
+        forced=forced_of(twin),
     )
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a pool of threads does not survive a fork
-    records, stopped = execute(task, patience)
+    records, stopped = execute(task, limits.patience, limits.grace)
     torch.set_num_threads(threads)
     observables, differences = (
-        compare(records, expected_run(twin, corpus), files, bounds) if not stopped else ((), ())
+        compare(records, prepared.run, files, limits.bounds) if not stopped else ((), ())
     )
+    executed = {
+        file: frozenset(line for record in records for line in record["lines"].get(file, ()))
+        for file in files
+    }
     return TwinResult(
         sizes=sizes_of(twin),
         ranks=world,
@@ -89,6 +121,7 @@ def run_twin(
         observables=observables,
         differences=differences,
         stopped=tuple(stopped),
+        executed=executed,
     )
 
 

@@ -22,7 +22,15 @@ from llamac.verify.faults import Fault, seeded
 from llamac.verify.lowering import lowering
 from llamac.verify.result import Layer, TwinResult, Verification
 from llamac.verify.settings import DTYPES, edits, settings, with_settings
-from llamac.verify.twin import PATIENCE, corpus_folder, run_twin, weights_folder
+from llamac.verify.twin import (
+    PATIENCE,
+    Limits,
+    corpus_folder,
+    prepare_twin,
+    run_twin,
+    weights_folder,
+)
+from llamac.verify.unexecuted import Unexecuted, unexecuted
 from llamac.verify.where import with_origins
 
 Files = Mapping[str, str]
@@ -66,7 +74,7 @@ def verify(plan: Compiled, emit: Emit, asked: Asked | None = None) -> Verificati
             text = emit(small)
             layers.append(_same_text(emitted, text))
             files = {**run, CONFIG: twin_config(text[CONFIG], folder)}
-            result = run_twin(files, twin, folder, asked.patience)
+            result = run_twin(files, prepare_twin(twin, folder), Limits(patience=asked.patience))
             layers.append(
                 lowering(small, start_weights(twin), first_batches(twin, corpus_folder(folder)))
             )
@@ -80,7 +88,16 @@ def verify(plan: Compiled, emit: Emit, asked: Asked | None = None) -> Verificati
         ),
         twins=tuple(results),
         edited=edited(emitted, asked.program) if asked.program is not None else (),
+        unexecuted=_unexecuted(run, results),
     )
+
+
+def _unexecuted(run: Files, results: list[TwinResult]) -> tuple[Unexecuted, ...]:
+    """What no twin ran; nothing is known of a program that stopped."""
+    if any(result.stopped for result in results):
+        return ()
+    lines = {name: frozenset[int]().union(*(r.executed[name] for r in results)) for name in run}
+    return unexecuted(run, lines)
 
 
 def together(found: Sequence[Verification]) -> Verification:
@@ -94,6 +111,7 @@ def together(found: Sequence[Verification]) -> Verification:
         ),
         twins=tuple(twins),
         edited=tuple(line for one in found for line in one.edited),
+        unexecuted=tuple(dict.fromkeys(one for part in found for one in part.unexecuted)),
     )
 
 

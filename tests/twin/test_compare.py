@@ -55,6 +55,7 @@ def differences(observable: str, expected: float, got: float) -> tuple[Differenc
         rates=[1.0],
         logits=[],
         sample=None,
+        endings=[],
         not_finite=NotFinite(skipped=True, parameters=found("unchanged")),
         lines={},
     )

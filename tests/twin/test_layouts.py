@@ -41,6 +41,7 @@ def holds(spec: PlanSpec, asked: Asked | None = None) -> None:
         shown = {observable.name for observable in twin.observables}
         assert shown == OBSERVABLES | evaluated | sampled
         assert all(observable.bound <= 1e-10 for observable in twin.observables)
+    assert [one.text() for one in result.unexecuted if not one.reason] == []
     assert result.ok
 
 

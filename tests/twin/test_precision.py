@@ -19,7 +19,7 @@ from dsl.schema import AUTO
 from llamac.verify.compare import BOUNDS, Bounds
 from llamac.verify.faults import by_name, seeded
 from llamac.verify.result import TwinResult
-from llamac.verify.twin import run_twin
+from llamac.verify.twin import Limits, prepare_twin, run_twin
 from llamac.verify.verify import CONFIG, compile_twin, modules, twin_config
 from tests.twin.layouts import Spread, llama, plan
 from tests.twin.programs import compiled, emitted
@@ -47,7 +47,7 @@ def run(twin: PlanSpec, folder: Path, bounds: Bounds, fault: str | None = None) 
     if found is not None:
         files = seeded(files, found)
     config = twin_config(files[CONFIG], folder, MIXED)
-    return run_twin({**files, CONFIG: config}, twin, folder, bounds=bounds)
+    return run_twin({**files, CONFIG: config}, prepare_twin(twin, folder), Limits(bounds=bounds))
 
 
 def alone(twin: PlanSpec) -> PlanSpec:
