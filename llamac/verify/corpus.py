@@ -38,6 +38,7 @@ class Reading:
 
     seq_len: int
     vocab: int
+    tp: int
     seed: int
     dp: int
     microbatch: int
@@ -154,13 +155,23 @@ def _tokens(readings: Sequence[Reading], separator: int, values: int) -> list[in
     blocks = max(1, end // block)
     empty = _empty_sequences(readings, blocks)
     ordinary = [token for token in range(values) if token != separator]
+    edges = [token for token in ordinary if token in _edges(readings[0])]
     tokens: list[int] = []
     for start in range(0, blocks * block, seq_len):
         often = 1.0 if start in empty else draw.choice((0.0, 0.05, 0.15, 0.4))
         tokens += [
-            separator if draw.random() < often else draw.choice(ordinary) for _ in range(seq_len)
+            separator
+            if draw.random() < often
+            else draw.choice(edges if draw.random() < 0.3 else ordinary)
+            for _ in range(seq_len)
         ]
     return [*tokens, separator]
+
+
+def _edges(reading: Reading) -> set[int]:
+    """The first and the last token of the vocabulary's part on each tensor-parallel rank."""
+    part = reading.vocab // reading.tp
+    return {at + end for at in range(0, reading.vocab, part) for end in (0, part - 1)}
 
 
 def _empty_sequences(readings: Sequence[Reading], blocks: int) -> set[int]:

@@ -147,6 +147,7 @@ def _reading(twin: PlanSpec) -> Reading:
     return Reading(
         seq_len=seq_len,
         vocab=twin.model.vocab,
+        tp=twin.tp,
         seed=twin.train.seed,
         dp=dp,
         microbatch=microbatch,

@@ -19,6 +19,7 @@ FILES = ("model.py", "parallel.py", "train.py")
 
 CUDA = "only on an accelerator: `--device cuda` runs it"
 COMPILED = "only with torch.compile, which twins do without; tests compile three layouts"
+EMPTY_STAGE = "only on a stage without such a parameter, which this twin need not have"
 UNCUT = "only where an axis cuts a parameter"
 REFUSED = "only to refuse what is wrong; tests provoke it"
 HUNG = "only when a rank hangs; tests stop one"
@@ -30,10 +31,8 @@ REASONS: tuple[tuple[str, str], ...] = (
     (r"\[config\.COMPILE\]|: if config\.COMPILE", COMPILED),
     (rf"\[not [^]]*({ON_CPU})", CUDA),
     (r"Watchdog: def |: def pending", HUNG),
-    (
-        r"\[for \(?axis, dim\)? in (layout\.)?cuts\.items\(\)\]",
-        "only where an axis cuts a parameter",
-    ),
+    (r"\[for \(?axis, dim\)? in (layout\.)?cuts\.items\(\)\]", UNCUT),
+    (r"reduce_gradients .*\[not partial\]: continue", EMPTY_STAGE),
 )
 """A pattern of `place [condition] [condition]: first line`, and why it is not executed. A condition
 is an `if` or `for` around the statement, or the opposite of one that returned before it."""

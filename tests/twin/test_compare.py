@@ -64,7 +64,15 @@ def differences(observable: str, expected: float, got: float) -> tuple[Differenc
     step = Step(
         loss=one, tokens=1, gradients=right, grad_norm=one, lr=1.0, after=after, val_loss=None
     )
-    run = Run(initial=right, steps=(step,), positions=(0, 1), rates=(1.0,), logits=(), sample=None)
+    run = Run(
+        initial=right,
+        steps=(step,),
+        positions=(0, 1),
+        rates=(1.0,),
+        logits=(),
+        sample=None,
+        endings=(),
+    )
     return compare([record], run, {})[1]
 
 
