@@ -162,7 +162,7 @@ def _tokens(readings: Sequence[Reading], separator: int, values: int) -> list[in
         tokens += [
             separator
             if draw.random() < often
-            else draw.choice(edges if draw.random() < 0.3 else ordinary)
+            else draw.choice(edges if edges and draw.random() < 0.3 else ordinary)
             for _ in range(seq_len)
         ]
     return [*tokens, separator]

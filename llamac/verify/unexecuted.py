@@ -27,7 +27,7 @@ HUNG = "only when a rank hangs; tests stop one"
 ON_CPU = r"device\.type == 'cpu'|isinstance\(mask, Tensor\)"
 
 REASONS: tuple[tuple[str, str], ...] = (
-    (r": raise ", REFUSED),
+    (r": raise |\[except\]", REFUSED),
     (r"\[config\.COMPILE\]|: if config\.COMPILE", COMPILED),
     (rf"\[not [^]]*({ON_CPU})", CUDA),
     (r"Watchdog: def |: def pending", HUNG),
@@ -161,7 +161,7 @@ def _blocks(statement: ast.stmt) -> list[tuple[str, list[ast.stmt]]]:
         case ast.With(body=body):
             blocks = [("", body)]
         case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=final):
-            handled = [("", handler.body) for handler in handlers]
+            handled = [("except", handler.body) for handler in handlers]
             blocks = [("", body), *handled, ("", orelse), ("", final)]
         case _:
             blocks = list[tuple[str, list[ast.stmt]]]()
