@@ -38,7 +38,12 @@ def check_asserts(
 def known_values(phase: PhasePlan, figures: Mapping[str, Estimate]) -> dict[str, Atom]:
     """Every path that an assert or `explain` may name, with its value."""
     trees = (pair for root in figures.values() for pair in root.walk())
-    values: dict[str, Atom] = {path: Quantity.of(tree.value) for path, tree in trees}
+    values: dict[str, Atom] = {
+        path: Quantity.of(tree.value, Dimension.BYTES if tree.unit == "B" else None)
+        for path, tree in trees
+    }
+    if "memory" in values:  # the root is its own largest stage
+        values["memory.peak"] = values["memory"]
     values |= _fields(phase.spec, "")
     return values | {decision.path: _atom(decision.value) for decision in phase.decisions}
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from compiler.graph import Block, ModelGraph, Parameter
 from compiler.plan import PhasePlan, Plan
 
-NOT_BUILT = ("memory", "step_time", "mfu", "days", "price", "goodput", "power", "energy")
+NOT_BUILT = ("step_time", "mfu", "days", "price", "goodput", "power", "energy")
 """Roots of paths that the language reserves for the cost model."""
 
 

@@ -13,8 +13,10 @@ from itertools import islice
 from compiler.asserts import check_asserts
 from compiler.build_graph import build_graph
 from compiler.estimates import Estimate, estimates
+from compiler.fit import check_fit
 from compiler.graph import ModelGraph
 from compiler.lower import lower
+from compiler.memory import memory
 from compiler.plan import PhasePlan, Plan
 from compiler.planner import check_model
 from compiler.planner import plan as make_plan
@@ -80,13 +82,16 @@ def compile_plan(
     plan, problems = make_plan(name, spec, graph, origins)
     if plan is None:
         return Result(None, diagnose(problems))
-    for phase in plan.phases:
-        problems += check_asserts(plan, phase, estimates(graph, plan, phase), asserts)
+    clip = spec.train.clip
+    programs = tuple(lower_phase(phase, graph, clip) for phase in plan.phases)
+    for phase, program in zip(plan.phases, programs, strict=True):
+        held = memory(phase, program)
+        figures = {**estimates(graph, plan, phase), held.name: held}
+        problems += check_asserts(plan, phase, figures, asserts)
+        problems += check_fit(plan, phase, held, graph, origins)
     diagnostics = diagnose(problems)
     if any(problem.is_error for problem in problems):
         return Result(None, diagnostics)
-    clip = spec.train.clip
-    programs = tuple(lower_phase(phase, graph, clip) for phase in plan.phases)
     return Result(Compiled(graph, plan, estimates(graph, plan), programs), diagnostics)
 
 

@@ -7,6 +7,7 @@ torch's own schedule objects, and tests compare the two action by action.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, assert_never
 
 ScheduleKind = Literal["gpipe", "one_f_one_b", "interleaved"]
@@ -24,6 +25,7 @@ class Action:
         return f"{self.stage}{self.kind}{self.microbatch}"
 
 
+@lru_cache(maxsize=16)  # every rank of a phase asks for the same table
 def actions(
     kind: ScheduleKind, ranks: int, chunks: int, microbatches: int
 ) -> tuple[tuple[Action, ...], ...]:

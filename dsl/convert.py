@@ -42,6 +42,7 @@ class Given:
     arithmetic: str  # `d_model / heads = 32 / 5 = 6.4`; the value alone for a literal
     others: tuple[Label, ...] = ()  # where the numbers in it come from
     room: Room | None = None  # where the field could be written, if it is not
+    total: int | None = None  # what a percentage may be meant of: the steps of the run
 
 
 def expected(field: Field, shape: Shape) -> str:
@@ -79,13 +80,17 @@ def expected(field: Field, shape: Shape) -> str:
 
 
 def wrong_type(given: Given, shape: Shape, found: str) -> Problem:
-    listed = shape.items is not None and isinstance(given.value, Number | Path | Text)
+    instead: str | None = None
+    if shape.items is not None and isinstance(given.value, Number | Path | Text):
+        text = expression_text(given.value)
+        open_ended = isinstance(given.value, Path) and str in shape.items.scalars
+        instead = dict(given.field.row.instead).get(text) if open_ended else f"[{text}]"
     return WrongType(
         span=given.span,
         field=given.field.name,
         expected=expected(given.field, shape),
         found=found,
-        instead=f"[{expression_text(given.value)}]" if listed and given.value else None,
+        instead=instead,
     )
 
 
@@ -139,6 +144,8 @@ def _number(quantity: Quantity, shape: Shape, given: Given) -> object | Problem:
         return made if math.isfinite(made) else _out_of_range(given, "finite", "infinite")
     if not float(number).is_integer() and isinstance(number, float):
         near = (math.floor(number), math.ceil(number))
+        if row.words == ("steps",) and 0 < number < 1:  # a share of the run is meant
+            near = () if given.total is None else (max(1, round(number * given.total)),)
         return NotWhole(
             span=given.span,
             field=given.field.name,
@@ -240,7 +247,11 @@ def _word(quantity: Quantity, shape: Shape, given: Given) -> str | Problem | Non
     else:
         found, remark = f", not {word}", "a number without a word"
     typed = given.value.text if isinstance(given.value, Number) else text
-    texts = [f"{typed} {allowed}" for allowed in words] if shape.count else [typed]
+    texts: list[str] = []
+    if word is None:
+        texts = [f"{typed} {allowed}" for allowed in words]
+    elif not words:  # where another thing is counted, the number would be another too
+        texts = [typed]
     counted = " or ".join(words) or "nothing by name"
     return WrongCountingWord(
         span=given.span,

@@ -52,6 +52,14 @@ class Frame:
     def trail(self) -> Trail:
         return self.context.trail
 
+    def enclosing(self, name: str) -> int | None:
+        """A whole number that an entry around this one has in the row called `name`."""
+        owner = self.parent
+        while owner is not None and name not in owner.fields:
+            owner = owner.parent
+        value = None if owner is None else owner.value(name)
+        return value if isinstance(value, int) else None
+
     def build(self) -> object:
         """The entry's instance, or BROKEN."""
         values = {name: self.value(name) for name in self.fields}

@@ -44,6 +44,10 @@ class Owner(Rows, Protocol):
     @property
     def room(self) -> Room | None: ...
 
+    def enclosing(self, name: str) -> int | None:
+        """A whole number that an entry around this one has in the row called `name`."""
+        ...
+
     def child(
         self,
         entry: type,

@@ -107,6 +107,7 @@ class Row:
     positional: bool = False
     pending: bool = False
     form: Form | None = None
+    instead: tuple[tuple[str, str], ...] = ()  # one word -> the list it may stand for
 
     def bound(self, number: float) -> tuple[str, float] | None:
         """What the number must be and is not: (`at least`, 1)."""
@@ -135,6 +136,7 @@ def row(
     positional: bool = ...,
     pending: bool = ...,
     form: Form | None = ...,
+    instead: tuple[tuple[str, str], ...] = ...,
 ) -> T: ...  # pyright: ignore[reportInvalidTypeVarUse]
 @overload
 def row(
@@ -153,6 +155,7 @@ def row(
     positional: bool = ...,
     pending: bool = ...,
     form: Form | None = ...,
+    instead: tuple[tuple[str, str], ...] = ...,
 ) -> T: ...
 def row(
     doc: str,
@@ -170,6 +173,7 @@ def row(
     positional: bool = False,
     pending: bool = False,
     form: Form | None = None,
+    instead: tuple[tuple[str, str], ...] = (),
 ) -> object:
     """Declare a field.
 
@@ -202,6 +206,7 @@ def row(
         positional=positional,
         pending=pending,
         form=form,
+        instead=instead,
     )
     return dataclasses.field(default=default, metadata={"row": made}, kw_only=True)
 

@@ -30,11 +30,14 @@ from dsl.tree import (
     Name,
     Nothing,
     Number,
+    Operation,
     Path,
     Replace,
     Value,
 )
 
+MAXIMUM_ITEMS: Final = 20_000
+"""Of a list that repeats another: `[4] * 20`. No model has more layers."""
 ALIASES: Final = {"1f1b": "one_f_one_b"}
 """Words people type that cannot be names."""
 
@@ -82,6 +85,9 @@ def convert(value: Value, at: At) -> object:
             inner = replace(at, shape=at.shape.items, refinements=())
             made = [convert(item, inner) for item in items]
             return _listed(tuple(made), value, at)
+        case Operation("*", ListValue() as one, Number(text, None, _), span) if text.isdecimal():
+            times = min(int(text), MAXIMUM_ITEMS // max(1, len(one.items)))
+            return convert(ListValue(one.items * times, span), at)
         case Path() | Component():
             return _named(value, at)
         case Number(text, None, span) if text in ALIASES:
@@ -308,7 +314,8 @@ def evaluate(
     if module is None:
         span, others = (labels[0].span, labels[1:]) if labels else (frame.span, ())
     arithmetic = _arithmetic(value, scope, module, computed)
-    given = Given(row, value if module else None, span, arithmetic, others, frame.room)
+    total = frame.enclosing("steps") if row.row.words == ("steps",) else None
+    given = Given(row, value if module else None, span, arithmetic, others, frame.room, total)
     made = coerce(computed, shape, given)
     if isinstance(made, Problem):
         frame.context.report(made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from compiler.mesh import Mesh
 from compiler.plan import Decision, PhasePlan
@@ -93,7 +94,11 @@ def _sequences(context: Context, batch: Count, seq_len: int) -> int:
         context.decide(path, batch.value, context.origin(path), "sequences a step")
         return batch.value
     if batch.value % seq_len:
-        near = _nearest_multiples(batch.value, seq_len)
+        cluster = context.spec.cluster
+        whole = seq_len * cluster.nodes * cluster.node.devices  # any mesh divides these
+        few = TRIES // 2
+        multiples = (_nearest_multiples(batch.value, unit)[:few] for unit in (seq_len, whole))
+        near = nearest_first(batch.value, chain(*multiples))
         context.problem(
             DoesNotDivide(
                 span=context.span(path),

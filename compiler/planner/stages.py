@@ -53,7 +53,7 @@ def resolve_stages(context: Context) -> Stages:
         if layers is None:
             _too_many(context, virtual)
             return Stages(schedule, chunks, ())
-        reason = "layers, with embedding and head weighing one each, spread evenly"
+        reason = "layers of each stage, as even as they divide"
     else:
         layers, origin, reason = spec.stages, context.origin("stages"), "layers of each stage"
         _check_written(context, layers, virtual, chunks)
@@ -62,8 +62,13 @@ def resolve_stages(context: Context) -> Stages:
 
 
 def balanced(layers: int, virtual: int) -> tuple[int, ...] | None:
-    """layers + 2 units over the stages, the larger shares last (early stages hold more
-    microbatches in flight); the first and the last give one unit to embedding and head."""
+    """Layers of each stage: all alike where they divide, as Megatron and torchtitan have it. No
+    other split has a smaller largest stage then, embedding and head weighing a layer each.
+
+    Else layers + 2 units, the larger shares last (early stages hold more microbatches in flight);
+    the first and the last give one unit to embedding and head."""
+    if layers % virtual == 0:
+        return (layers // virtual,) * virtual
     share, larger = divmod(layers + ENDS, virtual)
     if share == 0:
         return None

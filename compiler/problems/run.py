@@ -6,9 +6,41 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from compiler.problems.contradiction import Contradiction
-from dsl.diagnostics import Label, Problem
+from dsl.diagnostics import Label, Problem, Severity, Suggestion
 from dsl.source import Span
 from dsl.suggest import closest
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoesNotFit(Problem):
+    """What one rank holds at its peak is more than its device has. The sum is exact for what the
+    program itself holds (parameters, gradients, optimizer state, gathered weights, saved
+    activations, buffers of the pipeline); libraries and the allocator need more on top.
+
+    The help lists changes of the plan that fit. `llamac plan` shows the parts of every stage, and
+    `llamac explain FILE memory` how each is computed.
+    """
+
+    slug = "does-not-fit"
+    severity: ClassVar[Severity] = Severity.WARNING
+    title: ClassVar[str] = "a rank needs {needed:.1f} GiB, and {device} has {has:.1f} GiB"
+    label: ClassVar[str] = "{place}{parts}"
+
+    needed: float
+    device: str
+    has: float
+    place: str
+    parts: str
+    choices: tuple[Suggestion, ...]
+    device_span: Span | None
+
+    def secondary(self) -> tuple[Label, ...]:
+        if self.device_span is None:
+            return ()
+        return (Label(self.device_span, f"{self.device}: {self.has:.1f} GiB"),)
+
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,14 @@ from compiler.schema.train import TrainSpec
 from dsl.schema import AUTO, Auto, Effect, Named, entry, row
 
 MAPPING = Effect.MAPPING
+_CHEAP = "[swiglu, rms_norm]"
+_OPERATORS = ("attention", "geglu", "linear", "rms_norm", "rope", "swiglu")
+RECOMPUTED = (
+    *((word, _CHEAP) for word in ("selective", "selective_op", "op", "sac")),
+    *((name, f"[{name}]") for name in _OPERATORS),
+)
+"""Words for which a list may be meant: an operator, or what Megatron and torchtitan call selective,
+which keeps the matrix products and computes the cheap operators again."""
 Axis = Literal["tp", "cp", "pp", "ep", "etp", "dp"]
 
 
@@ -57,7 +65,11 @@ class PlanPhase:
         "sequences of one forward", effect=MAPPING, words=("sequences",), default=None, minimum=1
     )
     recompute: Literal["none", "full"] | tuple[str, ...] | ByStage | None = row(
-        "what the backward computes again", effect=MAPPING, default=None, distinct=True
+        "what the backward computes again",
+        effect=MAPPING,
+        default=None,
+        distinct=True,
+        instead=RECOMPUTED,
     )
 
 
@@ -91,7 +103,11 @@ class PlanSpec:
         "sequences of one forward", effect=MAPPING, words=("sequences",), default=AUTO, minimum=1
     )
     recompute: Literal["none", "full"] | tuple[str, ...] | ByStage | Auto = row(
-        "what the backward computes again", effect=MAPPING, default="none", distinct=True
+        "what the backward computes again",
+        effect=MAPPING,
+        default="none",
+        distinct=True,
+        instead=RECOMPUTED,
     )
     sharding: Literal["none", "zero1", "zero2", "zero3"] | Auto = row(
         "what fsdp cuts", effect=MAPPING, default=AUTO
