@@ -53,7 +53,9 @@ def resolve_stages(context: Context) -> Stages:
         if layers is None:
             _too_many(context, virtual)
             return Stages(schedule, chunks, ())
-        reason = "layers of each stage, as even as they divide"
+        alike = len(set(layers)) == 1
+        reason = "layers, with embedding and head weighing one each, spread evenly"
+        reason = "the layers divide evenly" if alike else reason
     else:
         layers, origin, reason = spec.stages, context.origin("stages"), "layers of each stage"
         _check_written(context, layers, virtual, chunks)
