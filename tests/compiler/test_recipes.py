@@ -50,7 +50,7 @@ def test_a_plan_that_cannot_fit_is_told_with_its_sum_and_what_fits() -> None:
     compiled, (warning,), source = checked(RUN)
     assert compiled is not None
     assert (warning.slug, warning.is_error) == ("does-not-fit", False)
-    assert warning.title == "a rank needs 146.6 GiB, and NVIDIA H100 SXM5 80GB has 74.5 GiB"
+    assert warning.title == "a rank needs 146.6 GiB, and NVIDIA H100 SXM5 80GB has 80.0 GiB"
     assert warning.primary is not None
     assert warning.primary.text.startswith("stage 1: pipeline 80.3 + activations 21.7")
     assert warning.suggestions
