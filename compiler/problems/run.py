@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from compiler.problems.contradiction import Contradiction
-from dsl.diagnostics import Label, Problem, Severity, Suggestion
+from dsl.diagnostics import Label, Problem, Severity
 from dsl.source import Span
 from dsl.suggest import closest
 
@@ -31,16 +31,12 @@ class DoesNotFit(Problem):
     has: float
     place: str
     parts: str
-    choices: tuple[Suggestion, ...]
     device_span: Span | None
 
     def secondary(self) -> tuple[Label, ...]:
         if self.device_span is None:
             return ()
         return (Label(self.device_span, f"{self.device}: {self.has:.1f} GiB"),)
-
-    def suggestions(self) -> tuple[Suggestion, ...]:
-        return self.choices
 
 
 @dataclass(frozen=True, kw_only=True)
