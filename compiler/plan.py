@@ -36,6 +36,14 @@ class Decision:
     reason: str
     runner_up: str = ""
 
+    @property
+    def text(self) -> str:
+        """The value for people: `16,384`, or `0, 1 x 126, 0` for a tuple."""
+        if isinstance(self.value, tuple):
+            runs = [(value, len(list(run))) for value, run in groupby(self.value)]
+            return ", ".join(f"{value} x {n}" if n > 1 else f"{value}" for value, n in runs)
+        return f"{self.value:,}" if type(self.value) is int else str(self.value)
+
 
 @dataclass(frozen=True)
 class Before:

@@ -8,7 +8,6 @@ doesn't compute has no key.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby
 
 from compiler.estimates import Estimate, as_dict
 from compiler.memory import memory
@@ -90,7 +89,7 @@ def _phase_lines(phase: PhasePlan) -> Iterator[str]:
         f"  phase {phase.name}: {phase.steps:,} steps of {phase.global_batch:,} sequences of "
         f"{phase.seq_len:,} tokens, on a mesh of {atoms}"
     )
-    rows = [(d.path, _text(d), d.origin, _reason(d)) for d in phase.decisions]
+    rows = [(d.path, d.text, d.origin, _reason(d)) for d in phase.decisions]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -125,19 +124,6 @@ def _stages_text(numbers: list[int]) -> str:
     if numbers == list(range(first, last + 1)):
         return f"stages {first}..{last}"
     return f"stages {', '.join(map(str, numbers))}"
-
-
-def _text(decision: Decision) -> str:
-    value = decision.value
-    if isinstance(value, tuple):
-        return _runs(value)
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _runs(numbers: tuple[int, ...]) -> str:
-    """`0, 1 x 126, 0`"""
-    runs = [(value, len(list(run))) for value, run in groupby(numbers)]
-    return ", ".join(f"{value} x {n}" if n > 1 else f"{value}" for value, n in runs)
 
 
 def _reason(decision: Decision) -> str:

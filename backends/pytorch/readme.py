@@ -31,7 +31,7 @@ def readme_context(
             {
                 "path": decision.path,
                 "phase": "" if decision in agreed else phase.name,
-                "value": f"{decision.value:,}" if type(decision.value) is int else decision.value,
+                "value": decision.text,
                 "origin": decision.origin,
                 "reason": decision.reason.replace("|", "\\|"),
             }

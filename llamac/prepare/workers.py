@@ -62,8 +62,13 @@ def _run_in_processes(
     tasks: Sequence[Task], processes: int, progress: Callable[[int], None]
 ) -> None:
     context = multiprocessing.get_context("spawn")
-    following = context.Value("q", 0)
-    read = context.RawArray("q", processes)  # each adds to its own, so this process needs no lock
+    try:
+        following = context.Value("q", 0)
+        # Each worker adds to its own number, so this process needs no lock.
+        read = context.RawArray("q", processes)
+    except OSError as error:
+        why = f"{error.strerror}; processes need it to share memory, `--processes 1` does not"
+        raise OSError(error.errno, why, "/dev/shm") from error
     workers: dict[Connection, SpawnProcess] = {}
     told = 0
     try:
