@@ -7,7 +7,6 @@ import traceback
 
 import click
 
-from compiler.internal_error import InternalError
 from llamac import __version__
 from llamac.cli.check import check
 from llamac.cli.compile import compile_
@@ -63,10 +62,12 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         click.echo(f"error: {where}{error.strerror or error}", err=True)
         raise SystemExit(FAULT) from error
-    except InternalError as error:
-        click.echo(f"internal error: {error}\n{OUR_FAULT}", err=True)
-        raise SystemExit(FAULT) from error
     except Exception as error:
-        traceback.print_exc()
+        from compiler.internal_error import InternalError  # only now: the floors may be shadowed
+
+        if isinstance(error, InternalError):
+            click.echo(f"internal error: {error}", err=True)
+        else:
+            traceback.print_exc()
         click.echo(OUR_FAULT, err=True)
         raise SystemExit(FAULT) from error

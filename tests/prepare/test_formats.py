@@ -278,7 +278,7 @@ def test_validation_is_a_folder_of_its_own(prepare: Prepare) -> None:
     assert read(Path("here/validation")).tokens == as_bytes(["three"])
     assert "here/train: 8 tokens of 2 documents in 1 shard, 0 kept\n" in result.output
     assert "here/validation: 6 tokens of 1 document in 1 shard, 0 kept\n" in result.output
-    assert "the program looks in prepared/main: start it with --data here/train" in result.output
+    assert "the program looks in prepared/main: run it with --data here/train" in result.output
 
 
 def test_a_folder_behind_a_link_is_read(prepare: Prepare) -> None:

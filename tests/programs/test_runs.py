@@ -199,7 +199,7 @@ def test_a_world_of_another_size_is_refused(tmp_path: Path) -> None:
 def bad_token(folder: Path) -> None:
     """Tokens of which one, in a row of rank 1, is past all vocabularies: no start looks there."""
     tokens = [1 + i % 200 for i in range(16 * 128 + 1)]
-    tokens[1500] = 70_000
+    tokens[1516] = 70_000
     (folder / "tokens.bin").write_bytes(struct.pack(f"<{len(tokens)}I", *tokens))
 
 
@@ -209,7 +209,9 @@ def test_the_terminal_shows_what_another_process_met(tmp_path: Path) -> None:
     data = ("train.data", 'tokens { train = "tokens.bin", separator = 0 }')
     made = program(*TWO, data, ("train.eval", "none"), ("train.steps", "30"))
     done = launch(write(made, tmp_path / "out"), cwd=tmp_path)
-    problem = "error: 'tokens.bin': token 1,500 is 70000, outside a vocabulary of 256\n"
+    problem = (
+        "error: 'tokens.bin': token 1,516, read as uint32, is 70000, outside a vocabulary of 256\n"
+    )
     assert (done.returncode, done.stderr) == (78, problem)
     run = tmp_path / "runs" / "main" / "log"
     assert problem in (run / "rank-1.txt").read_text()

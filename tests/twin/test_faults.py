@@ -57,7 +57,7 @@ FIRST: dict[str, tuple[str, str, str]] = {
     "embedding-keeps-foreign-rows": ("loss", "loss", ""),
     "softmax-maximum-local": ("loss", "loss", ""),
     "mean-of-rank-means": ("loss", "loss", ""),
-    "mean-of-microbatch-means": ("loss", "loss", ""),
+    "mean-of-microbatch-means": ("tokens", "tokens", ""),
     "divided-by-dp": ("gradient", "embedding.weight", "fsdp"),
     "tied-gradient-doubled": ("gradient", "embedding.weight", ""),
     "lr-times-microbatches": ("lr", "lr", ""),
@@ -71,10 +71,10 @@ FIRST: dict[str, tuple[str, str, str]] = {
     "adam-steps-differ": ("adam_step", "embedding.weight", "fsdp"),
     "a-rank-skips-the-step": ("exp_avg", "embedding.weight", ""),
     "schedule-off-by-one": ("lr", "lr", ""),
-    "loss-across-documents": ("loss", "loss", ""),
+    "loss-across-documents": ("tokens", "tokens", ""),
     "attention-across-documents": ("loss", "loss", ""),
     "vocab-target-off-by-one": ("loss", "loss", ""),
-    "two-ranks-read-the-same": ("loss", "loss", ""),
+    "two-ranks-read-the-same": ("tokens", "tokens", ""),
     "replica-perturbed": ("initial", "embedding.weight", "replicate"),
     "key-gradients-unsummed": ("gradient", "embedding.weight", ""),
     "value-gradients-unsummed": ("gradient", "embedding.weight", ""),
@@ -88,7 +88,7 @@ FIRST: dict[str, tuple[str, str, str]] = {
     "keys-taken-as-contiguous": ("loss", "loss", ""),
     "key-documents-in-another-order": ("loss", "loss", ""),
     "labels-shifted-after-cutting": ("loss", "loss", ""),
-    "context-ranks-read-other-rows": ("loss", "loss", ""),
+    "context-ranks-read-other-rows": ("tokens", "tokens", ""),
     "stage-order-swapped": ("loss", "loss", ""),
     "sent-to-the-wrong-rank": ("loss", "loss", ""),
     "gradients-scaled-by-the-schedule": ("gradient", "embedding.weight", ""),
@@ -117,10 +117,10 @@ FIRST: dict[str, tuple[str, str, str]] = {
     "recomputed-for-another-microbatch": ("gradient", "embedding.weight", ""),
     "parameters-gathered-before-the-update": ("loss", "loss", ""),
     "averaged-over-replicas": ("gradient", "embedding.weight", "replicate"),
-    "phase-ends-a-step-late": ("loss", "loss", ""),
-    "microbatches-of-the-first-phase": ("loss", "loss", ""),
-    "data-read-again": ("loss", "loss", ""),
-    "order-of-its-own": ("loss", "loss", ""),
+    "phase-ends-a-step-late": ("tokens", "tokens", ""),
+    "microbatches-of-the-first-phase": ("tokens", "tokens", ""),
+    "data-read-again": ("tokens", "tokens", ""),
+    "order-of-its-own": ("tokens", "tokens", ""),
     "state-left-at-a-border": ("exp_avg", "embedding.weight", ""),
     "warm-up-not-divided": ("lr", "lr", ""),
     "decay-below-the-minimum": ("schedule", "learning_rate(11)", ""),
@@ -134,6 +134,17 @@ FIRST: dict[str, tuple[str, str, str]] = {
 OF_NUMBERS = {"lr", "schedule", "tokens", "skipped", "logits", "sample"}
 """What is printed and does not spoil the training: nothing else is wrong then."""
 
+OF_OTHER_TOKENS = {
+    "mean-of-microbatch-means",
+    "loss-across-documents",
+    "two-ranks-read-the-same",
+    "context-ranks-read-other-rows",
+    "phase-ends-a-step-late",
+    "microbatches-of-the-first-phase",
+    "data-read-again",
+    "order-of-its-own",
+}
+"""Train on other targets, so that their count is the first difference and not the only one."""
 
 OF_TENSORS = {"initial", "gradient", "parameter", "exp_avg", "exp_avg_sq", "adam_step"}
 """Where the loss is wrong first, named tensors are too."""
@@ -163,7 +174,7 @@ def test_fault(fault: Fault) -> None:
     assert twin.stopped == (), "a fault must show as a number, not as a crash"
     first = twin.differences[0]
     assert (first.observable, first.tensor, first.axis) == FIRST[fault.name]
-    if first.observable not in OF_NUMBERS:
+    if first.observable not in OF_NUMBERS or fault.name in OF_OTHER_TOKENS:
         assert any(found.observable in OF_TENSORS for found in twin.differences)
     assert first.line, "a difference points to a line of the program"
     is_parameter = first.observable in OF_TENSORS and first.tensor != first.observable

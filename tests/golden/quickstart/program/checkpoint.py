@@ -140,7 +140,7 @@ class Saver:
         if said[0]:
             log.warning("ALARM: step %d is not saved: %s", progress.step, said[0])
             if rank == 0:
-                delete(staged)
+                delete(staged, ignore_errors=True)
         return not said[0]
 
     def commit(self, staged: Path, progress: Progress, sums: dict[str, str]) -> None:
@@ -318,7 +318,7 @@ def set_aside(run: Path, source: Path | None, step: int) -> None:
         step = 0
     if dist.get_rank() == 0:
         for partial in (run / "checkpoints").glob("*.partial"):
-            delete(partial)
+            delete(partial, ignore_errors=True)
         names = (f"earlier-{n}" for n in count(1))
         aside = next(n for n in names if not [*run.glob(n), *run.glob(f"checkpoints/{n}")])
         old = [path for path in checkpoints(run) if step_of(path) > step]
@@ -345,9 +345,9 @@ def move(path: Path, run: Path, aside: str) -> Path:
         return Path(shutil.move(path, beside))  # copies where overlayfs refuses even this
 
 
-def delete(checkpoint: Path) -> None:
-    """Of a link, the link: what it names was put there by somebody else."""
+def delete(checkpoint: Path, ignore_errors: bool = False) -> None:
+    """Delete a folder. Of a link, only the link: what it names belongs to somebody else."""
     if checkpoint.is_symlink():
         checkpoint.unlink()
     else:
-        shutil.rmtree(checkpoint, ignore_errors=True)
+        shutil.rmtree(checkpoint, ignore_errors)
