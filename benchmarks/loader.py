@@ -20,7 +20,7 @@ from typing import Protocol, cast
 
 import torch
 
-from backends.pytorch import emit
+from backends.emit import emit
 from compiler.data import SHARDS_FORMAT
 from compiler.pipeline import compile_named, read
 from dsl.frontend import Missing

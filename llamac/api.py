@@ -10,8 +10,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from backends.pytorch.versions import NEWEST, TorchVersion
 from compiler.data import paths_of
 from compiler.pipeline import Compiled, Result, choose_plan, compile_named, programs, read
 from compiler.plan_json import spec_hash
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from llamac.verify.result import Verification
 
 Overrides = Sequence[tuple[str, str]]
-TorchVersion = Literal["2.11", "2.13"]
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def write(
     target: Path,
     origins: Origins | None = None,
     *,
-    torch: TorchVersion = "2.13",
+    torch: TorchVersion = NEWEST,
     force: bool = False,
 ) -> Written | Edited | Refused:
     """Write a program into `target`: wholly or not at all, never over an edit.
@@ -166,10 +166,16 @@ def write(
     `compiled` is of one program: of a plan with several, one that `places` names.
     """
     # Here, since checking and planning start faster without templates and what writing needs.
-    from backends.pytorch import emit
+    from backends.emit import emit
+    from backends.pytorch.emit import PyTorch
+    from llamac.output import Refused
     from llamac.output import write as write_files
 
-    program = emit(compiled, origins, torch)
+    backend = PyTorch(torch)
+    refused = backend.refuses(compiled)
+    if refused:
+        return Refused(target, "; ".join(problem.diagnostic().title for problem in refused))
+    program = emit(compiled, origins, backend)
     return write_files(
         target,
         program.files,
@@ -185,7 +191,7 @@ def compile(
     name: str | None = None,
     overrides: Overrides = (),
     *,
-    torch: TorchVersion = "2.13",
+    torch: TorchVersion = NEWEST,
     force: bool = False,
 ) -> Written | Edited | Refused | Planned | NoSuchPlan:
     """The plan called `name`, or the only one, as a program in `target`, or several in its folders.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from backends.launch.choice import has_preflight, slurm_of
 from backends.launch.quoting import quoted
-from backends.templates import render
+from backends.python.templates import render
 from compiler.plan import Plan
 from compiler.schema.cluster import ClusterSpec, GpuNode, SlurmLaunch
 from compiler.schema.train import LogSpec

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from backends.launch.choice import has_preflight
+from backends.python.wrapping import LINE_LENGTH
 from backends.pytorch.features import Features
 from backends.pytorch.meaning import meaning_rows
 from backends.pytorch.names import Constants, Value
-from backends.pytorch.wrapping import LINE_LENGTH
 from compiler.data import BYTE_SEPARATOR, places_of, shares_of
 from compiler.estimates import Estimate, flops_per_token
 from compiler.meaning import Value as MeaningValue

@@ -1,13 +1,17 @@
-"""emit: a compiled plan -> the files of its program. Pure; nothing here reads or writes a file
-but the templates of this package."""
+"""PyTorch: the backend. A compiled plan -> the files of its program.
+
+Pure; nothing here reads or writes a file but the templates of this package.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from backends.launch import scripts
+from backends.program import Program
+from backends.python.templates import render
+from backends.python.wrapping import LINE_LENGTH, wrap_lines
 from backends.pytorch.config import config_text
 from backends.pytorch.features import Features, features_of
 from backends.pytorch.helpers import needed
@@ -16,15 +20,14 @@ from backends.pytorch.model_text.assembly import ModelText, model_text
 from backends.pytorch.names import Constants
 from backends.pytorch.readme import readme_context
 from backends.pytorch.unprinted import check_printed
-from backends.pytorch.versions import VERSIONS, TorchVersion
+from backends.pytorch.versions import NEWEST, VERSIONS, TorchVersion
 from backends.pytorch.weights import check_conventions
-from backends.pytorch.wrapping import LINE_LENGTH, wrap_lines
-from backends.templates import render
 from compiler.data import MEGATRON_DTYPES, MEGATRON_HEAD, MEGATRON_MAGIC, SHARDS_FORMAT
 from compiler.huggingface.names import names_of
 from compiler.pipeline import Compiled
 from compiler.plan_json import plan_json
 from compiler.schema import PlanSpec
+from dsl.diagnostics import Problem
 from dsl.spec import Origins
 
 RUFF = f'line-length = {LINE_LENGTH}\ntarget-version = "py311"\n'
@@ -43,36 +46,32 @@ MODULES = ("launcher", "failures", "parallel", "data", "model", "checkpoint", "m
 
 
 @dataclass(frozen=True)
-class Program:
-    """Text of every file by its path in the output directory; `executable` are to be run."""
+class PyTorch:
+    """The backend that prints PyTorch, for one version of torch."""
 
-    files: Mapping[str, str]
-    executable: frozenset[str]
+    torch: TorchVersion = NEWEST
 
+    def refuses(self, compiled: Compiled) -> tuple[Problem, ...]:
+        """Nothing: it prints every plan that the planner accepts today. `check_printed` guards the
+        parts of a rank program that no spec leads to yet."""
+        return ()
 
-def emit(
-    compiled: Compiled, origins: Origins | None = None, torch: TorchVersion = "2.13"
-) -> Program:
-    """One program: `compiled` is of phases with one mapping (see `pipeline.programs`). `origins`
-    are for comments in config.py."""
-    if len(compiled.plan.parts) != 1:
-        raise ValueError("a plan of several programs: emit each of `pipeline.programs`")
-    program = compiled.programs[0]
-    features = features_of(program, compiled.plan)
-    check_conventions(program)
-    check_printed(program, features.axes)
-    constants = Constants()
-    text = model_text(program, constants)
-    config = config_text(compiled, program, constants, features, origins or Origins())
-    names = _folder_names(compiled.plan.spec)
-    files = {"config.py": config, **_modules(features, text, torch, config, names)}
-    launch = scripts(compiled.plan)
-    files |= launch.files
-    context = readme_context(compiled.plan, features, torch, launch.files)
-    files["ruff.toml"] = RUFF
-    files["README.md"] = _render("README.md.j2", context)
-    files["plan.json"] = json.dumps(plan_json(compiled), indent=2, sort_keys=True) + "\n"
-    return Program(files, launch.executable)
+    def emit(self, compiled: Compiled, origins: Origins, scripts: Collection[str]) -> Program:
+        """One program. `origins` are for comments in config.py, `scripts` for its README."""
+        program = compiled.programs[0]
+        features = features_of(program, compiled.plan)
+        check_conventions(program)
+        check_printed(program, features.axes)
+        constants = Constants()
+        text = model_text(program, constants)
+        config = config_text(compiled, program, constants, features, origins)
+        names = _folder_names(compiled.plan.spec)
+        files = {"config.py": config, **_modules(features, text, self.torch, config, names)}
+        context = readme_context(compiled.plan, features, self.torch, scripts)
+        files["ruff.toml"] = RUFF
+        files["README.md"] = _render("README.md.j2", context)
+        files["plan.json"] = json.dumps(plan_json(compiled), indent=2, sort_keys=True) + "\n"
+        return Program(files)
 
 
 def _folder_names(spec: PlanSpec) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ import symtable
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from backends.pytorch.wrapping import LINE_LENGTH
+from backends.python.wrapping import LINE_LENGTH
 
 
 @dataclass(frozen=True)

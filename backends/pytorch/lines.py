@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from backends.python.wrapping import LINE_LENGTH
 from backends.pytorch.names import Names
 from backends.pytorch.operators import KEPT_BY_NAME, Call, expression
 from backends.pytorch.operators.call import Argument
 from backends.pytorch.unprinted import NotPrinted
-from backends.pytorch.wrapping import LINE_LENGTH
 from compiler.mesh import Mesh
 from compiler.placement import Layout, Partial
 from compiler.rank_program import Collective, Compute, Kept, LocalParameter, LocalValue

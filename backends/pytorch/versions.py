@@ -1,7 +1,8 @@
-"""Names that differ between the torch versions a program can be printed for.
+"""Names that differ between the torch versions that a program can be printed for.
 
-To add a version: its row here, its name in `TorchVersion`, and the list of its names, which
-`tests/programs/record_torch_names.py` writes and every program printed for it is held against.
+The versions are listed here and nowhere else. To add one: a row here, its name in `TorchVersion`,
+and the list of torch's names, which `tests/programs/record_torch_names.py` writes and tests compare
+every program with.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ class TorchNames:
     all_gather: str
     reduce_scatter: str
 
+
+NEWEST: TorchVersion = "2.13"
+"""What a program is printed for, if nobody asks for another version."""
 
 VERSIONS: Mapping[TorchVersion, TorchNames] = {
     "2.11": TorchNames("all_gather_tensor_autograd", "reduce_scatter_tensor_autograd"),

@@ -3,8 +3,8 @@ pending sum."""
 
 from __future__ import annotations
 
+from backends.python.wrapping import LINE_LENGTH
 from backends.pytorch.names import Names
-from backends.pytorch.wrapping import LINE_LENGTH
 from compiler.graph import Normal, Zeros
 from compiler.mesh import Mesh
 from compiler.rank_program import BlockProgram, LocalParameter, RankProgram

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from backends.pytorch.versions import TorchVersion
 from llamac.cli import options
 from llamac.cli.exits import FINE
 
@@ -21,7 +22,7 @@ def compile_(
     plan: str | None,
     overrides: options.Overrides,
     output: Path | None,
-    torch: options.Torch,
+    torch: TorchVersion,
     force: bool,
 ) -> None:
     """Write the program of a plan: Python files, launch scripts, and a manifest of them.

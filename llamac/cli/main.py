@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 
 import click
@@ -19,7 +18,6 @@ from llamac.cli.plan import plan
 from llamac.cli.prepare import prepare
 from llamac.cli.run import run
 from llamac.cli.verify import verify
-from llamac.floors import shadowed
 
 OUR_FAULT = "error: this is a bug in llamac, not in your spec; please report it"
 
@@ -50,12 +48,8 @@ for verb in VERBS:
     cli.add_command(verb)
 
 
-def main() -> None:
-    """The entry point. Never returns: it exits with the code of the command's outcome."""
-    problem = shadowed()
-    if problem is not None:
-        click.echo(f"error: {problem}", err=True)
-        sys.exit(FAULT)
+def run_command() -> None:
+    """Run the command line. Never returns: it exits with the code of the command's outcome."""
     try:
         cli(prog_name="llamac")
     except OSError as error:
@@ -63,7 +57,7 @@ def main() -> None:
         click.echo(f"error: {where}{error.strerror or error}", err=True)
         raise SystemExit(FAULT) from error
     except Exception as error:
-        from compiler.internal_error import InternalError  # only now: the floors may be shadowed
+        from compiler.internal_error import InternalError  # a command that succeeds does without
 
         if isinstance(error, InternalError):
             click.echo(f"internal error: {error}", err=True)

@@ -8,10 +8,11 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+from backends.pytorch.versions import NEWEST, VERSIONS
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 Overrides = tuple[tuple[str, str], ...]
 Format = Literal["text", "json", "sarif", "github"]
-Torch = Literal["2.11", "2.13"]
 
 
 def _split(
@@ -46,8 +47,8 @@ output = click.option(
 )
 torch = click.option(
     "--torch",
-    type=click.Choice(["2.11", "2.13"]),
-    default="2.13",
+    type=click.Choice([*VERSIONS]),
+    default=NEWEST,
     show_default=True,
     help="The version of torch to write the program for.",
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO, assert_never
 
 import click
 
+from backends.pytorch.versions import NEWEST, TorchVersion
 from compiler.pipeline import Compiled
 from dsl.diagnostics import Diagnostic
 from dsl.formats import JsonObject, to_github, to_json, to_sarif
@@ -17,7 +18,7 @@ from dsl.render import render
 from dsl.source import Source
 from llamac import api
 from llamac.cli.exits import FAULT, FOUND
-from llamac.cli.options import Format, Torch
+from llamac.cli.options import Format
 from llamac.cli.terminal import counted, wants_colour
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def write_program(
     compiled: Compiled,
     target: Path,
     *,
-    torch: Torch = "2.13",
+    torch: TorchVersion = NEWEST,
     force: bool = False,
 ) -> Written:
     """Write the program of a plan; if the target was edited or is unusable, report it and exit."""

@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import cast
 
-from backends.pytorch import emit
+from backends.emit import emit
 from compiler.estimates import Estimate
 from compiler.memory import memory
 from compiler.mesh import Mesh

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from backends.pytorch import emit
-from backends.pytorch.versions import VERSIONS, TorchVersion
+from backends.emit import emit
+from backends.pytorch.emit import PyTorch
+from backends.pytorch.versions import NEWEST, VERSIONS, TorchVersion
 from compiler.pipeline import Compiled, programs
 from compiler.twin.twins import twins_of
 from llamac.verify.directory import read_plan, read_program, write_evidence
@@ -57,8 +58,8 @@ def verify_directory(folder: Path, fault: str | None = None) -> Verification:
     return result
 
 
-def program_of(compiled: Compiled, torch: TorchVersion = "2.13") -> Files:
-    return emit(compiled, torch=torch).files
+def program_of(compiled: Compiled, torch: TorchVersion = NEWEST) -> Files:
+    return emit(compiled, backend=PyTorch(torch)).files
 
 
 def _emit_like(program: Files, compiled: Compiled) -> Emit:

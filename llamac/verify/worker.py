@@ -13,7 +13,7 @@ from types import ModuleType
 
 import torch
 
-from backends.pytorch import MODULES
+from backends.pytorch.emit import MODULES
 from llamac.verify.lines import ExecutedLines
 from llamac.verify.observe import Task, observe, report_progress
 from llamac.verify.stuck import RECORDED, REQUEST, answer_requests

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from backends.pytorch import emit
+from backends.emit import emit
 from compiler.meaning import Value, meaning
 from compiler.pipeline import Compiled, programs
 from tests.programs.support import TEXT, compiled

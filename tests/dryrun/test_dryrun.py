@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from backends.pytorch import emit
+from backends.emit import emit
 from llamac.cli.main import cli
 from llamac.dryrun.result import Crashed, as_text
 from tests.dryrun.specs import TEXT, compiled, dry, stepped

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.pytorch import emit
+from backends.emit import emit
 from compiler.pipeline import Compiled, programs
 from llamac import api
 

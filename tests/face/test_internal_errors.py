@@ -12,7 +12,7 @@ from compiler.graph import ModelGraph
 from compiler.lower import lower
 from compiler.plan import PhasePlan
 from compiler.rank_program import RankProgram
-from llamac.cli.main import main
+from llamac.cli import main
 from tests.face.calling import QUICKSTART
 
 

@@ -21,7 +21,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from backends.pytorch import emit
+from backends.emit import emit
 from compiler.pipeline import Compiled, compile_named, read
 from llamac.huggingface.checkpoint import newest, open_checkpoint
 from llamac.huggingface.config import config_json, import_config

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from backends.pytorch import Program, emit
+from backends.emit import emit
+from backends.program import Program
 from tests.programs import support
 
 TWO_NODES = support.TEXT.replace(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from backends.launch.quoting import quoted
 from backends.launch.scripts import clock
-from backends.pytorch import Program
+from backends.program import Program
 from compiler.pipeline import read
 from compiler.schema.cluster import IMAGE, NAME
 from dsl.frontend import Missing

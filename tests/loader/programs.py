@@ -14,7 +14,7 @@ from typing import Literal, Protocol, cast
 import torch
 from torch import Tensor
 
-from backends.pytorch import emit
+from backends.emit import emit
 from tests.programs.support import compiled
 
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.pytorch import emit
+from backends.emit import emit
 from tests.loader.files import megatron_index, words, write, write_shards
 from tests.loader.programs import CPU, Loader, Setting, imported
 from tests.programs.support import TEXT, compiled, environment

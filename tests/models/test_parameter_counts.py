@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.pytorch import emit
+from backends.emit import emit
 from backends.reference.parameters import parameter_shapes
 from compiler.pipeline import compile_plan
 from compiler.schema import ClusterSpec, CpuNode, ModelSpec, PlanSpec, TrainSpec

@@ -21,7 +21,8 @@ from pathlib import Path
 
 import torch
 
-from backends.pytorch import MODULES, Program
+from backends.program import Program
+from backends.pytorch.emit import MODULES
 from llamac.verify.execute import import_ahead, store_for
 
 PATIENCE = 120.0

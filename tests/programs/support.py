@@ -8,8 +8,10 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from backends.pytorch import Program, emit
-from backends.pytorch.versions import TorchVersion
+from backends.emit import emit
+from backends.program import Program
+from backends.pytorch.emit import PyTorch
+from backends.pytorch.versions import NEWEST, TorchVersion
 from compiler.pipeline import Compiled, Result, compile_named, read
 from dsl.frontend import Missing
 from tests import warm
@@ -54,9 +56,9 @@ def compiled(*settings: tuple[str, str], text: str = TEXT) -> Compiled:
     return result.compiled
 
 
-def program(*settings: tuple[str, str], torch: TorchVersion = "2.13") -> Program:
+def program(*settings: tuple[str, str], torch: TorchVersion = NEWEST) -> Program:
     """The plan's program. Its samples are short: each token of one is a forward of the model."""
-    made = emit(compiled(*settings), torch=torch)
+    made = emit(compiled(*settings), backend=PyTorch(torch))
     sampled = "SAMPLE_TOKENS = " in made.files["config.py"]
     return replaced(made, SAMPLE_TOKENS=SAMPLE_TOKENS) if sampled else made
 

@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backends.pytorch import Program
+from backends.program import Program
 from tests.programs.fleet import Fleet, Start, imports, run
 from tests.programs.support import program, replaced, write, write_text
 

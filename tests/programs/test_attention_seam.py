@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
+from backends.python.templates import render
 from backends.pytorch.helpers import needed
-from backends.templates import render
 from tests.loader.programs import Layout, Setting
 
 SEQ_LEN, BATCH, HEADS, KV_HEADS, HEAD_DIM = 512, 2, 6, 2, 16

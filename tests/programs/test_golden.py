@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.pytorch import emit
+from backends.emit import emit
 from compiler.dump import dump_graph, dump_plan, dump_rank_program
 from compiler.pipeline import Compiled, programs
 from dsl.canonical import to_json

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.pytorch import Program
+from backends.program import Program
 from tests.programs.fleet import Start, imports, run
 from tests.programs.support import metrics, program, replaced, write, write_text
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load
 from torch import Tensor
 
-from backends.pytorch import emit
+from backends.emit import emit
 from backends.pytorch.config import literal
 from tests.programs.support import TEXT as ONE_PHASE
 from tests.programs.support import compiled, launch, metrics, write, write_text

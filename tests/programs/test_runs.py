@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from backends.pytorch import Program
+from backends.program import Program
 from tests.programs.support import (
     environment,
     launch,

@@ -21,7 +21,7 @@ import pytest
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 from torch.distributed.checkpoint.metadata import Metadata
 
-from backends.pytorch import Program
+from backends.program import Program
 from tests.programs.fleet import Fleet, Start, output, run
 from tests.programs.support import metrics, replaced, write
 from tests.programs.survival import (

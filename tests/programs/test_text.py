@@ -15,8 +15,9 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from backends.pytorch import MODULES, emit
+from backends.emit import emit
 from backends.pytorch.config import literal
+from backends.pytorch.emit import MODULES
 from compiler.pipeline import Compiled, compile_plan
 from compiler.schema import PlanSpec
 from tests.programs.support import compiled, write

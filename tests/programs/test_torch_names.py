@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from backends.pytorch import emit
+from backends.emit import emit
+from backends.pytorch.emit import PyTorch
 from backends.pytorch.versions import VERSIONS
 from compiler.pipeline import Compiled
 from tests.programs.record_torch_names import names
@@ -68,7 +69,7 @@ def is_known(name: str, known: set[str]) -> bool:
 @pytest.mark.parametrize("plan", VARIANTS.values(), ids=VARIANTS)
 def test_the_text_for_2_11_names_what_2_11_has(plan: Compiled) -> None:
     known = recorded()
-    for file, text in emit(plan, torch="2.11").files.items():
+    for file, text in emit(plan, backend=PyTorch("2.11")).files.items():
         if file.endswith(".py"):
             unknown = [name for name in torch_names(text) if not is_known(name, known)]
             assert not unknown, (file, unknown)

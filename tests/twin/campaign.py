@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from backends.pytorch import emit
+from backends.emit import emit
 from compiler.schema import PlanSpec
 from compiler.schema.train import EvalSpec
 from compiler.twin.twins import twins_of

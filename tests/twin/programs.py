@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from backends.pytorch import emit
+from backends.emit import emit
 from compiler.pipeline import Compiled, compile_plan
 from compiler.schema import PlanSpec
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 
-from backends.pytorch import MODULES
+from backends.pytorch.emit import MODULES
 from compiler.schema import PlanSpec
 from compiler.twin.twins import twins_of
 from llamac.verify.verify import modules

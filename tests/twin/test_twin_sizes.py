@@ -8,7 +8,7 @@ from itertools import combinations
 import pytest
 from hypothesis import given, settings
 
-from backends.pytorch import emit
+from backends.emit import emit
 from compiler.components.builder import Builder
 from compiler.graph import Normal
 from compiler.operators import Linear
