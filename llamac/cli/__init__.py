@@ -1,7 +1,7 @@
 """The command line: one file per command. Results go to `stdout`, messages to `stderr`.
 
 The file of a command holds its click command, and imports what it works with when it runs, so
-`--help` loads little but click. To add one: a file like `check.py`, and its name in `main.VERBS`.
+`--help` loads little but click. To add one: a file like `check.py`, and its name in `VERBS`.
 Exit codes: 0 success; 1 the spec is wrong or something was found; 2 usage, or a bug in llamac.
 """
 
@@ -20,6 +20,6 @@ def main() -> None:
     if problem is not None:
         sys.stderr.write(f"error: {problem}\n")
         sys.exit(FAULT)
-    from llamac.cli.main import run_command
+    from llamac.cli.commands import run_command
 
     run_command()

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from backends.emit import emit
-from llamac.cli.main import cli
+from llamac.cli.commands import cli
 from llamac.dryrun.result import Crashed, as_text
 from tests.dryrun.specs import TEXT, compiled, dry, stepped
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from llamac.cli.main import cli
+from llamac.cli.commands import cli
 from tests import warm
 from tests.face.calling import Invoke
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from llamac.cli.main import cli
+from llamac.cli.commands import cli
 from llamac.prepare import documents
 from tests.prepare.calling import Prepare
 from tests.prepare.corpora import spec
