@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -16,36 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llamac.output import Edited, Refused, Written, exchange, write
-
-SPEC = "0" * 64
-FIRST = {
-    "train.py": "one\n",
-    "model.py": "same\n",
-    "launch/local.sh": "echo 1\n",
-    "gone/x.py": "x\n",
-}
-SECOND = {"train.py": "two\n", "model.py": "same\n", "launch/local.sh": "echo 2\n", "new.py": "n\n"}
-FOREIGN = {"runs/laptop/metrics.jsonl": "{}\n", "notes.txt": "mine\n", "launch/my.sh": "mine\n"}
-EXECUTABLE = ("launch/local.sh",)
-
-
-def put(target: Path, files: dict[str, str], **options: bool) -> Written | Edited | Refused:
-    executable = [name for name in EXECUTABLE if name in files]
-    return write(target, files, spec=SPEC, executable=executable, **options)
-
-
-def contents(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_text()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "MANIFEST.json"
-    }
-
-
-def add_foreign(target: Path) -> None:
-    for name, text in FOREIGN.items():
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        (target / name).write_text(text)
+from tests.face.outputs import FIRST, FOREIGN, SECOND, SPEC, add_foreign, contents, put
 
 
 @pytest.fixture(autouse=True)
@@ -234,127 +204,6 @@ def test_without_exchange_the_result_is_the_same(
 
 
 # Every way in which the writer touches the file system, by name in `os`; the first ones change it.
-CHANGING = ("open", "fsync", "mkdir", "rmdir", "chmod", "fchmod", "link", "unlink", "rename")
-CALLS = (*CHANGING, "close", "fdopen", "fstat", "lstat", "stat", "listdir", "scandir")
-
-
-def interrupt(
-    patch: pytest.MonkeyPatch, calls: tuple[str, ...], at: int, act: Callable[[], None]
-) -> Callable[[], int]:
-    """Make number `at` of these calls do `act` first; the result counts the calls so far."""
-    count = 0
-
-    def wrap(real: Callable[..., object]) -> Callable[..., object]:
-        def wrapped(*arguments: object, **named: object) -> object:
-            nonlocal count
-            count += 1
-            if count == at:
-                act()
-            return real(*arguments, **named)
-
-        return wrapped
-
-    for name in calls:
-        patch.setattr(os, name, wrap(getattr(os, name)))
-    patch.setattr(exchange, "_renameat2", wrap(exchange._renameat2))
-    return lambda: count
-
-
-def number_of(calls: tuple[str, ...], folder: Path) -> int:
-    target = prepared(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        count = interrupt(patch, calls, 0, lambda: None)
-        put(target, SECOND)
-        return count()
-
-
-def prepared(folder: Path) -> Path:
-    target = folder / "beside" / "out"
-    put(target, FIRST)
-    add_foreign(target)
-    return target
-
-
-def assert_whole(target: Path) -> None:
-    assert contents(target) in (FIRST | FOREIGN, SECOND | FOREIGN)
-    listed = json.loads((target / "MANIFEST.json").read_text())["files"]
-    assert sorted(listed) == sorted(FIRST if "gone/x.py" in contents(target) else SECOND)
-
-
-def assert_recovers(target: Path) -> None:
-    put(target, SECOND)
-    assert contents(target) == SECOND | FOREIGN
-    assert os.listdir(target.parent) == ["out"]
-
-
-@pytest.mark.parametrize(("code", "calls"), [(errno.EIO, CALLS), (errno.ENOSPC, CHANGING)])
-def test_an_error_at_any_call_leaves_it_whole(
-    tmp_path: Path, code: int, calls: tuple[str, ...]
-) -> None:
-    for at in range(1, number_of(calls, tmp_path / "count") + 1):
-        target = prepared(tmp_path / str(at))
-
-        def fail() -> None:
-            raise OSError(code, os.strerror(code))
-
-        with pytest.MonkeyPatch.context() as patch:
-            interrupt(patch, calls, at, fail)
-            with contextlib.suppress(OSError):
-                put(target, SECOND)
-        assert_whole(target)
-        assert_recovers(target)
-
-
-def test_death_at_any_call_leaves_it_whole(tmp_path: Path) -> None:
-    """Between two calls that change something, one moment is as good as another."""
-    total = number_of(CHANGING, tmp_path / "count")
-    deaths = 0
-    for at in range(1, total + 1):
-        target = prepared(tmp_path / str(at))
-        child = os.fork()
-        if child == 0:
-            with pytest.MonkeyPatch.context() as patch:
-                interrupt(patch, CHANGING, at, lambda: os._exit(9))
-                put(target, SECOND)
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        deaths += os.waitstatus_to_exitcode(status) == 9
-        assert_whole(target)
-        assert_recovers(target)
-    assert deaths == total
-
-
-def test_death_between_the_two_renames_of_the_fallback(
-    target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without RENAME_EXCHANGE the target may be missing for a moment; the next call heals it."""
-    put(target, FIRST)
-    add_foreign(target)
-    monkeypatch.setattr(exchange, "_renameat2", lambda *_: False)
-    real, renames = os.rename, iter([True, False])
-    child = os.fork()
-    if child == 0:
-        os.rename = lambda a, b: real(a, b) if next(renames) else os._exit(9)
-        put(target, SECOND)
-    os.waitpid(child, 0)
-    assert not target.exists()
-    assert_recovers(target)
-
-
-def test_an_edit_made_meanwhile_is_kept(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(target, FIRST)
-    real = exchange.swap
-
-    def swap(staged: Path, where: Path, aside: Path) -> Path:
-        (where / "train.py").write_text("late edit\n")
-        (where / "late.txt").write_text("late file\n")
-        return real(staged, where, aside)
-
-    monkeypatch.setattr(exchange, "swap", swap)
-    put(target, SECOND)
-    assert contents(target) == SECOND | {"train.py.orig": "late edit\n", "late.txt": "late file\n"}
-
-
 names = st.sampled_from(["a.py", "b.py", "d/a.py", "d/b.py", "a.py.orig"])
 trees = st.dictionaries(names, st.sampled_from(["1\n", "2\n", ""]), min_size=1)
 
