@@ -26,7 +26,7 @@ def declaration(parameter: LocalParameter, mesh: Mesh, names: Names) -> str:
 
 
 def group_declarations(block: BlockProgram, mesh: Mesh, names: Names) -> list[str]:
-    """`self.attention = Weights(wq=..., ...)`, one attribute a dotted prefix."""
+    """`self.attention = ParameterGroup(wq=..., ...)`, one attribute a dotted prefix."""
     groups: dict[str, list[str]] = {}
     for parameter in block.parameters:
         if not parameter.tied_to:
@@ -35,11 +35,15 @@ def group_declarations(block: BlockProgram, mesh: Mesh, names: Names) -> list[st
             groups.setdefault(group, []).append(f"{name}={text}")
     lines: list[str] = []
     for group, weights in groups.items():
-        line = f"self.{group} = Weights({', '.join(weights)})"
+        line = f"self.{group} = ParameterGroup({', '.join(weights)})"
         if len(line) + 8 <= LINE_LENGTH:
             lines.append(line)
         else:
-            lines += [f"self.{group} = Weights(", *(f"    {weight}," for weight in weights), ")"]
+            lines += [
+                f"self.{group} = ParameterGroup(",
+                *(f"    {weight}," for weight in weights),
+                ")",
+            ]
     return lines
 
 

@@ -9,9 +9,10 @@ from llamac.verify.phase_faults import PHASES
 from llamac.verify.zero1_faults import ZERO1
 
 REDUCE = "    parallel.reduce_gradients(model, model.layout)\n"
-GATHER = "    return waited(functional.all_gather_single_autograd(x, dim, GROUPS[axis]))\n"
+GATHER = "    return wait_if_pending(functional.all_gather_single_autograd(x, dim, GROUPS[axis]))\n"
 SCATTER = (
-    '    return waited(functional.reduce_scatter_single_autograd(x, "sum", dim, GROUPS[axis]))\n'
+    "    return wait_if_pending("
+    'functional.reduce_scatter_single_autograd(x, "sum", dim, GROUPS[axis]))\n'
 )
 LOSS = "        loss = model(*batch) / valid.clamp(min=1)\n"
 NORM = '    norm = all_reduce(torch.stack(totals).sum(), "fsdp").sqrt()\n'
@@ -39,8 +40,8 @@ COLLECTIVES = (
         "only the final norm's gradient stays a partial sum over tp",
         ("tp",),
         "model.py",
-        'self.final_norm = Weights(weight=parameter(D_MODEL, partial="tp"))',
-        "self.final_norm = Weights(weight=parameter(D_MODEL))",
+        'self.final_norm = ParameterGroup(weight=parameter(D_MODEL, partial="tp"))',
+        "self.final_norm = ParameterGroup(weight=parameter(D_MODEL))",
     ),
     Fault(
         "gather-backward-slices",
@@ -49,7 +50,7 @@ COLLECTIVES = (
         "parallel.py",
         GATHER,
         "    whole = functional.all_gather_single_autograd(x.detach(), dim, GROUPS[axis])\n"
-        "    whole = waited(whole)\n"
+        "    whole = wait_if_pending(whole)\n"
         "    parts = list(whole.chunk(SIZES[axis], dim))\n"
         "    parts[COORDINATES[axis]] = x\n"
         "    return torch.cat(parts, dim)\n",

@@ -165,15 +165,15 @@ def test_its_weights_are_printed_as_matrices(mixed: Callable[[str], Planned]) ->
     assert (
         "\n".join(declarations)
         == """\
-self.attention_norm = Weights(weight=parameter(D_MODEL, partial="tp"))
-self.attention = Weights(
+self.attention_norm = ParameterGroup(weight=parameter(D_MODEL, partial="tp"))
+self.attention = ParameterGroup(
     wq=parameter(HEADS * HEAD_DIM, D_MODEL, tp=0),
     wk=parameter(KV_HEADS * HEAD_DIM, D_MODEL, tp=0),
     wv=parameter(KV_HEADS * HEAD_DIM, D_MODEL, tp=0),
     wo=parameter(D_MODEL, HEADS * HEAD_DIM, tp=1),
 )
-self.ffn_norm = Weights(weight=parameter(D_MODEL, partial="tp"))
-self.ffn = Weights(
+self.ffn_norm = ParameterGroup(weight=parameter(D_MODEL, partial="tp"))
+self.ffn = ParameterGroup(
     w_gate=parameter(D_FF, D_MODEL, tp=0),
     w_up=parameter(D_FF, D_MODEL, tp=0),
     w_down=parameter(D_MODEL, D_FF, tp=1),

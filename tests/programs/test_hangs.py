@@ -79,7 +79,7 @@ def test_a_hang_names_the_rank_the_group_and_the_collective(
     if not started:  # then it has no log
         (tmp_path / "run" / "log" / f"rank-{stopped}.txt").unlink()
     fleet.send(signal.SIGSTOP, [stopped])
-    until(f"no word from ranks [{stopped}] of 2", fleet, other)
+    until(f"no response from ranks [{stopped}] of 2", fleet, other)
     fleet.send(signal.SIGKILL, [stopped])
     codes = fleet.finish()
     assert (codes[stopped], codes[other]) == (-signal.SIGKILL, 69)
@@ -98,7 +98,7 @@ def test_hangs_of_nccl_are_told_too(whole: Reference) -> None:
         "from torch._C import _distributed_c10d as recorders\n"
         f"recorders._dump_nccl_trace_json = lambda *_: {recorded!r}\n"
         "import parallel\n"
-        "print(parallel.pending())"
+        "print(parallel.describe_pending())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "nccl:all_gather number 7 over all ranks\n"

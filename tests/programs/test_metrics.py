@@ -68,7 +68,7 @@ def test_tensorboard_on_a_full_disk_is_an_alarm(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 74, done.stderr
-    assert "ALARM: tensorboard: [Errno 27] File too large" in done.stdout
+    assert "TensorBoard was not written: [Errno 27] File too large" in done.stdout
     assert "Logging error" not in done.stderr  # of the log, which is as full
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 EQUIVALENT: tuple[tuple[str, str], ...] = (
-    (r"Watchdog\.idle = ", "seconds of patience: no number of the training"),
+    (r"Watchdog\.(reset\(\)|idle = )", "seconds of patience: no number of the training"),
     (r"fused=False", "the same formula in another kernel"),
     (r"^data\.py Corpus\.__init__: if self\.sequences < ", "only what is refused differs"),
     (r"strict=False", "only what is equally long is zipped: `strict` asserts it"),

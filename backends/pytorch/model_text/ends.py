@@ -31,7 +31,7 @@ def embedding_declarations(program: RankProgram, constants: Constants) -> Lines:
     (table,) = program.embedding.parameters
     names = Names(constants, program.embedding.dimensions)
     text = declaration(table, program.mesh, names)
-    return [f"self.embedding = Weights({table.name}={text})"]
+    return [f"self.embedding = ParameterGroup({table.name}={text})"]
 
 
 def print_embedding(program: RankProgram, constants: Constants) -> Lines:

@@ -26,7 +26,7 @@ def prepare_angles(operator: Rope, call: Call, cuts_sequence: bool) -> Prepared:
         values = (numbers.factor, numbers.low, numbers.high, numbers.original)
         note = "factor, low, high, original"
         scaling = call.constant("ROPE_SCALING", values, "scaling", note)
-        radians = f"stretched({radians}, {scaling})"
+        radians = f"scale_frequencies({radians}, {scaling})"
     whole = "torch.arange(documents.shape[1], device=x.device)"
     own = "own_positions(key_documents.shape[1], x.device)"
     return Prepared(

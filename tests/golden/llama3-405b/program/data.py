@@ -70,7 +70,7 @@ class TokenFile(NamedTuple):
 
 
 @lru_cache(maxsize=250)  # a descriptor each
-def mapped(file: TokenFile) -> mmap.mmap:
+def map_file(file: TokenFile) -> mmap.mmap:
     """Its bytes, mapped into memory when they are first needed."""
     if file.path.stat().st_size != file.tokens * file.dtype.itemsize:
         raise DataError(f"{str(file.path)!r} does not hold {file.tokens:,} tokens: it was changed")
@@ -102,7 +102,7 @@ class Corpus:
             file, offset = self.files[i], first - self.starts[i]
             width = file.dtype.itemsize
             try:
-                raw = mapped(file)[offset * width : (offset + last - first) * width]
+                raw = map_file(file)[offset * width : (offset + last - first) * width]
             except LASTING as error:
                 raise DataError(f"cannot read {error.filename!r}: {error.strerror}") from error
             piece = torch.frombuffer(bytearray(raw), dtype=file.dtype).long()

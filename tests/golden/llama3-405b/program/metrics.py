@@ -56,7 +56,7 @@ class Metrics:
             rest.replace(self.file)  # at once, whenever this process may be killed
             self.end, self.refused = self.file.stat().st_size, b""
 
-    def stepped(self, progress: Progress, result: StepResult, val_loss: float | None) -> None:
+    def record_step(self, progress: Progress, result: StepResult, val_loss: float | None) -> None:
         step, (since, then) = progress.step, self.marked
         rate = (progress.position - self.position) / result.seconds
         self.position = progress.position
@@ -81,7 +81,7 @@ class Metrics:
                     file.write(self.refused)
                 self.end, self.refused = self.end + len(self.refused), b""
             except OSError as error:  # of a full disk, perhaps: the next step tries again
-                log.warning("ALARM: metrics.jsonl: %s", error)
+                log.warning("metrics.jsonl was not written: %s", error)
         left = round((self.steps - step) * (time.monotonic() - then) / (step - since))
         line = (
             f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {result.loss:.4f}"
@@ -102,7 +102,7 @@ def peak_memory_gib(device: torch.device) -> float:
 
 
 @contextmanager
-def profiled(run: Path, device: torch.device) -> Iterator[None]:
+def profile_steps(run: Path, device: torch.device) -> Iterator[None]:
     """Write what this rank does meanwhile to profile/rank-R.json, for chrome://tracing; on CUDA
     also its allocations, for pytorch.org/memory_viz, to memory-R.pickle."""
     folder, rank, memory = run / "profile", dist.get_rank(), torch.cuda.memory

@@ -27,7 +27,7 @@ import data
 import parallel
 from failures import Listener, fail
 from launcher import launch_problem
-from metrics import Metrics, StepResult, open_log, profiled
+from metrics import Metrics, StepResult, open_log, profile_steps
 from model import Model
 from parallel import ACCUMULATE, STAGES, ConfigError, Watchdog, connect, log
 
@@ -58,7 +58,7 @@ def initialize(model: Model) -> None:
     """Vectors are filled, matrices drawn: every INIT_ROWS rows have a generator of their own,
     so each rank draws what it holds, and all layouts start from the same weights."""
     for name, p in model.named_parameters():
-        Watchdog.idle = 0
+        Watchdog.reset()
         layout, weight = model.layout[name], parallel.local(p)
         if len(layout.shape) == 1:
             weight.fill_(layout.start)
@@ -167,27 +167,27 @@ def train(args: argparse.Namespace, device: torch.device, profile: ExitStack) ->
     setting = "train.data.train" if args.data == config.TRAIN_DATA else "--data"
     corpus = corpus_at(args.data, setting)
     seen = corpus.fingerprint() if dist.get_rank() == 0 else ""  # one rank opens every file
-    meaning = {**config.MEANING, "train.data.train": checkpoint.gathered(seen)[0]}
-    source = checkpoint.agreed(run, args.resume)
+    meaning = {**config.MEANING, "train.data.train": checkpoint.gather_objects(seen)[0]}
+    source = checkpoint.choose_checkpoint(run, args.resume)
     model, optimizer = build(device, fresh=source is None)
     progress = checkpoint.Progress(step=0, position=0, skipped=0, in_a_row=0)
     if source is not None:
         progress = checkpoint.load(source, model, optimizer, meaning, args.accept)
         log.info("resumed from %s: %d of %d steps are done", source, progress.step, steps)
         if progress.step >= steps:
-            log.info("nothing is left to do; --resume never starts anew")
+            log.info("nothing is left to do; pass --resume never to start over")
     checkpoint.set_aside(run, source, progress.step)
     saver = checkpoint.Saver(run, meaning)
-    progress = entered(progress)
+    progress = enter_phase(progress)
     metrics = Metrics(run, progress, steps, device)
     window = [step for step in args.profile if step > progress.step]
     held = sum(math.prod(layout.shape) for layout in model.layout.values())
     count = int(parallel.all_reduce(torch.tensor(held, device=device), "pp"))
     log.info("%s: %s parameters, %d processes", run.name, f"{count:,}", dist.get_world_size())
     while progress.step < steps:
-        Watchdog.idle = 0
+        Watchdog.reset()
         if progress.step + 1 in window[:1]:
-            profile.enter_context(profiled(run, device))
+            profile.enter_context(profile_steps(run, device))
         begun = time.monotonic()
         batches = data.step_batches(corpus, progress.position, device)
         result = train_step(model, optimizer, batches, progress.step)
@@ -201,7 +201,7 @@ def train(args: argparse.Namespace, device: torch.device, profile: ExitStack) ->
         if progress.step in window[-1:]:
             profile.close()
         done = progress.step == steps
-        metrics.stepped(progress, result, None)
+        metrics.record_step(progress, result, None)
         if progress.in_a_row >= config.SKIPS_IN_A_ROW:
             saver.wait()
             log.warning("stopped: in the last %d steps no gradient was finite", progress.in_a_row)
@@ -218,7 +218,7 @@ def train(args: argparse.Namespace, device: torch.device, profile: ExitStack) ->
     return 0 if saved else 74
 
 
-def entered(progress: checkpoint.Progress) -> checkpoint.Progress:
+def enter_phase(progress: checkpoint.Progress) -> checkpoint.Progress:
     """The same; its first phase starts with a whole sequence of its own."""
     if progress.step < config.FIRST_STEP:
         raise ConfigError(
@@ -285,7 +285,7 @@ def main() -> int:
         dist.barrier()  # whoever finds something wrong leaves when all have come
         for name in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
             signal.signal(name, lambda number, frame: SIGNALS.append(number))
-        Watchdog.idle = 0
+        Watchdog.reset()
         with ExitStack() as profile:
             code = train(args, device, profile)
         listener.stop()

@@ -114,7 +114,8 @@ class Saver:
         seen = 0
         while self.running is not None and not self.running.done():
             if (touched := self.run.stat().st_mtime_ns) != seen:
-                Watchdog.idle, seen = 0, touched
+                seen = touched
+                Watchdog.reset()
             wait([self.running], PATIENCE / 8)
         return self.running is None or self.running.result()
 
@@ -138,7 +139,7 @@ class Saver:
         said = [problem]
         dist.broadcast_object_list(said, src=0, group=self.group)
         if said[0]:
-            log.warning("ALARM: step %d is not saved: %s", progress.step, said[0])
+            log.warning("checkpoint at step %d was not saved: %s", progress.step, said[0])
             if rank == 0:
                 delete(staged, ignore_errors=True)
         return not said[0]
@@ -148,7 +149,7 @@ class Saver:
         state, listing = staged / "state.json", staged / SUMS
         text = json.dumps({**progress._asdict(), "meaning": self.meaning}, indent=1)
         state.write_text(text + "\n")
-        listing.write_text(listed({**sums, state.name: digest(state)}))
+        listing.write_text(format_sums({**sums, state.name: digest(state)}))
         if {path.name for path in staged.iterdir()} != sums.keys() | {state.name, SUMS}:
             raise OSError(f"{staged} holds other files than its processes wrote")
         for path in (state, listing, staged, self.run, self.run / "metrics.jsonl"):
@@ -162,7 +163,7 @@ class Saver:
             log.warning("an old checkpoint is not deleted: %s", error)
 
 
-def gathered(mine: T, group: dist.ProcessGroup | None = None) -> list[T]:
+def gather_objects(mine: T, group: dist.ProcessGroup | None = None) -> list[T]:
     """Of every rank."""
     parts = [mine] * dist.get_world_size(group)
     dist.all_gather_object(parts, mine, group=group)
@@ -180,12 +181,12 @@ def digest(path: Path) -> str:
     total = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(2**26):
-            Watchdog.idle = 0
+            Watchdog.reset()
             total.update(piece)
     return total.hexdigest()
 
 
-def listed(sums: Mapping[str, str]) -> str:
+def format_sums(sums: Mapping[str, str]) -> str:
     return "".join(f"{value}  {name}\n" for name, value in sorted(sums.items()))
 
 
@@ -242,7 +243,7 @@ def load(
     held = [reader.read_metadata() if dist.get_rank() == 0 else Metadata({})]
     dist.broadcast_object_list(held, src=0)
     reader.read_metadata = lambda: held[0]  # of thousands of ranks, one looks into every shard
-    planner.commit_tensor = lambda read_item, tensor: setattr(Watchdog, "idle", 0)
+    planner.commit_tensor = lambda read_item, tensor: Watchdog.reset()
     stored = cast(dict[str, TensorStorageMetadata], held[0].state_dict_metadata)
     there = {k: f"{m.properties.dtype} {list(m.size)}" for k, m in stored.items()}
     compare(source, there, {k: f"{t.dtype} {list(t.shape)}" for k, t in tensors.items()})
@@ -280,7 +281,7 @@ def problem_of(checkpoint: Path) -> str:
         text = (checkpoint / SUMS).read_text()
         sums = {name: value for value, name in (line.split("  ") for line in text.splitlines())}
         there = {SUMS, *sums} if dist.get_rank() else {path.name for path in checkpoint.iterdir()}
-        if text != listed(sums) or there != {SUMS, *sums} or "state.json" not in sums:
+        if text != format_sums(sums) or there != {SUMS, *sums} or "state.json" not in sums:
             return f"{SUMS} does not list the files that are there"
         for name in {*sorted(sums)[dist.get_rank() :: dist.get_world_size()], "state.json"}:
             if digest(checkpoint / name) != sums[name]:
@@ -291,23 +292,23 @@ def problem_of(checkpoint: Path) -> str:
         return str(error)
 
 
-def agreed(run: Path, resume: str) -> Path | None:
+def choose_checkpoint(run: Path, resume: str) -> Path | None:
     """What `--resume` names: auto (newest of the run, if any), never, a checkpoint, or a run, of
     which it is the newest that every rank finds whole; those passed over are named."""
     if resume == "never":
         return None
     named = run if resume == "auto" else Path(resume)
     own = [named] if (named / SUMS).is_file() else checkpoints(named)
-    found = {path for part in gathered(own) for path in part}
+    found = {path for part in gather_objects(own) for path in part}
     problem = "no checkpoint is there"
     for checkpoint in sorted(found, key=step_of, reverse=True):
-        said = gathered(problem_of(checkpoint))
+        said = gather_objects(problem_of(checkpoint))
         if not any(said):
             return checkpoint
         problem = next(f"{checkpoint}: {why} (rank {rank})" for rank, why in enumerate(said) if why)
         log.warning("passed over %s", problem)
     if found or resume != "auto":
-        raise ConfigError(f"--resume {resume}: {problem}; --resume never starts anew")
+        raise ConfigError(f"--resume {resume}: {problem}; pass --resume never to start over")
     return None
 
 

@@ -50,7 +50,7 @@ from parallel import (
 Mask = Tensor | BlockMask
 
 
-class Weights(nn.Module):
+class ParameterGroup(nn.Module):
     """Parameters by name."""
 
     def __init__(self, **parameters: nn.Parameter) -> None:
@@ -68,15 +68,15 @@ class Block(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.attention_norm = Weights(weight=parameter(D_MODEL, partial="tp"))
-        self.attention = Weights(
+        self.attention_norm = ParameterGroup(weight=parameter(D_MODEL, partial="tp"))
+        self.attention = ParameterGroup(
             wq=parameter(HEADS * HEAD_DIM, D_MODEL, tp=0),
             wk=parameter(KV_HEADS * HEAD_DIM, D_MODEL, tp=0),
             wv=parameter(KV_HEADS * HEAD_DIM, D_MODEL, tp=0),
             wo=parameter(D_MODEL, HEADS * HEAD_DIM, tp=1),
         )
-        self.ffn_norm = Weights(weight=parameter(D_MODEL, partial="tp"))
-        self.ffn = Weights(
+        self.ffn_norm = ParameterGroup(weight=parameter(D_MODEL, partial="tp"))
+        self.ffn = ParameterGroup(
             w_gate=parameter(D_FF, D_MODEL, tp=0),
             w_up=parameter(D_FF, D_MODEL, tp=0),
             w_down=parameter(D_MODEL, D_FF, tp=1),
@@ -112,10 +112,10 @@ class Model(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.embedding = Weights(weight=parameter(VOCAB, D_MODEL, tp=0))
+        self.embedding = ParameterGroup(weight=parameter(VOCAB, D_MODEL, tp=0))
         self.layers = nn.ModuleList(Block() for _ in range(LAYERS))
-        self.final_norm = Weights(weight=parameter(D_MODEL, partial="tp"))
-        self.head = Weights(weight=parameter(VOCAB, D_MODEL, tp=0))
+        self.final_norm = ParameterGroup(weight=parameter(D_MODEL, partial="tp"))
+        self.head = ParameterGroup(weight=parameter(VOCAB, D_MODEL, tp=0))
         self.layout = layout_of(self)
 
     def hidden(self, tokens: Tensor, documents: Tensor) -> Tensor:

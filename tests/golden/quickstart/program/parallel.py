@@ -80,19 +80,19 @@ def add_mesh(device: torch.device, ranks: Tensor, axes: tuple[str, ...]) -> None
 # Collectives. Each waits at once: a pending tensor loses its gradient in a compiled region.
 
 
-def waited(x: Tensor) -> Tensor:
+def wait_if_pending(x: Tensor) -> Tensor:
     """Compiled code has waited by itself; a second wait would keep x for the backward."""
     return functional.wait_tensor(x) if isinstance(x, functional.AsyncCollectiveTensor) else x
 
 
 def all_gather(x: Tensor, axis: str, dim: int) -> Tensor:
     """Shards of dimension `dim` -> the whole on every rank; backward: reduce-scatter."""
-    return waited(functional.all_gather_single_autograd(x, dim, GROUPS[axis]))
+    return wait_if_pending(functional.all_gather_single_autograd(x, dim, GROUPS[axis]))
 
 
 def reduce_scatter(x: Tensor, axis: str, dim: int) -> Tensor:
     """Partial sums -> this rank's shard of their sum; backward: all-gather."""
-    return waited(functional.reduce_scatter_single_autograd(x, "sum", dim, GROUPS[axis]))
+    return wait_if_pending(functional.reduce_scatter_single_autograd(x, "sum", dim, GROUPS[axis]))
 
 
 class SumPartials(torch.autograd.Function):
@@ -234,12 +234,17 @@ class Watchdog(threading.Thread):
     """Counts seconds without progress. At PATIENCE every rank says in its log where it waits, and
     rank 0 which ranks say nothing; then the process ends. Torch's own limits name nobody."""
 
-    idle = 0  # whatever makes progress sets it back
+    idle = 0  # seconds since the last progress
 
     def __init__(self, logs: Path) -> None:
         super().__init__(daemon=True)
         self.main, self.logs = threading.get_ident(), logs
         self.start()
+
+    @staticmethod
+    def reset() -> None:
+        """Called after every piece of progress."""
+        Watchdog.idle = 0
 
     def run(self) -> None:
         while Watchdog.idle < config.PATIENCE:
@@ -255,7 +260,7 @@ class Watchdog(threading.Thread):
         own = [frame for frame in stack if Path(frame.filename).parent == Path(__file__).parent]
         at = next(frame for frame in reversed(own) if frame.filename != __file__)
         line = f"{Path(at.filename).name}:{at.lineno}: {at.line}"
-        waits = f"rank {rank} waits in {pending()}, at {line}"
+        waits = f"rank {rank} waits in {describe_pending()}, at {line}"
         log.error(f"no progress for {config.PATIENCE:.0f} s: {waits}")
         # Until all have noticed, each waiting for the same one; others leave when the word is said.
         time.sleep(5 if rank < 2 else 15)
@@ -263,10 +268,10 @@ class Watchdog(threading.Thread):
             paths = [self.logs / f"rank-{r}.txt" for r in ranks]  # of one that never started, none
             last = [p.read_text().strip().rpartition("\n")[2] if p.exists() else "" for p in paths]
             silent = [r for r in ranks if not last[r].startswith("no progress")]
-            print(f"{last[rank]}; no word from ranks {silent} of {len(ranks)}", file=sys.stderr)
+            print(f"{last[rank]}; no response from ranks {silent} of {len(ranks)}", file=sys.stderr)
 
 
-def pending() -> str:
+def describe_pending() -> str:
     """Collectives begun and not done, by torch's flight recorders: of FSDP and of a backward too.
     A group counts them alike on all its ranks."""
     axes = {group.group_name: axis for axis, group in GROUPS.items()}

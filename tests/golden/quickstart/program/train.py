@@ -27,7 +27,7 @@ import data
 import parallel
 from failures import Listener, fail
 from launcher import launch_problem
-from metrics import Metrics, StepResult, open_log, profiled
+from metrics import Metrics, StepResult, open_log, profile_steps
 from model import Model
 from parallel import ACCUMULATE, ConfigError, Watchdog, connect, log
 
@@ -58,7 +58,7 @@ def initialize(model: Model) -> None:
     """Vectors are filled, matrices drawn: every INIT_ROWS rows have a generator of their own,
     so each rank draws what it holds, and all layouts start from the same weights."""
     for name, p in model.named_parameters():
-        Watchdog.idle = 0
+        Watchdog.reset()
         layout, weight = model.layout[name], parallel.local(p)
         if len(layout.shape) == 1:
             weight.fill_(layout.start)
@@ -116,7 +116,7 @@ def evaluate(model: Model, corpus: data.Corpus, device: torch.device) -> float:
     totals = torch.zeros(2, dtype=torch.float64)
     for batch in data.evaluation_batches(corpus, device):
         loss = model(*batch)
-        Watchdog.idle = 0
+        Watchdog.reset()
         valid = (batch.targets != data.IGNORE).sum()
         totals += torch.stack([loss.cpu().double(), valid.cpu().double()])
     parallel.reshard(model)
@@ -127,7 +127,7 @@ def evaluate(model: Model, corpus: data.Corpus, device: torch.device) -> float:
 @torch.no_grad()
 def next_logits(model: Model, text: list[int], device: torch.device) -> Tensor:
     """Logits [vocab] of what follows the last SEQ_LEN tokens of `text`, the same on every rank."""
-    Watchdog.idle = 0
+    Watchdog.reset()
     seen = text[-config.SEQ_LEN :]
     tokens = torch.full((1, config.SEQ_LEN), config.SEPARATOR, device=device)
     tokens[0, : len(seen)] = torch.tensor(seen, device=device)
@@ -171,26 +171,26 @@ def train(args: argparse.Namespace, device: torch.device, profile: ExitStack) ->
     corpus = corpus_at(args.data, setting)
     validation = corpus_at(config.VALIDATION_DATA, "train.data.validation")
     seen = corpus.fingerprint() if dist.get_rank() == 0 else ""  # one rank opens every file
-    meaning = {**config.MEANING, "train.data.train": checkpoint.gathered(seen)[0]}
-    source = checkpoint.agreed(run, args.resume)
+    meaning = {**config.MEANING, "train.data.train": checkpoint.gather_objects(seen)[0]}
+    source = checkpoint.choose_checkpoint(run, args.resume)
     model, optimizer = build(device, fresh=source is None)
     progress = checkpoint.Progress(step=0, position=0, skipped=0, in_a_row=0)
     if source is not None:
         progress = checkpoint.load(source, model, optimizer, meaning, args.accept)
         log.info("resumed from %s: %d of %d steps are done", source, progress.step, steps)
         if progress.step >= steps:
-            log.info("nothing is left to do; --resume never starts anew")
+            log.info("nothing is left to do; pass --resume never to start over")
     checkpoint.set_aside(run, source, progress.step)
     saver = checkpoint.Saver(run, meaning)
     metrics = Metrics(run, progress, steps, device)
     window = [step for step in args.profile if step > progress.step]
     count = sum(math.prod(layout.shape) for layout in model.layout.values())
     log.info("%s: %s parameters, %d processes", run.name, f"{count:,}", dist.get_world_size())
-    metrics.evaluated(evaluate(model, validation, device))
+    metrics.record_evaluation(evaluate(model, validation, device))
     while progress.step < steps:
-        Watchdog.idle = 0
+        Watchdog.reset()
         if progress.step + 1 in window[:1]:
-            profile.enter_context(profiled(run, device))
+            profile.enter_context(profile_steps(run, device))
         begun = time.monotonic()
         batches = data.step_batches(corpus, progress.position, device)
         result = train_step(model, optimizer, batches, progress.step)
@@ -206,8 +206,8 @@ def train(args: argparse.Namespace, device: torch.device, profile: ExitStack) ->
         done = progress.step == steps
         val_loss: float | None = None
         if done or progress.step % config.EVAL_EVERY == 0:
-            val_loss = metrics.evaluated(evaluate(model, validation, device))
-        metrics.stepped(progress, result, val_loss)
+            val_loss = metrics.record_evaluation(evaluate(model, validation, device))
+        metrics.record_step(progress, result, val_loss)
         if progress.in_a_row >= config.SKIPS_IN_A_ROW:
             saver.wait()
             log.warning("stopped: in the last %d steps no gradient was finite", progress.in_a_row)
@@ -283,7 +283,7 @@ def main() -> int:
         dist.barrier()  # whoever finds something wrong leaves when all have come
         for name in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
             signal.signal(name, lambda number, frame: SIGNALS.append(number))
-        Watchdog.idle = 0
+        Watchdog.reset()
         with ExitStack() as profile:
             code = train(args, device, profile)
         listener.stop()
