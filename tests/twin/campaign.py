@@ -37,7 +37,7 @@ EACH = 300
 SAMPLED = EvalSpec(every=10, prompt="once")
 
 CAMPAIGN: dict[str, PlanSpec] = {
-    "fsdp2": plan(llama(12), Spread(dp=2, fsdp=2, microbatches=3)),
+    "fsdp2": plan(llama(12), Spread(dp=2, fsdp=2, microbatches=3, sharding="zero2")),
     "tp2": plan(llama(12, tied=True), Spread(tp=2), data=VALIDATED, eval=SAMPLED),
     "cp3": plan(llama(12), Spread(cp=3, fsdp=3), data=VALIDATED, eval=SAMPLED),
     "pp3": plan(llama(12, tied=True), Spread(pp=3, microbatches=4), data=VALIDATED, eval=SAMPLED),
@@ -135,7 +135,7 @@ def campaign(name: str, folder: Path, each: int) -> Iterator[tuple[Mutant, Outco
                 row = {"key": mutant.key, "operator": mutant.operator, "caught": outcome.caught}
                 with file.open("a", encoding="utf-8") as results:
                     results.write(json.dumps(row) + "\n")
-            if not outcome.caught and not reason(mutant.key):
+            if not outcome.caught and not reason(name, mutant.key):
                 print(difference(layout.files[mutant.file], mutant), flush=True)
             yield mutant, outcome
 
@@ -158,7 +158,7 @@ def main() -> int:
     for name in args.layout or CAMPAIGN:
         outcomes = list(campaign(name, args.folder, args.each))
         survived = [mutant.key for mutant, outcome in outcomes if not outcome.caught]
-        unknown = [key for key in survived if not reason(key)]
+        unknown = [key for key in survived if not reason(name, key)]
         unexplained += len(unknown)
         caught = len(outcomes) - len(survived)
         equivalent = len(survived) - len(unknown)
