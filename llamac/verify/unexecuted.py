@@ -30,7 +30,7 @@ REASONS: tuple[tuple[str, str], ...] = (
     (r": raise |\[except\]", REFUSED),
     (r"\[config\.COMPILE\]|: if config\.COMPILE", COMPILED),
     (rf"\[not [^]]*({ON_CPU})", CUDA),
-    (r"Watchdog: def |: def pending", HUNG),
+    (r"Watchdog: def |: def describe_pending", HUNG),
     (r"\[for \(?axis, dim\)? in (layout\.)?cuts\.items\(\)\]", UNCUT),
     (r"reduce_gradients .*\[not partial\]: continue", EMPTY_STAGE),
 )
