@@ -94,6 +94,13 @@ def two_kinds() -> ModelSpec:
     return replace(llama(4), layer=Pattern(kinds=kinds, indices=(0, 0, 1, 0, 0, 1)))
 
 
+def first_without_rope() -> ModelSpec:
+    """The same two kinds, of which the one that reads less per forward comes first."""
+    model = two_kinds()
+    kinds = tuple(reversed(model.layer.kinds))
+    return replace(model, layer=replace(model.layer, kinds=kinds))
+
+
 def gemma() -> ModelSpec:
     """Gemma 2 in small: every second layer sees a window, norms before and after, caps, GEGLU."""
     attention = replace(

@@ -17,7 +17,17 @@ from compiler.schema.model import (
 from compiler.schema.plan import Gpipe, Interleaved
 from compiler.schema.train import Constant, EvalSpec, Wsd
 from dsl.schema import Pattern
-from tests.twin.layouts import PACKED, VALIDATED, Spread, gemma, llama, plan, qwen3, two_kinds
+from tests.twin.layouts import (
+    PACKED,
+    VALIDATED,
+    Spread,
+    first_without_rope,
+    gemma,
+    llama,
+    plan,
+    qwen3,
+    two_kinds,
+)
 
 EVALUATED = EvalSpec(every=10)
 
@@ -63,6 +73,7 @@ COMPONENTS: dict[str, PlanSpec] = {
     "gemma, tp3, accumulation": plan(gemma(), Spread(tp=3, microbatches=2)),
     "qk norms, cp3 x tp2": plan(qwen3(12), Spread(cp=3, fsdp=3, tp=2)),
     "two kinds of layers, cp3": plan(two_kinds(), Spread(cp=3, fsdp=3), data=PACKED),
+    "first kind without RoPE": plan(first_without_rope(), Spread(dp=2, fsdp=2)),
 }
 
 STAGES: dict[str, PlanSpec] = {

@@ -41,7 +41,8 @@ def holds(spec: PlanSpec, asked: Asked | None = None) -> None:
         shown = {observable.name for observable in twin.observables}
         assert shown == OBSERVABLES | evaluated | sampled
         assert all(observable.bound <= 1e-10 for observable in twin.observables)
-    assert [one.text() for one in result.unexecuted if not one.reason] == []
+    if asked is None or not asked.compiled:  # the tracer does not see what torch has compiled
+        assert [one.text() for one in result.unexecuted if not one.reason] == []
     assert result.ok
 
 

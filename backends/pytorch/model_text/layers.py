@@ -9,6 +9,7 @@ from typing import Literal
 from backends.pytorch.lines import Lines, Scope, assignment, value_of
 from backends.pytorch.names import Constant, Constants, Names
 from backends.pytorch.operators import Call, Prepared, prepare
+from backends.pytorch.operators.prepared import GROUPS
 from backends.pytorch.selections import kept_by_name, selections
 from backends.pytorch.weights import group_declarations
 from compiler.rank_program import BlockProgram, Checkpoint, Compute, RankProgram, Region
@@ -151,7 +152,8 @@ def _prepare_all(block: BlockProgram, program: RankProgram, names: Names) -> dic
         prepare(s.operator, Call((), tuple(v.dims for v in s.outputs), s.origin, names), cuts)
         for s in computes
     )
-    return {one.group: one for one in found if one is not None}
+    made = {one.group: one for one in found if one is not None}
+    return {group: made[group] for group in sorted(made, key=GROUPS.index)}
 
 
 def print_layer_loop(program: RankProgram, names: list[Names]) -> Lines:
@@ -162,7 +164,9 @@ def print_layer_loop(program: RankProgram, names: list[Names]) -> Lines:
     ]
     lines: Lines = []
     arguments = ["x"]
-    for group in dict.fromkeys(group for kind in kinds for group in kind):
+    for group in GROUPS:
+        if not any(group in kind for kind in kinds):
+            continue
         assigned, argument = _assign_by_kind([kind.get(group) for kind in kinds])
         lines += assigned
         arguments.append(argument)

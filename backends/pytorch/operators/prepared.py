@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+GROUPS = ("rotations", "masks")
+"""Every group, in the order in which a layer takes them, whichever of them its kind reads."""
+
 
 @dataclass(frozen=True)
 class Prepared:
