@@ -123,7 +123,7 @@ def _run(graph: ModelGraph, plan: Plan, shown: PhasePlan) -> list[Estimate]:
             phase.name if several else "flops",
             per_token[phase].value * tokens[phase].value,
             "FLOP",
-            f"{per_token[phase].value:.4g} a token x {tokens[phase].value:,.0f} tokens",
+            f"{per_token[phase].value:.4g} per token x {tokens[phase].value:,.0f} tokens",
             "flops_per_token, tokens",
             (per_token[phase],),
         )

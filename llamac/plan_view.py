@@ -72,7 +72,7 @@ def as_text(compiled: Compiled) -> str:
     lines = [
         f"plan {plan.name}",
         f"  {figures['parameters'].value:,.0f} parameters, "
-        f"{figures['flops_per_token'].value:,.4g} FLOP a token, "
+        f"{figures['flops_per_token'].value:,.4g} FLOPs per token, "
         f"{figures['tokens'].value:,.0f} tokens in all",
     ]
     if len(plan.phases) > 1:
@@ -99,7 +99,7 @@ def _phase_lines(phase: PhasePlan) -> Iterator[str]:
 def _memory_lines(compiled: Compiled, index: int) -> Iterator[str]:
     """Stages alike share a line. Of libraries, communicators and the allocator nothing is known."""
     phase, program = compiled.plan.phases[index], compiled.programs[index]
-    yield "    memory a rank, beside what libraries take"
+    yield "    memory per rank, without the overhead of libraries"
     held = (stage_parameters(stage, program) for stage in stages(phase, program))
     parts = [stage.children for stage in memory_of(compiled, index).children]
     names = [part.name for part in parts[0]]

@@ -118,11 +118,11 @@ def model_of(config: Object, ignored: frozenset[str] = frozenset()) -> ModelSpec
         if key in ONLY:
             if value not in ONLY[key]:
                 only = " or ".join(json.dumps(allowed) for allowed in ONLY[key])
-                reader.refuse(key, f"only {only} can be said")
+                reader.refuse(key, f"only {only} is supported")
         elif not known:
             reader.refuse(key, f"{family.model_type} has no such key that llamac knows")
     if reader.values[family.activation] not in family.activations:
-        reader.refuse(family.activation, f"only {family.activations[0]} can be said")
+        reader.refuse(family.activation, f"only {family.activations[0]} is supported")
     made = _model(reader)
     if reader.unsaid:
         raise Inexpressible(tuple(reader.unsaid))
@@ -135,10 +135,10 @@ def _family(config: Object) -> Family:
     family = family_called(model_type) if isinstance(model_type, str) else None
     if family is None:
         known = ", ".join(family.model_type for family in FAMILIES)
-        raise Inexpressible((Unsaid("model_type", model_type, f"one of {known} can be said"),))
+        raise Inexpressible((Unsaid("model_type", model_type, f"one of {known} is supported"),))
     architectures = config.get("architectures")
     if isinstance(architectures, list) and architectures not in ([], [family.architecture]):
-        why = f"only {family.architecture} can be said"
+        why = f"only {family.architecture} is supported"
         raise Inexpressible((Unsaid("architectures", architectures, why),))
     return family
 
@@ -147,7 +147,7 @@ def _model(reader: Reader) -> ModelSpec:
     family, values = reader.family, reader.values
     d_model, layers = reader.integer("hidden_size"), reader.integer("num_hidden_layers")
     if layers > MOST_LAYERS:
-        reader.refuse("num_hidden_layers", f"at most {MOST_LAYERS:,} can be said")
+        reader.refuse("num_hidden_layers", f"at most {MOST_LAYERS:,} layers are supported")
         layers = 1
     eps = reader.number("rms_norm_eps")
     attention = _attention(reader, d_model, eps)

@@ -57,7 +57,7 @@ def resolve_run(context: Context) -> Run:
     check_data(context)
     if seq_len is None or batch is None:
         raise Refused
-    context.decide("train.seq_len", seq_len, context.origin("train.seq_len"), "tokens a sequence")
+    context.decide("train.seq_len", seq_len, context.origin("train.seq_len"), "tokens per sequence")
     global_batch = _sequences(context, batch, seq_len)
     return Run(_steps(context, global_batch * seq_len), seq_len, global_batch)
 
@@ -91,7 +91,7 @@ def _sequences(context: Context, batch: Count, seq_len: int) -> int:
     """The batch in sequences, written in tokens or sequences."""
     path = "train.global_batch"
     if batch.word == "sequences":
-        context.decide(path, batch.value, context.origin(path), "sequences a step")
+        context.decide(path, batch.value, context.origin(path), "sequences per step")
         return batch.value
     if batch.value % seq_len:
         cluster = context.spec.cluster
@@ -108,7 +108,7 @@ def _sequences(context: Context, batch: Count, seq_len: int) -> int:
                 parts=seq_len,
                 choices=offer(context, *({path: Count(n, "tokens")} for n in near)),
                 other_span=context.span("train.seq_len"),
-                other=f"{seq_len:,} tokens a sequence",
+                other=f"{seq_len:,} tokens per sequence",
             )
         )
         raise Refused  # sequences that are not whole would be refused again as microbatches
@@ -150,7 +150,7 @@ def _steps(context: Context, tokens_per_step: int) -> int:
             "train.steps",
             rounded,
             "derived",
-            f"{tokens:,} tokens / {tokens_per_step:,} a step, rounded up",
+            f"{tokens:,} tokens / {tokens_per_step:,} per step, rounded up",
         )
         return rounded
     length = {"train.tokens": 100 * 10**9}
@@ -161,7 +161,7 @@ def _steps(context: Context, tokens_per_step: int) -> int:
 def _microbatch(context: Context) -> int:
     written = context.spec.microbatch
     microbatch = 1 if isinstance(written, Auto) else written
-    context.decide("microbatch", microbatch, context.origin("microbatch"), "sequences a forward")
+    context.decide("microbatch", microbatch, context.origin("microbatch"), "sequences per forward")
     return microbatch
 
 

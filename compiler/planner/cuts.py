@@ -105,6 +105,6 @@ def _uneven(
             parts=parts,
             choices=axis_choices(context, axis, written, legal),
             other_span=context.span(path),
-            other=f"{size:,} a rank" if path == "train.seq_len" and axis == "tp" else f"{size:,}",
+            other=f"{size:,} per rank" if path == "train.seq_len" and axis == "tp" else f"{size:,}",
         )
     )

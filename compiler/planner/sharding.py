@@ -20,7 +20,7 @@ from dsl.schema import Auto
 REASONS: dict[Sharding, str] = {
     "none": "every rank has a whole copy",
     "zero1": "optimizer cut; parameters and gradients whole on every rank",
-    "zero2": "optimizer and gradients cut; parameters gathered once a step",
+    "zero2": "optimizer and gradients cut; parameters gathered once per step",
     "zero3": "parameters, gradients and optimizer cut",
 }
 

@@ -46,7 +46,7 @@ def resolve_stages(context: Context) -> Stages:
     if spec.pp == 1:
         return _no_pipeline(context, schedule)
     virtual = spec.pp * chunks
-    reason = f"{virtual} virtual stages, {chunks} a rank" if chunks > 1 else f"{virtual} stages"
+    reason = f"{virtual} virtual stages, {chunks} per rank" if chunks > 1 else f"{virtual} stages"
     context.decide("schedule", schedule, context.origin("schedule"), reason)
     if isinstance(spec.stages, Auto):
         layers, origin = balanced(spec.model.layers, virtual), "derived"

@@ -33,7 +33,7 @@ class OneFOneB:
 
 @entry("interleaved")
 class Interleaved:
-    chunks: int = row("virtual stages a rank", effect=MAPPING, minimum=2)
+    chunks: int = row("virtual stages per rank", effect=MAPPING, minimum=2)
 
 
 Schedule = Gpipe | OneFOneB | Interleaved

@@ -123,7 +123,7 @@ class TokenData:
     train: str | None = row("file or folder to train on", effect=MEANING, default=None)
     validation: str | None = row("file or folder to validate on", effect=MEANING, default=None)
     dtype: Literal["uint16", "uint32"] = row(
-        "type of a token in the files", effect=MEANING, default="uint32"
+        "type of the tokens in the files", effect=MEANING, default="uint32"
     )
     separator: int = row("token that ends a document", effect=MEANING, default=0, minimum=0)
 
@@ -232,7 +232,7 @@ class PhaseSpec:
     tokens: int | None = row("tokens", effect=MEANING, words=("tokens",), default=None, minimum=1)
     steps: int | None = row("steps", effect=MEANING, words=("steps",), default=None, minimum=1)
     seq_len: int | None = row(
-        "tokens a sequence", effect=MEANING, words=("tokens",), default=None, minimum=1
+        "tokens per sequence", effect=MEANING, words=("tokens",), default=None, minimum=1
     )
     global_batch: Count | None = row(
         "batch of one step", effect=MEANING, words=("tokens", "sequences"), default=None, minimum=1
@@ -248,7 +248,7 @@ class TrainSpec:
         "tokens to train on", effect=MEANING, words=("tokens",), default=None, minimum=1
     )
     seq_len: int | None = row(
-        "tokens a sequence", effect=MEANING, words=("tokens",), default=None, minimum=1
+        "tokens per sequence", effect=MEANING, words=("tokens",), default=None, minimum=1
     )
     global_batch: Count | None = row(
         "batch of one step", effect=MEANING, words=("tokens", "sequences"), default=None, minimum=1

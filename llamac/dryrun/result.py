@@ -115,7 +115,7 @@ def _crash(rank: Crashed) -> Iterator[str]:
 def _rank(rank: RankClass) -> Iterator[str]:
     yield (
         f"phase {rank.phase}, {rank.name}: rank {rank.rank:,} on pipeline stage {rank.stage}, "
-        f"{rank.parameters:,} parameters; {rank.seconds:.1f} s a step, "
+        f"{rank.parameters:,} parameters; {rank.seconds:.1f} s per step, "
         f"{size_text(rank.process_bytes)} of this machine"
     )
     heads = ("", "at the peak", "between passes", "rank program")

@@ -18,7 +18,7 @@ class CannotImport(Problem):
     """
 
     slug = "cannot-import"
-    title: ClassVar[str] = "no spec can say `{key} = {value}`"
+    title: ClassVar[str] = "`{key} = {value}` has no equivalent in a spec"
     label: ClassVar[str] = "{why}"
 
     key: str

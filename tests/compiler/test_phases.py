@@ -125,7 +125,7 @@ def test_a_phase_begins_with_a_whole_sequence() -> None:
 
 def test_one_size_of_chunks_in_a_program() -> None:
     """fp32 logits of 64 MiB are 2^15 positions of a vocabulary of 512: of 2^16 positions half, and
-    with two sequences a forward a quarter. In one program all take the smaller."""
+    with two sequences per forward a quarter. In one program all take the smaller."""
     long = ("seq_len = 64 }", "seq_len = 64Ki, global_batch = 8 sequences }")
     both = made(
         (MIDDLE[0], MIDDLE[1].replace("seq_len = 48", "seq_len = 64Ki")),

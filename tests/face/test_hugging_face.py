@@ -94,18 +94,18 @@ def test_import_lists_what_no_spec_can_say(llamac: Invoke, folder: Path) -> None
     assert (
         done.stderr
         == """\
-error[cannot-import]: no spec can say `attention_dropout = 0.1`
+error[cannot-import]: `attention_dropout = 0.1` has no equivalent in a spec
  --> tiny-llama/config.json:5:3
   |
 5 |   "attention_dropout": 0.1,
-  |   ^^^^^^^^^^^^^^^^^^^ only 0 or null can be said
+  |   ^^^^^^^^^^^^^^^^^^^ only 0 or null is supported
   = help: `--ignore attention_dropout` leaves it out
 
-error[cannot-import]: no spec can say `hidden_act = "relu"`
+error[cannot-import]: `hidden_act = "relu"` has no equivalent in a spec
  --> tiny-llama/config.json:6:3
   |
 6 |   "hidden_act": "relu",
-  |   ^^^^^^^^^^^^ only silu can be said
+  |   ^^^^^^^^^^^^ only silu is supported
 """
     )
     write_config(folder, attention_dropout=0.1)
@@ -188,7 +188,7 @@ warning[unchecked-weights]: cannot tell which model the weights of tiny-llama be
     )
     write_config(folder, hidden_act="relu")
     said = llamac("check", "run.llama").stdout
-    assert '^ its config.json: `hidden_act` is "relu", only silu can be said' in said
+    assert '^ its config.json: `hidden_act` is "relu", only silu is supported' in said
     (folder / "config.json").unlink()  # on the machine that compiles there may be no such folder
     assert llamac("compile", "run.llama").exit_code == 0
     assert 'INIT_FROM = "tiny-llama"' in Path("out/main/config.py").read_text()
