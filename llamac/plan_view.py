@@ -73,7 +73,7 @@ def as_text(compiled: Compiled) -> str:
         f"plan {plan.name}",
         f"  {figures['parameters'].value:,.0f} parameters, "
         f"{figures['flops_per_token'].value:,.4g} FLOPs per token, "
-        f"{figures['tokens'].value:,.0f} tokens in all",
+        f"{figures['tokens'].value:,.0f} tokens in total",
     ]
     if len(plan.phases) > 1:
         parts = (", ".join(phase.name for phase in part.phases) for part in plan.parts)
@@ -108,7 +108,7 @@ def _memory_lines(compiled: Compiled, index: int) -> Iterator[str]:
         values = [*(term.value for term in terms), sum(term.value for term in terms)]
         cells = (f"{count:,}", *(size_text(value) for value in values))
         rows.setdefault(cells, []).append(number)
-    head = ("", "held", *names, "in all")
+    head = ("", "held", *names, "total")
     table = [head, *((_stages_text(numbers), *cells) for cells, numbers in rows.items())]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for first, *rest in table:

@@ -16,7 +16,7 @@ class VocabTooSmall(Problem):
     """
 
     slug = "vocab-too-small"
-    title: ClassVar[str] = "the data has tokens that the model lacks"
+    title: ClassVar[str] = "the data has tokens that the model does not have"
     label: ClassVar[str] = "tokens up to {largest}, and the vocabulary has {vocab:,}"
 
     largest: int

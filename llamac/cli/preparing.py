@@ -32,7 +32,7 @@ def prepare_data(
     places = places_of(compiled.plan.name, compiled.plan.spec)
     if not splits:
         where = places.train or "what `--data` names"
-        click.echo(f"nothing to prepare: the program reads {where} as it is", err=True)
+        click.echo(f"nothing to prepare: the program reads {where} directly", err=True)
     for split in splits:
         click.echo(_summary(split), err=True)
     if folder is not None and splits and folder != Path(places.prepared or ""):

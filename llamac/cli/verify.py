@@ -23,8 +23,18 @@ from llamac.cli.exits import FAULT, FINE, FOUND
     metavar="DIR",
     help="Check the program in DIR, including your edits, instead of a spec.",
 )
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--fault", metavar="NAME", help="Seed this fault first, to see how it is reported.")
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where the twin runs; cuda is not built yet.",
+)
+@click.option(
+    "--fault",
+    metavar="NAME",
+    help="Seed this fault first, to see its report; an unknown name lists all.",
+)
 @options.as_json
 def verify(
     file: str | None,

@@ -100,7 +100,7 @@ def _rank_json(rank: RankClass | Crashed) -> dict[str, object]:
 
 
 def as_text(result: DryRun) -> str:
-    lines = [f"plan {result.plan}: one step of one rank of each class, of {result.world:,} ranks"]
+    lines = [f"plan {result.plan}: one step of one rank of each kind, of {result.world:,} ranks"]
     for rank in result.ranks:
         lines += ["", *(_crash(rank) if isinstance(rank, Crashed) else _rank(rank))]
     lines += ["", _verdict(result)]
@@ -116,9 +116,9 @@ def _rank(rank: RankClass) -> Iterator[str]:
     yield (
         f"phase {rank.phase}, {rank.name}: rank {rank.rank:,} on pipeline stage {rank.stage}, "
         f"{rank.parameters:,} parameters; {rank.seconds:.1f} s per step, "
-        f"{size_text(rank.process_bytes)} of this machine"
+        f"{size_text(rank.process_bytes)} of host memory"
     )
-    heads = ("", "at the peak", "between passes", "rank program")
+    heads = ("", "peak", "between passes", "rank program")
     rows = [
         (
             name,
@@ -129,7 +129,7 @@ def _rank(rank: RankClass) -> Iterator[str]:
         for name in CATEGORIES
     ]
     whole = (
-        "in all",
+        "total",
         size_text(sum(rank.peak[name] for name in CATEGORIES)),
         size_text(sum(rank.saved[name] for name in CATEGORIES)),
         size_text(sum(rank.predicted[name] for name in CATEGORIES)),
@@ -166,7 +166,7 @@ def _verdict(result: DryRun) -> str:
     stepped = [rank for rank in result.ranks if isinstance(rank, RankClass)]
     if result.ok:
         kinds = sum(len(rank.lines) for rank in stepped)
-        return f"every collective is the rank program's: {kinds} kinds and groups, none differs"
+        return f"all collectives match the rank program: {kinds} kinds and groups"
     wrong = sum(not line.ok for rank in stepped for line in rank.lines)
     crashed = len(result.ranks) - len(stepped)
     found = [f"{wrong} differ from the rank program"] if wrong else []

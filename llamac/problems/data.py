@@ -12,8 +12,8 @@ from dsl.source import Span
 @dataclass(frozen=True, kw_only=True)
 class UnusableData(Problem):
     """A file that the spec names is missing, damaged, or not in the format that the spec says.
-    Nothing is skipped silently: afterwards nobody would notice data that was not trained on. Shards
-    that `llamac prepare` finished before are kept.
+    Nothing is skipped silently, because nobody would notice later that data was not trained on.
+    Shards that `llamac prepare` has finished are kept.
     """
 
     slug = "unusable-data"
@@ -68,8 +68,8 @@ class DoubtfulSeparator(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class DoubtfulWidth(Problem):
-    """Every second token of a file is 0: so look numbers that are read at half their width, such as
-    uint32 as uint16, or int64 as uint32.
+    """Every second token of a file is 0. Numbers that are read at half their width look like this,
+    such as uint32 read as uint16, or int64 read as uint32.
     """
 
     slug = "doubtful-width"
@@ -93,7 +93,7 @@ class DoubtfulText(Problem):
 
     slug = "doubtful-text"
     severity: ClassVar[Severity] = Severity.WARNING
-    title: ClassVar[str] = "`{file}` holds byte 0, which ends a document"
+    title: ClassVar[str] = "`{file}` contains byte 0, which ends a document"
     label: ClassVar[str] = "{count:,} of its first {sampled:,} bytes"
 
     file: str
@@ -173,7 +173,7 @@ class TokenizerTooLarge(Problem):
     """
 
     slug = "tokenizer-too-large"
-    title: ClassVar[str] = "the data has tokens that the model lacks"
+    title: ClassVar[str] = "the data has tokens that the model does not have"
     label: ClassVar[str] = "tokens up to {largest:,}, and the vocabulary has {vocab:,}"
 
     largest: int
@@ -214,8 +214,8 @@ class TooLittleData(Problem):
     """
 
     slug = "too-little-data"
-    title: ClassVar[str] = "there is less text than one sequence takes"
-    label: ClassVar[str] = "{tokens:,} tokens, and one sequence takes {needed:,}"
+    title: ClassVar[str] = "there is less text than one sequence needs"
+    label: ClassVar[str] = "{tokens:,} tokens, but one sequence needs {needed:,}"
 
     tokens: int
     needed: int

@@ -203,7 +203,7 @@ def as_text(result: Verification) -> str:
             for o in twin.observables
         ]
         if twin.differences:
-            lines.append(f"  first at {twin.differences[0].line or 'a line that is not known'}")
+            lines.append(f"  first at {twin.differences[0].line or 'an unknown line'}")
         lines += [f"  different: {difference.text()}" for difference in twin.differences[:SHOWN]]
         if len(twin.differences) > SHOWN:
             lines.append(f"  and {len(twin.differences) - SHOWN} more")

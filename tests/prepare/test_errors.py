@@ -148,11 +148,11 @@ def test_an_empty_folder_of_text_and_too_little_text(prepare: Prepare) -> None:
     assert "^ an empty folder" in said(prepare, data)
     Path("web.jsonl").write_bytes(b"\n \n")
     message = said(prepare, JSONL)
-    assert "error[too-little-data]: there is less text than one sequence takes" in message
-    assert "0 tokens, and one sequence takes 2" in message
+    assert "error[too-little-data]: there is less text than one sequence needs" in message
+    assert "0 tokens, but one sequence needs 2" in message
     Path("web.jsonl").write_bytes(GOOD)
     result = prepare(JSONL, seq_len=5)
-    assert (result.exit_code, "5 tokens, and one sequence takes 6" in result.output) == (1, True)
+    assert (result.exit_code, "5 tokens, but one sequence needs 6" in result.output) == (1, True)
     assert prepare(JSONL, seq_len=4).exit_code == 0
 
 

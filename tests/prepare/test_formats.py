@@ -70,7 +70,7 @@ def test_text_as_bytes_needs_no_shards(prepare: Prepare) -> None:
     Path("text/a").write_text("abc")
     result = prepare('text { train = "text" }')
     done(result)
-    assert result.output == "nothing to prepare: the program reads text as it is\n"
+    assert result.output == "nothing to prepare: the program reads text directly\n"
     assert not Path("prepared").exists()
 
 

@@ -202,7 +202,7 @@ def test_a_tokenizer_larger_than_the_model(prepare: Prepare) -> None:
     data = corpus("tokenizer.json", END)
     assert refused(prepare, data, size - 1) == (
         f"""\
-error[tokenizer-too-large]: the data has tokens that the model lacks
+error[tokenizer-too-large]: the data has tokens that the model does not have
   --> run.llama:13:51
    |
  3 |   vocab = {size - 1}, d_model = 16, layers = 1
