@@ -13,8 +13,9 @@ from compiler.twin.mesh_sizes import AtomSizes
 from compiler.twin.sizes import free_size
 from dsl.schema import Count, Named
 
-LOSS_CHUNK = 4
-"""Positions of one chunk of the loss: several chunks a sequence, which is a multiple of this."""
+LOSS_CHUNKS = 3
+"""Chunks in which the loss of the shortest sequence is computed: a first, a last, and one between.
+Sequences are multiples of it; each chunk costs a twin as many collectives as a whole loss."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from compiler.plan import PhasePlan, Recompute
 from compiler.schema.cluster import ClusterSpec, CpuNode
 from compiler.schema.plan import ByStage, Interleaved, PlanSpec, Schedule
 from compiler.schema.train import PhaseSpec
-from compiler.twin.batches import LOSS_CHUNK, choose_shapes, plan_phases
+from compiler.twin.batches import LOSS_CHUNKS, choose_shapes, plan_phases
 from compiler.twin.mesh_sizes import AtomSizes, choose_atom_sizes
 from compiler.twin.model_sizes import deepen, least_vocab, shrink_model
 from compiler.twin.training import shrink_evaluation, shrink_training, train_phases
@@ -39,7 +39,7 @@ def _twin(phases: tuple[PhasePlan, ...], atoms: AtomSizes) -> PlanSpec:
         chunks = schedule.chunks if isinstance(schedule, Interleaved) else 1
         model = deepen(model, atoms.pp * chunks, whole=len(phase.policies) > 1)
     pieces = 2 * atoms.cp if atoms.cp > 1 else 1
-    whole = math.lcm(pieces, LOSS_CHUNK * atoms.cp)  # equal pieces, and chunks of a rank's part
+    whole = math.lcm(pieces, LOSS_CHUNKS * atoms.cp)  # equal pieces, and chunks of a rank's part
     shapes = choose_shapes(phases, atoms, taken, whole)
     return replace(
         spec,

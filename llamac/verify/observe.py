@@ -26,6 +26,7 @@ class Task:
     vectors   replace the initial ones: norms start as ones and biases as zeros, which hides them
     prefixes  texts of which the next token's logits are asked for; none where nothing is sampled
     forced    tokens that a sample is made to draw
+    compiled  whether torch compiles the layers: it takes no text with marks in it
     """
 
     program: Path
@@ -39,6 +40,7 @@ class Task:
     vectors: Mapping[str, Tensor]
     prefixes: tuple[tuple[int, ...], ...]
     forced: tuple[int, ...]
+    compiled: bool
 
 
 class StepRecord(TypedDict):

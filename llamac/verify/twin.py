@@ -101,6 +101,7 @@ def run_twin(
         evaluates=twin.train.eval is not None,
         prefixes=prefixes_of(twin),
         forced=forced_of(twin),
+        compiled=twin.compile is True,
     )
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a pool of threads does not survive a fork

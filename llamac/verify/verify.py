@@ -9,13 +9,14 @@ from pathlib import Path
 
 from compiler.pipeline import Compiled, compile_plan
 from compiler.schema.plan import PlanSpec
-from compiler.twin.batches import LOSS_CHUNK
+from compiler.twin.batches import LOSS_CHUNKS
 from compiler.twin.twins import twins_of
 from llamac.verify.errors import CannotVerify
 from llamac.verify.expected import (
     SAMPLE_TEMPERATURE,
     SAMPLE_TOKENS,
     first_batches,
+    readings_of,
     start_weights,
 )
 from llamac.verify.faults import Fault, seeded
@@ -73,7 +74,7 @@ def verify(plan: Compiled, emit: Emit, asked: Asked | None = None) -> Verificati
             folder = Path(scratch)
             text = emit(small)
             layers.append(_same_text(emitted, text))
-            files = {**run, CONFIG: twin_config(text[CONFIG], folder)}
+            files = {**run, CONFIG: twin_config(text[CONFIG], twin, folder)}
             result = run_twin(files, prepare_twin(twin, folder), Limits(patience=asked.patience))
             layers.append(
                 lowering(small, start_weights(twin), first_batches(twin, corpus_folder(folder)))
@@ -88,7 +89,7 @@ def verify(plan: Compiled, emit: Emit, asked: Asked | None = None) -> Verificati
         ),
         twins=tuple(results),
         edited=edited(emitted, asked.program) if asked.program is not None else (),
-        unexecuted=_unexecuted(run, results),
+        unexecuted=() if asked.compiled else _unexecuted(run, results),
     )
 
 
@@ -128,11 +129,15 @@ def modules(files: Files) -> dict[str, str]:
     return {name: text for name, text in files.items() if name.endswith(".py") and "/" not in name}
 
 
-def twin_config(text: str, folder: Path, dtypes: Mapping[str, str] = FLOAT64) -> str:
+def twin_config(
+    text: str, twin: PlanSpec, folder: Path, dtypes: Mapping[str, str] = FLOAT64
+) -> str:
     """The twin's config.py: float64 throughout, a loss in several chunks, a short sample, and what
     it reads in `folder`."""
     present, corpus = settings(text), str(corpus_folder(folder))
-    changed: dict[str, object] = {**dtypes, "LOSS_CHUNK": LOSS_CHUNK, "TRAIN_DATA": corpus}
+    shortest = min(reading.seq_len for reading in readings_of(twin))
+    chunk = shortest // twin.cp // LOSS_CHUNKS
+    changed: dict[str, object] = {**dtypes, "LOSS_CHUNK": chunk, "TRAIN_DATA": corpus}
     optional: dict[str, object] = {
         "VALIDATION_DATA": corpus,
         "INIT_FROM": str(weights_folder(folder)),

@@ -42,13 +42,14 @@ def run_rank(rank: int, task: Task, all_forked: Event) -> None:
     sys.stdout = sys.stderr = log
     faulthandler.register(REQUEST, log)  # until answer_requests: whoever hangs says where
     lines = ExecutedLines(task.program)
-    lines.start()
+    if not task.compiled:
+        lines.watch()
     modules = _import_program(rank, task)
     report_progress("imported")
     groups = modules["parallel"].GROUPS
     answer_requests(place_path(task.output, rank), task.program, groups)
     record = observe(modules, task)
-    record["lines"] = lines.stop()
+    record["lines"] = lines.seen()
     torch.save(record, record_path(task.output, rank))
     log.flush()
     os._exit(0)  # without the interpreter's exit: groups need no farewell from a process that ends

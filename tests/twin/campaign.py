@@ -69,7 +69,7 @@ class Layout:
         twin = twins_of(spec, *built.plan.phases)[0]
         text = dict(emit(compile_twin("plan", twin)).files)
         self.files = modules(text)
-        self.files[CONFIG] = twin_config(text[CONFIG], folder)
+        self.files[CONFIG] = twin_config(text[CONFIG], twin, folder)
         self.prepared: Prepared = prepare_twin(twin, folder)
         begun = time.monotonic()
         correct = run_twin(self.files, self.prepared, Limits())

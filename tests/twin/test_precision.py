@@ -46,7 +46,7 @@ def run(twin: PlanSpec, folder: Path, bounds: Bounds, fault: str | None = None) 
     found = by_name(fault) if fault is not None else None
     if found is not None:
         files = seeded(files, found)
-    config = twin_config(files[CONFIG], folder, MIXED)
+    config = twin_config(files[CONFIG], twin, folder, MIXED)
     return run_twin({**files, CONFIG: config}, prepare_twin(twin, folder), Limits(bounds=bounds))
 
 
