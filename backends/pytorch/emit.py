@@ -15,7 +15,7 @@ from backends.python.wrapping import LINE_LENGTH, wrap_lines
 from backends.pytorch.config import config_text
 from backends.pytorch.features import Features, features_of
 from backends.pytorch.helpers import needed
-from backends.pytorch.imports import Origin, defined_names, import_block
+from backends.pytorch.imports import Origin, import_block, names_in
 from backends.pytorch.model_text.assembly import ModelText, model_text
 from backends.pytorch.names import Constants
 from backends.pytorch.readme import readme_context
@@ -97,14 +97,14 @@ def _modules(
     library = _render("helpers.py.j2", {"f": features})
     bodies["model"] = bodies["model"].replace("#HELPERS", needed(_bare(bodies["model"]), library))
     own = {"config": Origin("config")}
-    own |= {name: Origin("config", name) for name in defined_names(config)}
+    own |= {name: Origin("config", name) for name in names_in(config).defined}
     files: dict[str, str] = {}
     for module in modules:
         body = _bare(bodies[module])
         imports = import_block(body, own)
         files[f"{module}.py"] = wrap_lines(bodies[module].replace("#IMPORTS", imports))
         own |= {module: Origin(module)}
-        own |= {name: Origin(module, name) for name in defined_names(body)}
+        own |= {name: Origin(module, name) for name in names_in(body).defined}
     return files
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import ast
 
-from backends.pytorch.imports import free_names
+from backends.pytorch.imports import names_in
 
 
 def needed(body: str, library: str) -> str:
     """The definitions of `library` that `body` uses, directly or through others, in its order."""
     definitions = top_level(library)
     wanted: set[str] = set()
-    pending = [name for name in free_names(body) if name in definitions]
+    pending = [name for name in names_in(body).free if name in definitions]
     while pending:
         name = pending.pop()
         if name not in wanted:
             wanted.add(name)
-            pending += [other for other in free_names(definitions[name]) if other in definitions]
+            pending += [other for other in names_in(definitions[name]).free if other in definitions]
     return "\n\n\n".join(text for name, text in definitions.items() if name in wanted)
 
 

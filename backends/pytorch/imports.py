@@ -6,11 +6,11 @@ sorts it: standard library, torch, the program's own modules.
 
 from __future__ import annotations
 
-import ast
 import builtins
 import symtable
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from backends.python.wrapping import LINE_LENGTH
 
@@ -96,7 +96,7 @@ TORCH: Mapping[str, Origin] = {
 def import_block(body: str, own: Mapping[str, Origin]) -> str:
     """Imports that `body` needs; `own` says where the program's other modules define names."""
     known = {**STANDARD, **TORCH, **own}
-    needed = {name: known[name] for name in free_names(body)}
+    needed = {name: known[name] for name in names_in(body).free}
     sections = (
         [o for n, o in needed.items() if n in STANDARD and n not in own],
         [o for n, o in needed.items() if n in TORCH and n not in own],
@@ -105,12 +105,22 @@ def import_block(body: str, own: Mapping[str, Origin]) -> str:
     return "\n\n".join(section(origins) for origins in sections if origins)
 
 
-def free_names(body: str) -> list[str]:
-    """Names that the module uses and neither it nor Python defines, sorted."""
+@dataclass(frozen=True)
+class ModuleNames:
+    """Names that a module defines at its top level, and those that it uses although neither it nor
+    Python defines them; sorted."""
+
+    defined: tuple[str, ...]
+    free: tuple[str, ...]
+
+
+@lru_cache(maxsize=1024)  # the modules of a program are alike from plan to plan
+def names_in(body: str) -> ModuleNames:
     table = symtable.symtable(body, "<program>", "exec")
     defined = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_namespace()}
     used = {name for scope in walk(table) for name in global_uses(scope)}
-    return sorted(used - defined - set(dir(builtins)) - {"__name__", "__file__"})
+    free = used - defined - set(dir(builtins)) - {"__name__", "__file__"}
+    return ModuleNames(tuple(sorted(defined)), tuple(sorted(free)))
 
 
 def walk(table: symtable.SymbolTable) -> Iterable[symtable.SymbolTable]:
@@ -157,17 +167,3 @@ def isort_key(name: str) -> tuple[int, str]:
     if name.isupper() and len(name) > 1:
         return 0, name.lower()
     return (1, name.lower()) if name[0].isupper() else (2, name.lower())
-
-
-def defined_names(body: str) -> list[str]:
-    """Top-level names that a module defines, for the `own` of the others."""
-    names: list[str] = []
-    for node in ast.parse(body).body:
-        match node:
-            case ast.ClassDef() | ast.FunctionDef():
-                names.append(node.name)
-            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
-                names.append(name)
-            case _:
-                pass
-    return names
