@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import faulthandler
 import json
 import os
 import resource
@@ -114,6 +115,7 @@ def prepare(request: dict[str, Any]) -> str:
         resource.setrlimit(limit, tuple(values))
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", 1)  # noqa: SIM115
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
+    faulthandler.enable(2)  # a crash in C says where: in a fork, PYTHONFAULTHANDLER comes too late
     script = request["arguments"][0]
     sys.argv = request["arguments"]
     sys.path[0] = os.path.dirname(os.path.abspath(script))
