@@ -23,8 +23,16 @@ from torch import Tensor
 
 from backends.emit import emit
 from backends.pytorch.config import literal
+from tests.programs.support import (
+    SAMPLE_TOKENS,
+    compiled,
+    launch,
+    metrics,
+    replaced,
+    write,
+    write_text,
+)
 from tests.programs.support import TEXT as ONE_PHASE
-from tests.programs.support import compiled, launch, metrics, write, write_text
 from tests.programs.variants import modules
 
 RAMP = """
@@ -38,19 +46,22 @@ TEXT = ONE_PHASE.replace("every = 2 steps }\n}", f"every = 1, keep = 9 }}\n{RAMP
 )
 COMPARED = ("step", "loss", "grad_norm", "lr", "tokens")
 LAYOUTS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "dp2": (("cluster.node.devices", "2"), ("tp", "1")),
     "dp2 x tp2": (),
     "dp2 x pp2, 1f1b": (("tp", "1"), ("pp", "2"), ("schedule", "one_f_one_b")),
 }
 
 
 @pytest.mark.parametrize(
-    "layout", ["dp2 x tp2", pytest.param("dp2 x pp2, 1f1b", marks=pytest.mark.long)]
+    "layout",
+    ["dp2", *(pytest.param(name, marks=pytest.mark.long) for name in [*LAYOUTS][1:])],
 )
 def test_a_run_goes_on_bit_by_bit(tmp_path: Path, layout: str) -> None:
     """From a checkpoint at a border, from one inside a phase, and without a stop: the same numbers
     to the last bit."""
     write_text(tmp_path)
-    here = write(emit(compiled(*LAYOUTS[layout], text=TEXT)), tmp_path / "out")
+    made = emit(compiled(*LAYOUTS[layout], text=TEXT))
+    here = write(replaced(made, SAMPLE_TOKENS=SAMPLE_TOKENS), tmp_path / "out")
     for run, resume in (("whole", 0), ("border", 3), ("inside", 4)):
         source = ["--resume", f"whole/checkpoints/step-{resume}"] if resume else []
         done = launch(here, "--run", run, *source, cwd=tmp_path)

@@ -228,7 +228,6 @@ CONTEXTS: dict[str, PlanSpec] = {
     "hybrid with cp3": plan(qwen3(12), Spread(dp=2, fsdp=3, cp=3, microbatches=3)),
     "kv copies with cp3": plan(llama(1), Spread(tp=2, cp=3, fsdp=3)),
     "sliding masks, cp3": plan(gemma(), Spread(cp=3, fsdp=3, recompute="full"), data=PACKED),
-    "pp3 x cp2 x tp4": plan(llama(12), Spread(pp=3, cp=2, fsdp=2, tp=4, microbatches=4)),
 }
 
 SHARDINGS: dict[str, PlanSpec] = {
@@ -267,14 +266,6 @@ def ramp(spec: PlanSpec) -> PlanSpec:
 
 
 RAMPS: dict[str, PlanSpec] = {
-    "ramp, dp2 x tp3": ramp(
-        plan(
-            llama(12),
-            Spread(dp=2, fsdp=2, tp=3, microbatches=4),
-            data=VALIDATED,
-            eval=EvalSpec(every=10, prompt="once"),
-        )
-    ),
     "ramp, interleaved, pp3": ramp(
         plan(llama(12), Spread(pp=3, microbatches=4, schedule=Interleaved(chunks=2)), data=PACKED)
     ),
@@ -307,6 +298,15 @@ FORMATS: dict[str, PlanSpec] = {
 }
 
 MORE: dict[str, PlanSpec] = {
+    "pp3 x cp2 x tp4": plan(llama(12), Spread(pp=3, cp=2, fsdp=2, tp=4, microbatches=4)),
+    "ramp, dp2 x tp3": ramp(
+        plan(
+            llama(12),
+            Spread(dp=2, fsdp=2, tp=3, microbatches=4),
+            data=VALIDATED,
+            eval=EvalSpec(every=10, prompt="once"),
+        )
+    ),
     "two kinds of layers": plan(two_kinds(), Spread(dp=2, fsdp=2, tp=2)),
     "multi-query, tp2": plan(llama(1), Spread(tp=2)),
     "all atoms": plan(llama(2), Spread(dp=4, fsdp=2, tp=4, microbatches=2)),

@@ -81,7 +81,7 @@ FIRST: dict[str, tuple[str, str, str]] = {
     "values-gathered-along-the-batch": ("loss", "loss", ""),
     "reduced-over-dp-not-cp": ("gradient", "embedding.weight", "replicate"),
     "divided-by-dp-not-cp": ("loss", "loss", ""),
-    "tokens-counted-after-cutting": ("tokens", "tokens", "fsdp"),
+    "tokens-counted-after-cutting": ("tokens", "tokens", ""),
     "positions-contiguous": ("loss", "loss", ""),
     "positions-of-each-part": ("loss", "loss", ""),
     "mask-local": ("loss", "loss", ""),

@@ -35,10 +35,12 @@ MIXED = {
     "ACCUMULATE_DTYPE": "float32",
 }
 SPREADS = {
-    "fsdp2 x tp3": Spread(dp=2, fsdp=2, tp=3, microbatches=4),
     "cp3 x tp2": Spread(cp=3, fsdp=3, tp=2, microbatches=2),
 }
-MORE = {"zero1 x tp3": Spread(dp=2, fsdp=2, tp=3, microbatches=4, sharding="zero1")}
+MORE = {
+    "fsdp2 x tp3": Spread(dp=2, fsdp=2, tp=3, microbatches=4),
+    "zero1 x tp3": Spread(dp=2, fsdp=2, tp=3, microbatches=4, sharding="zero1"),
+}
 
 
 def run(twin: PlanSpec, folder: Path, bounds: Bounds, fault: str | None = None) -> TwinResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -30,31 +31,40 @@ def compiled(spec: PlanSpec) -> Compiled:
 
 @settings(max_examples=80, deadline=None)
 @given(spec=plan_specs())
-def test_structure_is_kept(spec: PlanSpec) -> None:
+def test_twins_of_any_plan(spec: PlanSpec) -> None:
+    """The laws share their twins: to draw and to compile them is what takes time."""
     plan = compiled(spec)
-    for twin in twins_of(spec, plan.plan.main):
-        small = compiled(twin)
-        mesh, own = plan.plan.main.mesh, small.plan.main.mesh
-        assert own.world <= 72
-        assert [atom.name for atom in own.atoms] == [atom.name for atom in mesh.atoms]
-        assert (small.plan.main.microbatches > 1) == (plan.plan.main.microbatches > 1)
-        assert small.plan.main.microbatch > 1
-        assert small.plan.main.policies == plan.plan.main.policies
-        if len(small.plan.main.policies) > 1:  # each way on every kind of layer
-            assert min(small.plan.main.stages) >= len(spec.model.layer.kinds)
-        assert twin.model.head == spec.model.head
-        assert len(twin.model.layer.kinds) == len(spec.model.layer.kinds)
-        assert set(twin.model.layer.indices) == set(range(len(twin.model.layer.kinds)))
-        assert type(twin.train.lr_schedule) is type(spec.train.lr_schedule)
-        assert (twin.train.clip is None) == (spec.train.clip is None)
-        for kind, before in zip(twin.model.layer.kinds, spec.model.layer.kinds, strict=True):
-            now, then = kind.attention, before.attention
-            assert type(now) is type(then)
-            assert (now.qk_norm is None) == (then.qk_norm is None)
-            assert (now.rope is None) == (then.rope is None)
-            assert (now.kv_heads > twin.tp) == (then.kv_heads > spec.tp)
-            assert (now.kv_heads < twin.tp) == (then.kv_heads < spec.tp)
-            assert (now.heads == now.kv_heads) == (then.heads == then.kv_heads)
+    twins = twins_of(spec, plan.plan.main)
+    programs = [compiled(twin) for twin in twins]
+    for twin, small in zip(twins, programs, strict=True):
+        structure_is_kept(plan, twin, small)
+        has_its_own_sizes(twin)
+    every_two_atoms_differ(programs)
+
+
+def structure_is_kept(plan: Compiled, twin: PlanSpec, small: Compiled) -> None:
+    spec = plan.plan.spec
+    mesh, own = plan.plan.main.mesh, small.plan.main.mesh
+    assert own.world <= 72
+    assert [atom.name for atom in own.atoms] == [atom.name for atom in mesh.atoms]
+    assert (small.plan.main.microbatches > 1) == (plan.plan.main.microbatches > 1)
+    assert small.plan.main.microbatch > 1
+    assert small.plan.main.policies == plan.plan.main.policies
+    if len(small.plan.main.policies) > 1:  # each way on every kind of layer
+        assert min(small.plan.main.stages) >= len(spec.model.layer.kinds)
+    assert twin.model.head == spec.model.head
+    assert len(twin.model.layer.kinds) == len(spec.model.layer.kinds)
+    assert set(twin.model.layer.indices) == set(range(len(twin.model.layer.kinds)))
+    assert type(twin.train.lr_schedule) is type(spec.train.lr_schedule)
+    assert (twin.train.clip is None) == (spec.train.clip is None)
+    for kind, before in zip(twin.model.layer.kinds, spec.model.layer.kinds, strict=True):
+        now, then = kind.attention, before.attention
+        assert type(now) is type(then)
+        assert (now.qk_norm is None) == (then.qk_norm is None)
+        assert (now.rope is None) == (then.rope is None)
+        assert (now.kv_heads > twin.tp) == (then.kv_heads > spec.tp)
+        assert (now.kv_heads < twin.tp) == (then.kv_heads < spec.tp)
+        assert (now.heads == now.kv_heads) == (then.heads == then.kv_heads)
 
 
 def test_sixteen_stages_that_recompute_in_four_ways() -> None:
@@ -71,30 +81,25 @@ def test_sixteen_stages_that_recompute_in_four_ways() -> None:
     assert compiled(twin).plan.main.stages == (1, 2, 2, 1)
 
 
-@settings(max_examples=80, deadline=None)
-@given(spec=plan_specs())
-def test_every_two_atoms_differ_in_some_twin(spec: PlanSpec) -> None:
-    twins = twins_of(spec, compiled(spec).plan.main)
-    meshes = [{atom.name: atom.size for atom in compiled(t).plan.main.mesh.atoms} for t in twins]
+def every_two_atoms_differ(twins: Sequence[Compiled]) -> None:
+    """In some twin: what mixes them up shows there."""
+    meshes = [{atom.name: atom.size for atom in twin.plan.main.mesh.atoms} for twin in twins]
     for one, other in combinations(meshes[0], 2):
         assert any(sizes[one] != sizes[other] for sizes in meshes), (one, other, meshes)
 
 
-@settings(max_examples=40, deadline=None)
-@given(spec=plan_specs())
-def test_a_twin_is_its_own_size(spec: PlanSpec) -> None:
+def has_its_own_sizes(twin: PlanSpec) -> None:
     """Dimensions of a layer differ pairwise, so that no two can be mixed up unseen."""
-    for twin in twins_of(spec, compiled(spec).plan.main):
-        layer = twin.model.layer.kinds[0]
-        sizes = [
-            twin.train.seq_len,
-            twin.model.d_model,
-            twin.model.vocab,
-            layer.attention.head_dim,
-            layer.ffn.d_ff,
-            layer.attention.heads,
-        ]
-        assert len(set(sizes)) == len(sizes), sizes
+    layer = twin.model.layer.kinds[0]
+    sizes = [
+        twin.train.seq_len,
+        twin.model.d_model,
+        twin.model.vocab,
+        layer.attention.head_dim,
+        layer.ffn.d_ff,
+        layer.attention.heads,
+    ]
+    assert len(set(sizes)) == len(sizes), sizes
 
 
 def test_a_new_dimension_gets_a_size_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
