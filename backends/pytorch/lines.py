@@ -8,7 +8,7 @@ from typing import assert_never
 
 from backends.python.wrapping import LINE_LENGTH
 from backends.pytorch.names import Names
-from backends.pytorch.operators import KEPT_BY_NAME, Call, expression
+from backends.pytorch.operators import SAVED_BY_NAME, Call, expression
 from backends.pytorch.operators.call import Argument
 from backends.pytorch.unprinted import NotPrinted
 from compiler.mesh import Mesh
@@ -24,7 +24,7 @@ Lines = list[str]
 class Scope:
     """Python expressions of the values that a function can see, growing as lines are printed.
 
-    `marks` prints what the backward is to find as `keep(...)`.
+    `marks` prints what is saved for the backward as `save(...)`.
     """
 
     mesh: Mesh
@@ -82,36 +82,40 @@ def collective(statement: Collective, scope: Scope) -> str:
 
 
 def assignment(statement: Compute | Collective, scope: Scope, name: str = "") -> list[str]:
-    """`name = expression  # [local shape]`; the comment where the shape changes and it fits.
+    """`name = expression  # [local shape]`, with the shape where it changes, and on a line of its
+    own where it does not fit.
 
-    Of several outputs `a, b = expression`, and a line for each that is marked `keep`.
+    Several outputs are `a, b = expression`, and one more line for each that is marked `save`.
     """
     outputs = statement.outputs
     targets = [name] if name else [value.name for value in outputs]
     marked = [scope.marks and _is_marked(statement, value) for value in outputs]
     text = value_of(statement, scope)
     if marked == [True]:
-        text = f"keep({text})"
+        text = f"save({text})"
     before = scope.argument(statement.inputs[0])
     for value, target in zip(outputs, targets, strict=True):
         scope.know(value, target)
     line = f"{', '.join(targets)} = {text}"
     if any((value.dims, value.layout) != (before.dims, before.layout) for value in outputs):
-        commented = f"{line}  # {', '.join(shape(value, scope.mesh) for value in outputs)}"
-        line = commented if len(commented) + INDENT <= LINE_LENGTH else line
-    if len(outputs) == 1:
-        return [line]
-    kept = (target for target, is_kept in zip(targets, marked, strict=True) if is_kept)
-    return [line, *(f"{target} = keep({target})" for target in kept)]
+        shapes = f"# {', '.join(shape(value, scope.mesh) for value in outputs)}"
+        fits = INDENT + len(line) + 2 + len(shapes) <= LINE_LENGTH
+        lines = [f"{line}  {shapes}"] if fits else [shapes, line]
+    else:
+        lines = [line]
+    if len(outputs) > 1:
+        pairs = zip(targets, marked, strict=True)
+        lines += [f"{target} = save({target})" for target, is_saved in pairs if is_saved]
+    return lines
 
 
 def _is_marked(statement: Compute | Collective, output: LocalValue) -> bool:
-    """Kept, and not the output of an operator that the policy knows by torch's own name."""
+    """Saved, and not the output of an operator that the policy knows by torch's own name."""
     match statement:
         case Collective():
             return False
         case Compute(operator=operator):
-            return output.kept is Kept.SAVED and operator.name not in KEPT_BY_NAME
+            return output.kept is Kept.SAVED and operator.name not in SAVED_BY_NAME
         case _:
             assert_never(statement)
 

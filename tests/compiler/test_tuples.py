@@ -161,7 +161,7 @@ def test_several_outputs_are_one_line(marks: bool, monkeypatch: pytest.MonkeyPat
             scope.know(value, value.name)
     printed = lines.assignment(split, scope)
     assert printed[0].startswith(f"mean, rest = split({split.inputs[0]})  # [batch, seq / tp], ")
-    assert printed[1:] == (["rest = keep(rest)"] if marks else [])
+    assert printed[1:] == (["rest = save(rest)"] if marks else [])
 
 
 def test_a_collective_may_read_and_make_two_values(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from backends.pytorch.lines import Lines, Scope, assignment, value_of
 from backends.pytorch.names import Constant, Constants, Names
 from backends.pytorch.operators import Call, Prepared, prepare
 from backends.pytorch.operators.prepared import GROUPS
-from backends.pytorch.selections import kept_by_name, selections
+from backends.pytorch.selections import saved_by_name, selections
 from backends.pytorch.weights import group_declarations
 from compiler.rank_program import BlockProgram, Checkpoint, Compute, RankProgram, Region
 
@@ -26,7 +26,7 @@ class BlockText:
     call: str  # the same, to pass on
     forward: Lines
     checkpoint: Literal["", "selective", "full"]
-    keeper: str  # the function that keeps for the backward what is selected
+    recompute: str  # the function that saves what is selected, and computes the rest again
     varies: bool  # classes that compute the same differ in how they recompute
     base: BlockText | None = None  # the first of them
 
@@ -41,8 +41,8 @@ def print_kind(
 ) -> Iterator[BlockText]:
     """A class that computes, and for each other way to recompute one that derives from it.
 
-    What a layer is to keep is marked in its lines; where all of it runs again, marks change
-    nothing, and the lines of another way serve.
+    What a layer saves is marked in its lines. Where all of it runs again, marks change nothing, so
+    it shares the lines of another way.
     """
     made = [_print_block(program, kind, names) for kind in kinds]
     marked = next((block for block in made if block.checkpoint == "selective"), None)
@@ -83,17 +83,17 @@ def _print_block(program: RankProgram, block: BlockProgram, names: Names) -> Blo
         ", ".join(arguments),
         lines,
         policy,
-        _keeper(block, program),
+        _recompute_function(block, program),
         bool(block.recompute),
     )
 
 
-def _keeper(block: BlockProgram, program: RankProgram) -> str:
-    """`kept`, and where what it keeps differs, `kept_1` for the second selection and so on."""
+def _recompute_function(block: BlockProgram, program: RankProgram) -> str:
+    """`recompute`; for a second selection of what is saved `recompute_1`, and so on."""
     policies = selections(program)
-    kept = kept_by_name(block)
-    number = policies.index(kept) if kept in policies else 0
-    return f"kept_{number}" if number else "kept"
+    saved = saved_by_name(block)
+    number = policies.index(saved) if saved in policies else 0
+    return f"recompute_{number}" if number else "recompute"
 
 
 def _checkpoint_policy(

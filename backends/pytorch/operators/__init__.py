@@ -3,7 +3,7 @@
 `expression` is the table. A printer says which helper functions of `model.py` and which constants
 of `config.py` it uses, by name only: no size reaches the text. To add one: a function in a file
 named after the operator in `compiler/operators`, its case here, its helper in `helpers.py.j2`.
-`prepare` is for what its lines read that is made once per forward, `KEPT_BY_NAME` for outputs that
+`prepare` is for what its lines read that is made once per forward, `SAVED_BY_NAME` for outputs that
 a selective checkpoint can keep because torch knows them by a name of their own.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import assert_never
 
-from backends.pytorch.operators.attention import KEPT as ATTENTION_KEPT
+from backends.pytorch.operators.attention import SAVED as ATTENTION_SAVED
 from backends.pytorch.operators.attention import attention, prepare_mask
 from backends.pytorch.operators.call import Call
 from backends.pytorch.operators.cross_entropy import (
@@ -25,7 +25,7 @@ from backends.pytorch.operators.cross_entropy import (
 )
 from backends.pytorch.operators.elementwise import add, add_bias, gate, gelu, scale, softcap
 from backends.pytorch.operators.embedding import embedding
-from backends.pytorch.operators.linear import KEPT as LINEAR_KEPT
+from backends.pytorch.operators.linear import SAVED as LINEAR_SAVED
 from backends.pytorch.operators.linear import linear
 from backends.pytorch.operators.norm import layer_norm, rms_norm
 from backends.pytorch.operators.prepared import Prepared
@@ -52,12 +52,12 @@ from compiler.operators import (
     SumExp,
 )
 
-KEPT_BY_NAME: Mapping[str, tuple[str, ...]] = {
-    "linear": LINEAR_KEPT,
-    "attention": ATTENTION_KEPT,
+SAVED_BY_NAME: Mapping[str, tuple[str, ...]] = {
+    "linear": LINEAR_SAVED,
+    "attention": ATTENTION_SAVED,
 }
-"""Operators to torch's names of what makes their outputs: the policy of a selective checkpoint
-keeps those. The outputs of all others are marked with `keep(...)` where they are to be kept."""
+"""Operators to torch's names of what makes their outputs: a selective checkpoint
+saves those. The outputs of all others are marked with `save(...)` where they are to be saved."""
 
 
 def prepare(operator: Operator, call: Call, cuts_sequence: bool) -> Prepared | None:
@@ -114,4 +114,4 @@ def expression(operator: Operator, call: Call) -> str:
             assert_never(operator)
 
 
-__all__ = ["KEPT_BY_NAME", "Call", "Prepared", "expression", "prepare"]
+__all__ = ["SAVED_BY_NAME", "Call", "Prepared", "expression", "prepare"]

@@ -6,7 +6,7 @@ from backends.pytorch.operators.call import Call
 from backends.pytorch.operators.prepared import Prepared
 from compiler.operators import Attention
 
-KEPT = (
+SAVED = (
     "torch.ops.aten.bmm.default",
     "torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default",
     "torch.ops.higher_order.flex_attention",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from backends.pytorch.operators.call import Call
 from compiler.operators import Linear
 
-KEPT = ("torch.ops.aten.mm.default",)
+SAVED = ("torch.ops.aten.mm.default",)
 
 
 def linear(operator: Linear, call: Call) -> str:

@@ -18,6 +18,13 @@ from typing import NamedTuple, NoReturn
 
 import torch.distributed as dist
 
+# Exit codes, beside 0: trained to the end, and 1: failed in another way.
+NOT_FINITE = 65  # gradients were not finite for several steps in a row
+HUNG = 69  # no progress for too long
+NOT_SAVED = 74  # the last checkpoint could not be written
+STOPPED = 75  # saved after a signal: start again to go on
+WRONG = 78  # the configuration or the data: starting again will not help
+
 PATIENCE = 5.0  # seconds for process 0 to print what another process met
 LEAVING = threading.Lock()  # held by the thread that ends this process
 
@@ -78,7 +85,7 @@ def fail(error: Exception, code: int = 1) -> NoReturn:
     text = f"process {os.environ['RANK']} failed:\n{''.join(traceback.format_exception(error))}"
     if lost:
         text = "error: lost the connection to another process, which has ended"
-    own = Cause(code, f"error: {error}" if code == 78 else text.rstrip())
+    own = Cause(code, f"error: {error}" if code == WRONG else text.rstrip())
     with suppress(OSError, RuntimeError):
         store = channel()
         leave((first_cause(store) if lost else first_cause(store, own)) or own, store)

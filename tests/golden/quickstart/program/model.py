@@ -83,25 +83,30 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Mask) -> Tensor:
-        return kept(self.compute, x, cos, sin, mask)
+        return recompute(self.compute, x, cos, sin, mask)
 
     def compute(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Mask) -> Tensor:
-        attention_in = keep(rms_norm(x, self.attention_norm.weight, NORM_EPS))
+        attention_in = save(rms_norm(x, self.attention_norm.weight, NORM_EPS))
         attention_in_gathered = all_gather(attention_in, "tp", 1)  # [batch, seq, d_model]
+        # [batch, seq, heads / tp, head_dim]
         q = F.linear(attention_in_gathered, self.attention.wq).unflatten(-1, (-1, HEAD_DIM))
+        # [batch, seq, kv_heads / tp, head_dim]
         k = F.linear(attention_in_gathered, self.attention.wk).unflatten(-1, (-1, HEAD_DIM))
+        # [batch, seq, kv_heads / tp, head_dim]
         v = F.linear(attention_in_gathered, self.attention.wv).unflatten(-1, (-1, HEAD_DIM))
-        q_rotated = keep(rotate_halves(q, cos, sin))
-        k_rotated = keep(rotate_halves(k, cos, sin))
+        q_rotated = save(rotate_halves(q, cos, sin))
+        k_rotated = save(rotate_halves(k, cos, sin))
         o = attention(q_rotated, k_rotated, v, mask, ATTENTION_SCALE)
+        # [batch, seq, d_model]: partial sum
         attention_out = F.linear(o.flatten(-2), self.attention.wo)
+        # [batch, seq / tp, d_model]
         attention_out_scattered = reduce_scatter(attention_out, "tp", 1)
-        x_mid = keep(x + attention_out_scattered)
-        ffn_in = keep(rms_norm(x_mid, self.ffn_norm.weight, NORM_EPS))
+        x_mid = save(x + attention_out_scattered)
+        ffn_in = save(rms_norm(x_mid, self.ffn_norm.weight, NORM_EPS))
         ffn_in_gathered = all_gather(ffn_in, "tp", 1)  # [batch, seq, d_model]
         gate = F.linear(ffn_in_gathered, self.ffn.w_gate)  # [batch, seq, d_ff / tp]
         up = F.linear(ffn_in_gathered, self.ffn.w_up)  # [batch, seq, d_ff / tp]
-        inner = keep(F.silu(gate) * up)
+        inner = save(F.silu(gate) * up)
         ffn_out = F.linear(inner, self.ffn.w_down)  # [batch, seq, d_model]: partial sum
         ffn_out_scattered = reduce_scatter(ffn_out, "tp", 1)  # [batch, seq / tp, d_model]
         return x_mid + ffn_out_scattered
@@ -238,14 +243,17 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Mask, scale: float) -> Tens
     return o.transpose(1, 2)
 
 
-def keep(x: Tensor) -> Tensor:
-    """x, marked for the policy below: a compiled block keeps it for the backward. An operator that
-    compilation merges with what makes x; a copy or a view would be gone before the policy looks."""
+# What the backward of a block finds saved: values marked with `save`, and the outputs of the
+# operators in SAVED. It computes everything else again, and gathers again what was gathered.
+def save(x: Tensor) -> Tensor:
+    """x, marked to be saved. A compiled block recognises operators only, hence the two negations:
+    inductor merges them with what computes x (torch 2.11 and 2.13), while a copy or a view would be
+    removed before `save_policy` is asked. Without compilation a mark has no effect."""
     return x.neg().neg() if COMPILE else x
 
 
 SAVED = (
-    torch.ops.aten.neg.default,
+    torch.ops.aten.neg.default,  # of `save`
     torch.ops.aten.mm.default,
     torch.ops.aten.bmm.default,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
@@ -254,14 +262,13 @@ SAVED = (
 )
 
 
-def policy(ctx: object, op: object, *args: object, **kwargs: object) -> CheckpointPolicy:
+def save_policy(ctx: object, op: object, *args: object, **kwargs: object) -> CheckpointPolicy:
     return CheckpointPolicy.MUST_SAVE if op in SAVED else CheckpointPolicy.PREFER_RECOMPUTE
 
 
-products = partial(create_selective_checkpoint_contexts, policy, allow_cache_entry_mutation=True)
+saving = partial(create_selective_checkpoint_contexts, save_policy, allow_cache_entry_mutation=True)
 
 
-def kept(function: Callable[..., Tensor], *inputs: object) -> Tensor:
-    """Keep what SAVED makes for the backward. What was gathered for it is gathered again, and
-    without compilation all else is made again too."""
-    return checkpoint(function, *inputs, use_reentrant=False, context_fn=products)
+def recompute(function: Callable[..., Tensor], *inputs: object) -> Tensor:
+    """function(*inputs), of which only what is saved stays in memory for the backward."""
+    return checkpoint(function, *inputs, use_reentrant=False, context_fn=saving)

@@ -27,6 +27,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
 import config
+from failures import HUNG
 from launcher import WORLD
 
 PARAMETER: torch.dtype = getattr(torch, config.PARAMETER_DTYPE)
@@ -253,7 +254,7 @@ class Watchdog(threading.Thread):
         try:
             self.tell(int(os.environ["RANK"]), range(int(os.environ["WORLD_SIZE"])))
         finally:
-            os._exit(69)
+            os._exit(HUNG)
 
     def tell(self, rank: int, ranks: range) -> None:
         stack = traceback.extract_stack(sys._current_frames()[self.main])

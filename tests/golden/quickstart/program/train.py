@@ -1,9 +1,6 @@
 """Train: `python train.py` in each process, under any launcher that sets RANK, LOCAL_RANK,
-WORLD_SIZE, MASTER_ADDR and MASTER_PORT; the scripts in `launch/` start all of them.
-
-Exit codes: 0 trained to the end, 75 stopped by a signal after a checkpoint, 78 the configuration
-or the data is wrong (starting again will not help); failures are 65 gradients that stayed infinite,
-69 a hang, 74 a last checkpoint that could not be written, and anything else.
+WORLD_SIZE, MASTER_ADDR and MASTER_PORT; the scripts in `launch/` start all of them. failures.py
+lists the exit codes.
 """
 
 import argparse
@@ -25,7 +22,7 @@ import checkpoint
 import config
 import data
 import parallel
-from failures import Listener, fail
+from failures import NOT_FINITE, NOT_SAVED, STOPPED, WRONG, Listener, fail
 from launcher import launch_problem
 from metrics import Metrics, StepResult, open_log, profile_steps
 from model import Model
@@ -211,19 +208,19 @@ def train(args: argparse.Namespace, device: torch.device, profile: ExitStack) ->
         if progress.in_a_row >= config.SKIPS_IN_A_ROW:
             saver.wait()
             log.warning("stopped: in the last %d steps no gradient was finite", progress.in_a_row)
-            return 65
+            return NOT_FINITE
         stop = stop_requested(device)
         if done or stop or progress.step % config.CHECKPOINT_EVERY == 0:
             saver.save(model, optimizer, progress)
         if stop and not done:
             saved = saver.wait()
             log.info("stopped by a signal after step %d; start again to go on", progress.step)
-            return 75 if saved else 74
+            return STOPPED if saved else NOT_SAVED
     metrics.summary()
     log.info("sample:\n%s", textwrap.indent(sample(model, device), "  | "))
     saved = saver.wait()
     log.info("checkpoints, metrics.jsonl and log/ are in %s", run)
-    return 0 if saved else 74
+    return 0 if saved else NOT_SAVED
 
 
 SIGNALS: list[int] = []
@@ -272,7 +269,7 @@ def main() -> int:
     if problem := launch_problem():
         if os.environ.get("RANK", "0") in ("0", "") or not os.environ["RANK"].isdecimal():
             print(f"error: {problem}", file=sys.stderr)
-        return 78
+        return WRONG
     listener = Listener()
     try:
         args = parse_arguments()
@@ -291,7 +288,7 @@ def main() -> int:
         return code
     except (ConfigError, data.DataError) as error:
         log.error("error: %s", error)
-        fail(error, 78)
+        fail(error, WRONG)
     except Exception as error:  # noqa: BLE001 (this process ends in any case)
         log.exception("failed")
         fail(error)
