@@ -77,7 +77,7 @@ def config_text(
         ("The machines, as launch/preflight.py expects them", _machines(compiled)),
     )
     listed = [(title, list(rows)) for title, rows in sections]
-    lines = ['"""Every number and dtype of this program, each with where it comes from."""']
+    lines = ['"""Every number and dtype of this program, and where each comes from."""']
     for title, rows in listed:
         if not rows:
             continue
@@ -85,7 +85,10 @@ def config_text(
         for row in rows:
             lines += _assignment(row, _comment(row, compiled.plan.name, phase, origins))
     named = [(row.name, row.path) for _, rows in listed for row in rows if row.path]
-    lines += ["", "# What a run learns. A checkpoint in which one of these differs is refused."]
+    lines += [
+        "",
+        "# What the run learns depends on these. A checkpoint that differs in one is refused.",
+    ]
     lines.append("MEANING: dict[str, object] = {")
     for path, value, held in meaning_rows(compiled.plan.spec, named, features.phased):
         shown = value if held else literal(value)
@@ -143,9 +146,9 @@ def _batch(compiled: Compiled, features: Features) -> Iterator[Row]:
     if features.ramped:
         yield Row("PHASES", tuple(_phase_row(compiled, each) for each in phases), note=PHASE_ROWS)
     else:
-        yield Row("GLOBAL_BATCH", phase.global_batch, "train.global_batch", "sequences of a step")
-        yield Row("MICROBATCH", phase.microbatch, "microbatch", "sequences of a forward")
-        yield Row("MICROBATCHES", phase.microbatches, "microbatches", "forwards of a rank's step")
+        yield Row("GLOBAL_BATCH", phase.global_batch, "train.global_batch", "sequences per step")
+        yield Row("MICROBATCH", phase.microbatch, "microbatch", "sequences per forward")
+        yield Row("MICROBATCHES", phase.microbatches, "microbatches", "forwards per step of a rank")
     chunks = ", ".join(dict.fromkeys(str(each.loss_chunks) for each in phases))
     chunk = max(each.loss_chunk for each in phases)
     yield Row("LOSS_CHUNK", chunk, note=f"loss_chunks = {chunks}")
@@ -155,8 +158,8 @@ def _batch(compiled: Compiled, features: Features) -> Iterator[Row]:
 
 
 PHASE_ROWS = (
-    "name, tokens of the run at its end, tokens of a sequence, sequences of a step,\n"
-    "# sequences of a forward, forwards of a rank's step, FLOPs of a token"
+    "name, tokens of the run at its end, tokens per sequence, sequences per step,\n"
+    "# sequences per forward, forwards per step of a rank, FLOPs per token"
 )
 
 
@@ -180,7 +183,9 @@ def _learning(phase: PhasePlan, plan: Plan, features: Features) -> Iterator[Row]
         yield Row("PHASE", plan.part_name, note="the part of the run that this program is")
         yield Row("FIRST_STEP", first, note="steps of the phases before it")
         yield Row("STEPS", last, note=f"of the run when this part ends: {last - first:,} more")
-        yield Row("RUN_STEPS", plan.run_steps, note="of all phases: the learning rate's")
+        yield Row(
+            "RUN_STEPS", plan.run_steps, note="of all phases: the learning rate follows these"
+        )
     else:
         yield Row("STEPS", phase.steps, "train.steps")
     yield Row("LR", optimizer.lr, "train.optimizer.lr", "the peak")
@@ -284,7 +289,7 @@ def _running(compiled: Compiled, phase: PhasePlan, program: RankProgram) -> Iter
             yield Row("PEAK_FLOPS", 0.0, note="unknown, so mfu is null")
 
 
-CHECKPOINT_BYTES = 12  # of a parameter: the weight and two moments, float32
+CHECKPOINT_BYTES = 12  # per parameter: the weight and two moments, in float32
 
 
 def _machines(compiled: Compiled) -> Iterator[Row]:
@@ -293,7 +298,7 @@ def _machines(compiled: Compiled) -> Iterator[Row]:
     if not has_preflight(cluster):
         return
     yield Row("NODES", cluster.nodes, "cluster.nodes")
-    yield Row("DEVICES", cluster.node.devices, "cluster.node.devices", "processes a node")
+    yield Row("DEVICES", cluster.node.devices, "cluster.node.devices", "processes per node")
     match cluster.node:
         case GpuNode(link=link):
             yield Row("LINK_BANDWIDTH", link, "cluster.node.link", "bytes/s")
@@ -306,7 +311,7 @@ def _machines(compiled: Compiled) -> Iterator[Row]:
         yield Row("FABRIC_BANDWIDTH", rate, path, "bytes/s")
     kept = 1 if spec.train.checkpoint is None else spec.train.checkpoint.keep
     size = CHECKPOINT_BYTES * int(compiled.estimates["parameters"].value)
-    note = f"{kept} kept and one being written, {CHECKPOINT_BYTES} bytes a parameter"
+    note = f"{kept} kept and one being written, {CHECKPOINT_BYTES} bytes per parameter"
     yield Row("CHECKPOINTS_BYTES", (kept + 1) * size, note=note)
 
 

@@ -194,10 +194,10 @@ def test_its_weights_are_matrices_of_a_hugging_face_folder(
 def test_what_is_kept_of_it_is_marked(mixed: Callable[[str], Planned]) -> None:
     """The policy of a checkpoint knows no torch operator of it, so its line says `keep`."""
     _, forward = printed_layer(mixed("").program())
-    marked = {line.split(" = ")[0] for line in forward if "keep(mix(" in line}
+    marked = {line.split(" = ")[0] for line in forward if "save(mix(" in line}
     assert marked == {"v", "gate", "up"}
     _, forward = printed_layer(mixed(", recompute = [mix]").program())
-    assert not [line for line in forward if "keep(mix(" in line]
+    assert not [line for line in forward if "save(mix(" in line]
 
 
 FACTS = {

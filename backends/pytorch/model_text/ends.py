@@ -90,7 +90,7 @@ def print_losses(region: Region, scope: Scope, is_stage: bool) -> Lines:
     sliced = ", ".join(scope.texts[name] for name in region.sliced)
     whole = ", ".join(scope.texts[name] for name in region.whole)
     return [
-        f"pieces = (x.split(LOSS_CHUNK, dim=1) for x in ({sliced}))",
+        f"pieces = (whole.split(LOSS_CHUNK, dim=1) for whole in ({sliced}))",
         "losses = [",
         f"    checkpoint(chunk_{region.name}, *piece, {whole}, use_reentrant=False)",
         "    for piece in zip(*pieces, strict=True)",

@@ -21,6 +21,7 @@ class BlockText:
 
     name: str
     says: str  # its docstring
+    components: str  # of the model, by their path in the spec
     declarations: Lines
     arguments: str  # of its forward, typed
     call: str  # the same, to pass on
@@ -78,6 +79,7 @@ def _print_block(program: RankProgram, block: BlockProgram, names: Names) -> Blo
     return BlockText(
         f"Block{index}" if len(program.kinds) > 1 else "Block",
         f"{says}, where recompute is {block.recompute}." if block.recompute else f"{says}.",
+        _components(block),
         group_declarations(block, program.mesh, names),
         ", ".join(f"{name}: {kind}" for name, kind in arguments.items()),
         ", ".join(arguments),
@@ -86,6 +88,16 @@ def _print_block(program: RankProgram, block: BlockProgram, names: Names) -> Blo
         _recompute_function(block, program),
         bool(block.recompute),
     )
+
+
+def _components(block: BlockProgram) -> str:
+    """The parts of the layer that have weights: `model.layer.attention (gqa), ...`; not the norms,
+    which layers share with the rest of the model, nor parts of parts."""
+    origins = dict.fromkeys(parameter.origin for parameter in block.parameters)
+    parts = (
+        one for one in origins if one.path.startswith("model.layer") and one.path.count(".") == 2
+    )
+    return ", ".join(str(one) for one in parts)
 
 
 def _recompute_function(block: BlockProgram, program: RankProgram) -> str:

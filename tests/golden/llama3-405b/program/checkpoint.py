@@ -72,7 +72,7 @@ def tensors_of(model: Model, optimizer: torch.optim.AdamW) -> dict[str, DTensor]
 
 
 class Pieces(io.FileIO):
-    """Each piece lies on the disk before the next; the run's folder shows that it gets on."""
+    """Syncs each piece to disk before the next. The time of the run's folder shows the progress."""
 
     def write(self, data: bytes) -> int:
         left = memoryview(data)
@@ -145,7 +145,7 @@ class Saver:
         return not said[0]
 
     def commit(self, staged: Path, progress: Progress, sums: dict[str, str]) -> None:
-        """The sums, then the name; each lies on the disk before the next. Then the oldest goes."""
+        """Write the sums, then rename, syncing each to disk before the next; delete the oldest."""
         state, listing = staged / "state.json", staged / SUMS
         text = json.dumps({**progress._asdict(), "meaning": self.meaning}, indent=1)
         state.write_text(text + "\n")
@@ -164,14 +164,14 @@ class Saver:
 
 
 def gather_objects(mine: T, group: dist.ProcessGroup | None = None) -> list[T]:
-    """Of every rank."""
+    """The objects of every rank, in order."""
     parts = [mine] * dist.get_world_size(group)
     dist.all_gather_object(parts, mine, group=group)
     return parts
 
 
 def sync(path: Path) -> None:
-    """Return when a file, or the names in a folder, lie on the disk."""
+    """Return when a file, or the names in a folder, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)
@@ -233,7 +233,7 @@ def load(
 ) -> Progress:
     """Fill the model and the optimizer; refuse a checkpoint of anything else."""
     state = json.loads((source / "state.json").read_text())
-    # Another layout may go on with a run.
+    # Another layout may continue a run.
     check_meaning(
         source, state["step"], state["meaning"], json.loads(json.dumps(meaning)), accepted
     )
@@ -254,7 +254,7 @@ def load(
 
 
 def compare(source: object, there: Mapping[str, str], here: Mapping[str, str]) -> None:
-    """Refuse tensors of other names or forms: the loader would cast and skip without a word."""
+    """Refuse tensors with other names, types or shapes: the loader would cast and skip silently."""
     parts = gather_objects(here, GROUPS["pp"])  # every stage knows its own tensors only
     here = {name: form for part in parts for name, form in part.items()}
     wrong = sorted(k for k in there.keys() | here if there.get(k) != here.get(k))
@@ -272,7 +272,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 def checkpoints(run: Path) -> list[Path]:
-    """Of a run, the newest first."""
+    """Checkpoints of a run, the newest first."""
     found = (run / "checkpoints").glob("step-*")
     return sorted((path for path in found if step_of(path) >= 0), key=step_of, reverse=True)
 

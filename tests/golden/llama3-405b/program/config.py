@@ -1,4 +1,4 @@
-"""Every number and dtype of this program, each with where it comes from."""
+"""Every number and dtype of this program, and where each comes from."""
 
 # The model.
 VOCAB = 128256  # model.vocab, inherited
@@ -21,8 +21,8 @@ TP = 8  # tp, written
 
 # The batch.
 STAGE_RUNS = ((1, 0), (126, 1), (1, 0))  # stages, derived: (stages, layers of each), first to last
-# name, tokens of the run at its end, tokens of a sequence, sequences of a step,
-# sequences of a forward, forwards of a rank's step, FLOPs of a token
+# name, tokens of the run at its end, tokens per sequence, sequences per step,
+# sequences per forward, forwards per step of a rank, FLOPs per token
 PHASES = (
     ("start", 255852544, 4096, 1024, 1, 8, 2473221685248.0),
     ("middle", 2870258696192, 8192, 1024, 1, 8, 2523955986432.0),
@@ -35,7 +35,7 @@ BLOCK = 131072  # tokens that the order of the data keeps together: every seq_le
 PHASE = "start-main"  # the part of the run that this program is
 FIRST_STEP = 0  # steps of the phases before it
 STEPS = 1081290  # of the run when this part ends: 1,081,290 more
-RUN_STEPS = 1128974  # of all phases: the learning rate's
+RUN_STEPS = 1128974  # of all phases: the learning rate follows these
 LR = 8e-05  # train.optimizer.lr, inherited: the peak
 WARMUP = 8000  # train.lr_schedule.warmup, inherited: steps
 MIN_LR = 8e-07  # train.lr_schedule.min_lr, inherited
@@ -71,12 +71,12 @@ PEAK_FLOPS = 989000000000000.0  # bf16 peak of NVIDIA H100 SXM5 80GB
 
 # The machines, as launch/preflight.py expects them.
 NODES = 2048  # cluster.nodes, inherited
-DEVICES = 8  # cluster.node.devices, inherited: processes a node
+DEVICES = 8  # cluster.node.devices, inherited: processes per node
 LINK_BANDWIDTH = 450000000000.0  # cluster.node.link, inherited: bytes/s
 FABRIC_BANDWIDTH = 50000000000.0  # cluster.fabric.bandwidth, inherited: bytes/s
-CHECKPOINTS_BYTES = 14610721996800  # 2 kept and one being written, 12 bytes a parameter
+CHECKPOINTS_BYTES = 14610721996800  # 2 kept and one being written, 12 bytes per parameter
 
-# What a run learns. A checkpoint in which one of these differs is refused.
+# What the run learns depends on these. A checkpoint that differs in one is refused.
 MEANING: dict[str, object] = {
     "model.vocab": VOCAB,
     "model.d_model": D_MODEL,

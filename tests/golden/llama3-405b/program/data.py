@@ -1,4 +1,4 @@
-"""Tokens in: where they lie, the order they are read in, which row goes to which rank.
+"""Tokens: where they are, the order they are read in, and which rank reads which row.
 
 A sequence is a phase's seq_len tokens and the token after them. Nothing but one integer, the
 number of tokens read so far, is the state of the data.
@@ -41,17 +41,17 @@ class Phase(NamedTuple):
     name: str
     end: int  # tokens of the run when it is done
     seq_len: int  # tokens
-    global_batch: int  # sequences of a step
-    microbatch: int  # sequences of a forward
-    microbatches: int  # forwards of a rank's step
-    flops: float  # of a token, forward and backward
+    global_batch: int  # sequences per step
+    microbatch: int  # sequences per forward
+    microbatches: int  # forwards per step of a rank
+    flops: float  # per token, forward and backward
 
 
 LAST = Phase(*PHASES[-1])
 
 
 def phase_at(position: int) -> Phase:
-    """That which reads the tokens at `position` of the run."""
+    """The phase that reads the tokens at `position` of the run."""
     return next((phase for phase in map(Phase._make, PHASES) if position < phase.end), LAST)
 
 
@@ -69,7 +69,7 @@ class TokenFile(NamedTuple):
     tokens: int
 
 
-@lru_cache(maxsize=250)  # a descriptor each
+@lru_cache(maxsize=250)  # one descriptor each
 def map_file(file: TokenFile) -> mmap.mmap:
     """Its bytes, mapped into memory when they are first needed."""
     if file.path.stat().st_size != file.tokens * file.dtype.itemsize:

@@ -18,12 +18,7 @@ from typing import NamedTuple, NoReturn
 
 import torch.distributed as dist
 
-# Exit codes, beside 0: trained to the end, and 1: failed in another way.
-NOT_FINITE = 65  # gradients were not finite for several steps in a row
-HUNG = 69  # no progress for too long
-NOT_SAVED = 74  # the last checkpoint could not be written
-STOPPED = 75  # saved after a signal: start again to go on
-WRONG = 78  # the configuration or the data: starting again will not help
+from launcher import WRONG
 
 PATIENCE = 5.0  # seconds for process 0 to print what another process met
 LEAVING = threading.Lock()  # held by the thread that ends this process
@@ -36,7 +31,7 @@ class Cause(NamedTuple):
 
 def channel() -> dist.Store:
     """A second connection to the store of process 0: the first may be waiting in another thread.
-    OSError where nobody serves it; torch would try for long, and print every try."""
+    OSError if nobody serves it: torch itself would try for long, and print every attempt."""
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     socket.create_connection((host, port), PATIENCE).close()
     world, limit = int(os.environ["WORLD_SIZE"]), timedelta(seconds=PATIENCE)
@@ -52,7 +47,7 @@ def first_cause(store: dist.Store, own: Cause | None = None) -> Cause | None:
 
 
 class Listener(threading.Thread):
-    """In process 0, hears of the failure of others, also while it waits for them."""
+    """In process 0: notices that another process failed, also while this one waits for it."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -106,4 +101,4 @@ def leave(cause: Cause, store: dist.Store | None = None) -> NoReturn:
         if store and first:
             store.set("printed", "")
             time.sleep(0.3)  # until the others have seen it: the store ends with this process
-    os._exit(cause.code)  # open groups have threads, over which Python's own exit stumbles at times
+    os._exit(cause.code)  # open groups have threads that can crash Python's own exit

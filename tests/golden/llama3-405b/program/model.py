@@ -1,8 +1,9 @@
 """The model, as each rank computes it.
 
-Shapes in comments are those on one rank; `seq / tp` is this rank's part of the sequence.
-Between the blocks a tensor-parallel rank holds its part of the sequence; inside one it has the
-whole sequence and its own heads or columns.
+Shapes in comments are those on one rank; `seq / tp` is this rank's part of the sequence. The parts
+of a layer have their path in the spec, and what the spec chose there.
+Between blocks a tensor-parallel rank holds its part of the sequence; inside a block it has the whole
+sequence and its own heads or columns.
 """
 
 from collections.abc import Callable
@@ -66,7 +67,10 @@ class ParameterGroup(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer."""
+    """One layer.
+
+    model.layer.attention (gqa), model.layer.ffn (swiglu)
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -174,7 +178,7 @@ class Stage(nn.Module):
             return x
         h = rms_norm(x, self.final_norm.weight, NORM_EPS)
         h_gathered = all_gather(h, "tp", 1)  # [batch, seq, d_model]
-        pieces = (x.split(LOSS_CHUNK, dim=1) for x in (h_gathered, targets))
+        pieces = (whole.split(LOSS_CHUNK, dim=1) for whole in (h_gathered, targets))
         losses = [
             checkpoint(chunk_loss, *piece, self.head.weight, use_reentrant=False)
             for piece in zip(*pieces, strict=True)
@@ -215,7 +219,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 
 def frequencies(head_dim: int, theta: float, device: torch.device) -> Tensor:
-    """Radians a position of each rotating pair [head_dim / 2]."""
+    """Radians per position of each rotating pair [head_dim / 2]."""
     exponents = torch.arange(0, head_dim, 2, dtype=ACCUMULATE, device=device) / head_dim
     return 1.0 / theta**exponents
 
@@ -232,7 +236,7 @@ def rotate_halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1).to(x.dtype)
 
 
-# Alone it would make the whole [q, kv] first, at ten bytes an element.
+# Without compilation it would build the whole [q, kv] first, at ten bytes per element.
 compiled_mask = torch.compile(create_block_mask, dynamic=False)
 
 
@@ -253,7 +257,7 @@ def attention_mask(documents: Tensor) -> Mask:
     return compiled_mask(visible, batch, None, seq_len, seq_len, device=device)
 
 
-# A compiled block compiles it too; alone it has to be, or the scores would be stored whole.
+# A compiled block compiles this too. Otherwise it is compiled here, or all scores would be stored.
 flex = flex_attention if COMPILE or DEVICE == "cpu" else torch.compile(flex_attention)
 
 

@@ -1,7 +1,7 @@
-"""Who holds what, and every collective: mesh, sharding, gradient reductions, clipping.
+"""The mesh, the sharding of parameters, every collective, gradient sums and clipping.
 
 Tensor parallelism is written out: parameters are plain tensors that each rank already holds cut,
-and the model calls the collectives below by axis and dimension. FSDP2 cuts over data ranks.
+and the model calls the collectives below by axis and dimension. FSDP2 shards over data ranks.
 """
 
 import json
@@ -27,8 +27,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
 import config
-from failures import HUNG
-from launcher import WORLD
+from launcher import HUNG, WORLD
 
 PARAMETER: torch.dtype = getattr(torch, config.PARAMETER_DTYPE)
 COMPUTE: torch.dtype = getattr(torch, config.COMPUTE_DTYPE)
@@ -54,9 +53,9 @@ class ConfigError(Exception):
 
 
 def connect(device: torch.device) -> None:
-    """Join the other processes and build one process group an axis."""
+    """Join the other processes and build one process group per axis."""
     if not dist.is_initialized():
-        os.environ.setdefault("TORCH_FR_BUFFER_SIZE", "2000")  # for `pending`
+        os.environ.setdefault("TORCH_FR_BUFFER_SIZE", "2000")  # for `describe_pending`
         backend = dist.get_default_backend_for_device(device)
         try:
             dist.init_process_group(backend, device_id=None if device.type == "cpu" else device)
@@ -88,7 +87,7 @@ def add_mesh(device: torch.device, ranks: Tensor, axes: tuple[str, ...]) -> None
 
 
 def wait_if_pending(x: Tensor) -> Tensor:
-    """Compiled code has waited by itself; a second wait would keep x for the backward."""
+    """Compiled code has already waited; a second wait would save x for the backward."""
     return functional.wait_tensor(x) if isinstance(x, functional.AsyncCollectiveTensor) else x
 
 
@@ -130,7 +129,7 @@ def all_reduce_data(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Layout:
-    """How one parameter lies: FSDP cuts dimension 0 of what `cuts` leaves."""
+    """How one parameter is laid out: FSDP cuts dimension 0 of what `cuts` leaves."""
 
     shape: tuple[int, ...]  # of the whole parameter
     cuts: dict[str, int]  # axis -> the dimension it cuts
@@ -181,7 +180,7 @@ def local(tensor: Tensor | None) -> Tensor:
 
 
 def shard(model: nn.Module, blocks: list[nn.Module]) -> None:
-    """FSDP2 over fsdp, one unit a block; it also owns mixed precision."""
+    """FSDP2 over fsdp, one unit per block; it also casts for mixed precision."""
     mesh = MESHES["fsdp"]["fsdp"]
     policy = MixedPrecisionPolicy(COMPUTE, REDUCE, cast_forward_inputs=False)
     for i, block in enumerate(blocks):
@@ -197,7 +196,7 @@ def shard(model: nn.Module, blocks: list[nn.Module]) -> None:
 
 
 def reduce_gradients(model: nn.Module, layout: dict[str, Layout]) -> None:
-    """Sum the gradients that are still partial over a tensor-parallel axis, one buffer an axis."""
+    """Sum the gradients that are still partial over a tensor-parallel axis, one buffer per axis."""
     for axis in ("tp",):
         named = model.named_parameters()
         partial = [local(p.grad) for name, p in named if axis in layout[name].partial]
@@ -226,8 +225,8 @@ def clip_gradients(model: nn.Module, layout: dict[str, Layout]) -> Tensor:
 
 
 class Watchdog(threading.Thread):
-    """Counts seconds without progress. At PATIENCE every rank says in its log where it waits, and
-    rank 0 which ranks say nothing; then the process ends. Torch's own limits name nobody."""
+    """Counts seconds without progress. At PATIENCE every rank logs where it waits, and rank 0 prints
+    which ranks do not respond; then the process ends. Torch's own timeouts name no rank."""
 
     idle = 0  # seconds since the last progress
 
@@ -246,18 +245,18 @@ class Watchdog(threading.Thread):
             time.sleep(1)
             Watchdog.idle += 1  # seconds in which this process ran: a stopped one did not wait
         try:
-            self.tell(int(os.environ["RANK"]), range(int(os.environ["WORLD_SIZE"])))
+            self.report(int(os.environ["RANK"]), range(int(os.environ["WORLD_SIZE"])))
         finally:
             os._exit(HUNG)
 
-    def tell(self, rank: int, ranks: range) -> None:
+    def report(self, rank: int, ranks: range) -> None:
         stack = traceback.extract_stack(sys._current_frames()[self.main])
         own = [frame for frame in stack if Path(frame.filename).parent == Path(__file__).parent]
         at = next(frame for frame in reversed(own) if frame.filename != __file__)
         line = f"{Path(at.filename).name}:{at.lineno}: {at.line}"
         waits = f"rank {rank} waits in {describe_pending()}, at {line}"
         log.error(f"no progress for {config.PATIENCE:.0f} s: {waits}")
-        # Until all have noticed, each waiting for the same one; others leave when the word is said.
+        # Until all ranks have noticed; the others stay until ranks 0 and 1 have reported.
         time.sleep(5 if rank < 2 else 15)
         if rank < 2:  # rank 1 speaks for rank 0, which may be the one
             paths = [self.logs / f"rank-{r}.txt" for r in ranks]  # of one that never started, none
@@ -267,8 +266,8 @@ class Watchdog(threading.Thread):
 
 
 def describe_pending() -> str:
-    """Collectives begun and not done, by torch's flight recorders: of FSDP and of a backward too.
-    A group counts them alike on all its ranks."""
+    """Collectives that have begun and not ended, from torch's flight recorders; those of FSDP and of
+    the backward too. Every rank of a group gives them the same numbers."""
     axes = {group.group_name: axis for axis, group in GROUPS.items()}
     names = [
         f"{entry['profiling_name']} number {entry['collective_seq_id']} over "

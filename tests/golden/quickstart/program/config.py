@@ -1,4 +1,4 @@
-"""Every number and dtype of this program, each with where it comes from."""
+"""Every number and dtype of this program, and where each comes from."""
 
 # The model.
 VOCAB = 256  # model.vocab, inherited
@@ -20,9 +20,9 @@ TP = 2  # tp, written
 
 # The batch.
 SEQ_LEN = 256  # train.seq_len, inherited: tokens
-GLOBAL_BATCH = 16  # train.global_batch, inherited: sequences of a step
-MICROBATCH = 8  # microbatch, written: sequences of a forward
-MICROBATCHES = 1  # microbatches, derived: forwards of a rank's step
+GLOBAL_BATCH = 16  # train.global_batch, inherited: sequences per step
+MICROBATCH = 8  # microbatch, written: sequences per forward
+MICROBATCHES = 1  # microbatches, derived: forwards per step of a rank
 LOSS_CHUNK = 256  # loss_chunks = 1
 
 # How it learns.
@@ -67,7 +67,7 @@ CHECKPOINTS_KEPT = 2  # train.checkpoint.keep, default
 FLOPS_PER_TOKEN = 5332992.0  # forward and backward, by the model's formula
 PEAK_FLOPS = 0.0  # unknown, so mfu is null
 
-# What a run learns. A checkpoint in which one of these differs is refused.
+# What the run learns depends on these. A checkpoint that differs in one is refused.
 MEANING: dict[str, object] = {
     "model.vocab": VOCAB,
     "model.d_model": D_MODEL,

@@ -1,4 +1,4 @@
-"""Tokens in: where they lie, the order they are read in, which row goes to which rank.
+"""Tokens: where they are, the order they are read in, and which rank reads which row.
 
 A sequence is SEQ_LEN tokens and the token after them. Nothing but one integer, the
 number of tokens read so far, is the state of the data.
@@ -38,7 +38,7 @@ def hash63(*parts: object) -> int:
 
 
 class Corpus:
-    """A text file, or every file of a folder: one token a byte; SEPARATOR ends a document."""
+    """A text file, or every file of a folder: one token per byte; SEPARATOR ends a document."""
 
     def __init__(self, path: str) -> None:
         end = SEPARATOR.to_bytes()

@@ -1,6 +1,6 @@
-"""What a launcher tells this process: its rank among the others, and where they meet.
+"""What a launcher tells this process, and the exit codes by which the process answers.
 
-Imports nothing but Python's own, so that a mistake is reported before anything is waited for.
+Imports only the standard library, so that a mistake is reported before anything is waited for.
 """
 
 import os
@@ -8,11 +8,19 @@ import os
 import config
 
 WORLD = config.FSDP * config.TP
+# Exit codes beside 0: trained to the end, and 1: failed in another way.
+NOT_FINITE = 65  # gradients were not finite for several steps in a row
+HUNG = 69  # no progress for too long
+UNFIT = 71  # of launch/preflight.py: a node is not fit for the run
+NOT_SAVED = 74  # the last checkpoint could not be written
+STOPPED = 75  # saved after a signal: start again to continue
+WRONG = 78  # the configuration or the data: starting again will not help
+
 VARIABLES = "RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"
 
 
 def launch_problem() -> str:
-    """What is wrong with the environment, and what to set; empty where nothing is."""
+    """What is wrong with the environment and what to set, or an empty string."""
     missing = [name for name in VARIABLES if not os.environ.get(name)]
     if missing:
         return f"set {', '.join(missing)}, or use a script of launch/"

@@ -1,4 +1,4 @@
-"""What is told of a run: lines for people, metrics.jsonl for programs, a profile where asked for.
+"""Reporting: lines for people, metrics.jsonl for programs, and a profile on request.
 
 mfu is model FLOPs utilisation: FLOPS_PER_TOKEN counts what the model needs, forward and backward,
 and nothing that is computed twice, over the bf16 peak of every device.
@@ -134,7 +134,7 @@ def open_log(run: Path) -> None:
         file = (run / "log" / f"rank-{rank}.txt").open("a")
     except OSError as error:
         raise ConfigError(f"cannot write into {str(run)!r}: {error.strerror}") from error
-    logging.raiseExceptions = False  # of a full disk, whose alarm is told
+    logging.raiseExceptions = False  # a full disk is reported by other means
     log.addHandler(logging.StreamHandler(file))
     log.setLevel(logging.INFO if rank == 0 else logging.WARNING)
     if rank == 0:

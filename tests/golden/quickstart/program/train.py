@@ -1,5 +1,5 @@
 """Train: `python train.py` in each process, under any launcher that sets RANK, LOCAL_RANK,
-WORLD_SIZE, MASTER_ADDR and MASTER_PORT; the scripts in `launch/` start all of them. failures.py
+WORLD_SIZE, MASTER_ADDR and MASTER_PORT; the scripts in `launch/` start all of them. launcher.py
 lists the exit codes.
 """
 
@@ -22,8 +22,8 @@ import checkpoint
 import config
 import data
 import parallel
-from failures import NOT_FINITE, NOT_SAVED, STOPPED, WRONG, Listener, fail
-from launcher import launch_problem
+from failures import Listener, fail
+from launcher import NOT_FINITE, NOT_SAVED, STOPPED, WRONG, launch_problem
 from metrics import Metrics, StepResult, open_log, profile_steps
 from model import Model
 from parallel import ACCUMULATE, ConfigError, Watchdog, connect, log
@@ -139,7 +139,7 @@ def sample(model: Model, device: torch.device) -> str:
         logits = next_logits(model, text, device)
         odds = (logits.float().cpu() / config.SAMPLE_TEMPERATURE).softmax(0)
         drawn = int(torch.multinomial(odds, 1, generator=generator))
-        if drawn == config.SEPARATOR or drawn > 255:  # the end, or a token that no text has
+        if drawn == config.SEPARATOR or drawn > 255:  # the end, or a token that is no byte
             break
         text.append(drawn)
     parallel.reshard(model)
@@ -148,8 +148,8 @@ def sample(model: Model, device: torch.device) -> str:
 
 
 def corpus_at(path: str, setting: str) -> data.Corpus:
-    """The data that a setting names: what is wrong with it is told by that name. Process 0 looks
-    for all, since thousands at once would be too many for a file system."""
+    """The data that a setting names; errors quote the setting. Process 0 looks for everybody, since
+    thousands of processes at once would be too many for a file system."""
     found: list[data.Corpus | data.DataError]
     try:
         found = [data.Corpus(path) if dist.get_rank() == 0 else data.DataError()]
@@ -162,7 +162,7 @@ def corpus_at(path: str, setting: str) -> data.Corpus:
 
 
 def train(args: argparse.Namespace, device: torch.device, profile: ExitStack) -> int:
-    """The run, from wherever it was left to its last step. Returns the exit code."""
+    """The run, from where it stopped to its last step. Returns the exit code."""
     run, steps = Path(args.run), args.steps
     setting = "train.data.train" if args.data == config.TRAIN_DATA else "--data"
     corpus = corpus_at(args.data, setting)
@@ -227,14 +227,14 @@ SIGNALS: list[int] = []
 
 
 def stop_requested(device: torch.device) -> bool:
-    """Whether any rank has been asked to stop; all agree."""
+    """Whether any rank was asked to stop; every rank gets the same answer."""
     asked = torch.tensor(len(SIGNALS), device=device)
     dist.all_reduce(asked, dist.ReduceOp.MAX)
     return bool(asked.item())
 
 
 def own_device() -> torch.device:
-    """The CPU, or the accelerator that is this process's on its machine."""
+    """The CPU, or the accelerator of this process on its machine."""
     if config.DEVICE == "cpu":
         return torch.device("cpu")
     index, present = int(os.environ["LOCAL_RANK"]), torch.accelerator.device_count()
@@ -277,7 +277,7 @@ def main() -> int:
         Watchdog(Path(args.run) / "log")
         device = own_device()
         connect(device)
-        dist.barrier()  # whoever finds something wrong leaves when all have come
+        dist.barrier()  # a process that finds an error leaves only when all are here
         for name in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
             signal.signal(name, lambda number, frame: SIGNALS.append(number))
         Watchdog.reset()

@@ -1,7 +1,7 @@
 """Can the program start here? Checks its packages, and the environment of a process or a node.
 
-Every launch script runs this before anything else, and before anything is waited for. Prints in one
-line what is wrong. Exit codes: 0 nothing is; 1 a port is in use; 78 anything else.
+Every launch script runs this first, before anything is waited for. It prints what is wrong in one
+line. Exit codes: 0 nothing is wrong; 1 the port is in use; 78 (WRONG) anything else.
 """
 
 import os
@@ -15,8 +15,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.dont_write_bytecode = True
 import config
-from launcher import launch_problem
+from launcher import WRONG, launch_problem
 
+PORT_IN_USE = 1  # a failure like others: another try may find the port free
 NAMES = ["torch", "numpy", "safetensors"]
 DEVICES = 8
 
@@ -39,7 +40,7 @@ def hidden_devices() -> str:
 
 
 def misplaced() -> str:
-    """Whether ranks are dealt out to nodes differently than the program assumes."""
+    """Whether ranks are placed on nodes in another order than the program assumes."""
     rank, local_rank = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
     if local_rank == rank % DEVICES:
         return ""
@@ -60,15 +61,15 @@ def port_in_use() -> str:
 
 
 def problems() -> Iterator[tuple[str, bool, int]]:
-    """(what is wrong, whether this process prints it, exit code): one a node, or one in all."""
+    """(what is wrong, whether this process prints it, exit code); once per node, or once in all."""
     rank, first_of_node = os.environ.get("RANK"), os.environ.get("LOCAL_RANK", "0") == "0"
-    yield missing_packages(), first_of_node, 78
-    yield hidden_devices(), first_of_node, 78
+    yield missing_packages(), first_of_node, WRONG
+    yield hidden_devices(), first_of_node, WRONG
     if rank is not None:
-        yield launch_problem(), rank == "0" or not rank.isdecimal(), 78
-        yield misplaced(), int(rank) <= DEVICES, 78
+        yield launch_problem(), rank == "0" or not rank.isdecimal(), WRONG
+        yield misplaced(), int(rank) <= DEVICES, WRONG
     if rank == "0" or (rank is None and os.environ.get("NODE_RANK") == "0"):
-        yield port_in_use(), True, 1
+        yield port_in_use(), True, PORT_IN_USE
 
 
 for problem, speaks, code in problems():

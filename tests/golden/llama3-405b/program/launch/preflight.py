@@ -1,9 +1,9 @@
 """Are the nodes fit for the run? `python preflight.py [arguments of train.py]` in each process.
 
 Every process looks at its node, then times a matrix product, all-reduces inside its node and with
-the nodes beside it. Process 0 judges what they tell, and names the nodes to leave out.
-Exit codes: 0 fit; 71 a node is not, leave it out; 78 no room for checkpoints, on whatever nodes;
-anything else is a failure.
+the nodes beside it. Process 0 judges the results, and names the nodes to leave out.
+Exit codes: 0 fit; 71 (UNFIT) a node is not, leave it out; 78 (WRONG) no room for checkpoints,
+whichever nodes are used; anything else is a failure.
 """
 
 # pyright: reportPrivateImportUsage=false
@@ -25,7 +25,7 @@ from verdict import Stage, judged
 
 import config
 from config import DEVICES, NODES
-from launcher import launch_problem
+from launcher import WRONG, launch_problem
 
 ENOUGH, SKEW = 0.5, 2.0  # part of what the spec promises; seconds that clocks may differ
 CLOCK_WAIT = 10  # seconds in which a clock must once be seen to be right
@@ -61,7 +61,7 @@ def is_there(data: str) -> bool:
 def look(run: Path, data: Sequence[str], store: dist.Store) -> str:
     """What is wrong with this node, as far as it can be seen."""
     wrong: list[str] = []
-    # Process 0 tells the time again and again; when one of us was not let run, it tells it late.
+    # Process 0 publishes the time again and again; a process that was not scheduled reads it late.
     until = time.monotonic() + CLOCK_WAIT
     while abs(off := time.time() - float(store.get("clock"))) > SKEW and time.monotonic() < until:
         time.sleep(0.1)
@@ -81,7 +81,7 @@ def look(run: Path, data: Sequence[str], store: dist.Store) -> str:
         if not mark.exists() or mark.read_bytes() != store.get("mark"):
             wrong.append(f"{folder} is not the same folder as on process 0")
             break
-    # What no process sees is wrong for another reason, which train.py tells.
+    # Data that no process sees is missing for another reason, which train.py reports.
     missing = [path for path in data if not is_there(path) and store.add(f"seen {path}", 0)]
     wrong += [f"it has no {path}, and other nodes do" for path in missing]
     return "; ".join(wrong)
@@ -99,7 +99,7 @@ def room(run: Path, resume: str) -> str | None:
 
 
 def rate(amount: float, work: Callable[[], object]) -> float:
-    """A second, over five turns after two that warm up."""
+    """`amount` per second, over five runs after two to warm up."""
 
     def after(turns: int) -> float:
         for _ in range(turns):
@@ -113,7 +113,7 @@ def rate(amount: float, work: Callable[[], object]) -> float:
 
 
 def matrix_product() -> float:
-    """FLOP/s of one, in the dtype of the peak."""
+    """FLOP/s of a matrix product, in the dtype of the peak."""
     n, dtype = (8192, torch.bfloat16) if CUDA else (256, torch.float32)
     x = torch.ones(n, n, device=device, dtype=dtype)
     return rate(2 * n**3, lambda: x @ x)
@@ -142,7 +142,7 @@ def main() -> int:
     if problem := launch_problem():
         if RANK == 0:
             print(f"error: {problem}")
-        return 78
+        return WRONG
     parser = argparse.ArgumentParser()
     parser.add_argument("--run", type=Path, default=Path("runs", config.PLAN))
     parser.add_argument("--resume", default="auto")
@@ -168,7 +168,7 @@ def main() -> int:
     part = ENOUGH if CUDA else 0.0
     stages = [
         Stage("start", lambda: start(run, data, store)),
-        Stage("room", lambda: room(run, args.resume) if RANK == 0 else None, code=78),
+        Stage("room", lambda: room(run, args.resume) if RANK == 0 else None, code=WRONG),
         Stage("node", lambda: look(run, data, store)),
         Stage("connection", connect),
         Stage("matrix product", matrix_product, part * config.PEAK_FLOPS),

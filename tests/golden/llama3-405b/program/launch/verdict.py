@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from torch.distributed import Store  # pyright: ignore[reportPrivateImportUsage]
 
+from launcher import UNFIT
+
 RANK, WORLD = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 
 
@@ -21,7 +23,7 @@ class Stage(NamedTuple):
     name: str
     work: Callable[[], str | float | None]  # gives what is wrong, or a rate, or neither
     least: float = 0.0  # that a rate must reach
-    code: int = 71  # where it is not passed; any other than 71 blames no node
+    code: int = UNFIT  # exit code if it is not passed; any other than UNFIT blames no node
 
 
 def judged(store: Store, stages: Sequence[Stage], nodes: Sequence[str], wait: float) -> int:
@@ -56,7 +58,7 @@ def tell(store: Store, stage: Stage) -> None:
 
 
 def judge(store: Store, stage: Stage, nodes: Sequence[str], wait: float) -> bool:
-    """What all processes told, on the terminal; whether nothing is wrong."""
+    """Print what is wrong in each process; returns whether nothing is."""
     late, until = set(range(WORLD)), time.monotonic() + wait
     while late and time.monotonic() < until:
         store.set("clock", str(time.time()))
@@ -75,7 +77,7 @@ def judge(store: Store, stage: Stage, nodes: Sequence[str], wait: float) -> bool
             print(f"preflight: {stage.name}: {node}, process {rank}: {told}")
     slowest = f", {min(rates):.3g} or more" if rates else ""
     print(f"preflight: {stage.name}: {'not ' if bad else ''}fine{slowest}")
-    if bad and stage.code == 71:
+    if bad and stage.code == UNFIT:
         print(f"preflight: leave out {len(bad)} of {len(nodes)} nodes: --exclude={','.join(bad)}")
     sys.stdout.flush()
     return not bad
