@@ -49,7 +49,7 @@ def memory_json(compiled: Compiled, index: int) -> dict[str, object]:
 
 
 def layout(phase: PhasePlan) -> dict[str, object]:
-    """How the run is spread. Axes that no decision is about have one rank."""
+    """Ranks per axis; an axis without a decision has one rank."""
     resolved = {decision.path: decision.value for decision in phase.decisions}
     return {
         **{axis: resolved.get(axis, 1) for axis in AXES},

@@ -69,11 +69,16 @@ def resolve_mesh(context: Context) -> Ranks:
     return Ranks(Mesh(atoms, axes), copies.kind)
 
 
+def _machines(nodes: int, devices: int) -> str:
+    of = "device" if devices == 1 else "devices"
+    return f"{nodes:,} {'node' if nodes == 1 else 'nodes'} x {devices} {of}"
+
+
 def _sizes(context: Context) -> _Sizes:
     spec = context.spec
     devices = spec.cluster.node.devices
     world = spec.cluster.nodes * devices
-    context.decide("world", world, "derived", f"{spec.cluster.nodes:,} nodes x {devices} devices")
+    context.decide("world", world, "derived", _machines(spec.cluster.nodes, devices))
     context.decide("tp", spec.tp, context.origin("tp"), "tensor-parallel ranks")
     if spec.cp > 1:
         context.decide("cp", spec.cp, context.origin("cp"), "context-parallel ranks")

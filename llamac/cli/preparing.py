@@ -28,7 +28,7 @@ def prepare_data(
     processes: int | None = None,
 ) -> None:
     """`llamac prepare`: prepare everything and report it; exit if the data cannot be used."""
-    splits = _prepared(planned, compiled, folder, processes, thorough=True)
+    splits = _prepare(planned, compiled, folder, processes, thorough=True)
     places = places_of(compiled.plan.name, compiled.plan.spec)
     if not splits:
         where = places.train or "what `--data` names"
@@ -47,12 +47,12 @@ def prepare_if_needed(planned: api.Planned, compiled: Compiled) -> None:
     """Before `llamac run`: silent unless there is something to prepare."""
     if is_ready(compiled.plan.name, compiled.plan.spec):
         return
-    for split in _prepared(planned, compiled, None, None, thorough=False):
+    for split in _prepare(planned, compiled, None, None, thorough=False):
         if split.made:
             click.echo(_summary(split), err=True)
 
 
-def _prepared(
+def _prepare(
     planned: api.Planned,
     compiled: Compiled,
     folder: Path | None,

@@ -19,9 +19,9 @@ from llamac.problems.weights import (
     NoArchitecture,
     NotAConfig,
     OddWeights,
-    OtherMeaning,
     OtherWeights,
     UncheckedWeights,
+    WeightsOfAVariant,
 )
 
 PATH = "train.init_from"
@@ -43,7 +43,7 @@ def check_start(plan: str, spec: PlanSpec, origins: Origins) -> tuple[Diagnostic
     if not found:
         return broken
     fits = stored_by(spec.model) == stored_by(there)
-    problem = OtherMeaning if fits else OtherWeights
+    problem = WeightsOfAVariant if fits else OtherWeights
     rows = _rows(found, min(spec.model.layers, there.layers))
     found_first = problem(span=span, folder=folder, rows=rows).diagnostic()
     return (found_first, *broken) if fits else (found_first,)

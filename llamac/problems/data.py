@@ -87,8 +87,8 @@ class DoubtfulWidth(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class DoubtfulText(Problem):
-    """Text without a tokenizer is read byte by byte, and byte 0 ends a document. Text in UTF-8 does
-    not hold it; text in UTF-16 does at every second place, and files that are no text do anywhere.
+    """Text without a tokenizer is read byte by byte, and byte 0 ends a document. UTF-8 text does
+    not contain it; UTF-16 text has it at every second place, and other files have it anywhere.
     """
 
     slug = "doubtful-text"
@@ -106,8 +106,8 @@ class DoubtfulText(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class UnreadFiles(Problem):
-    """A folder holds files that the format does not read, by the ends of their names. They are not
-    trained on. Hidden files, checksums and documentation are not counted.
+    """A folder contains files whose name endings the format does not read. They are not trained on.
+    Hidden files, checksums and documentation are not counted.
     """
 
     slug = "unread-files"
@@ -168,8 +168,8 @@ class ReadTwice(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerTooLarge(Problem):
-    """A tokenizer makes tokens that the model has no row of the embedding for. `vocab` of the model
-    must be at least the tokenizer's; more rows, such as a multiple of 128, do no harm.
+    """The tokenizer produces tokens for which the model's embedding has no row. `vocab` must be at
+    least that of the tokenizer; more rows, to reach a multiple of 128 for example, do no harm.
     """
 
     slug = "tokenizer-too-large"
@@ -191,8 +191,8 @@ class TokenizerTooLarge(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class MixedTokenizers(Problem):
-    """All sources of a mixture must mean the same by a token: they are made with one tokenizer, and
-    end their documents with one token.
+    """A token must mean the same in all sources of a mixture: they must use the same tokenizer, and
+    end documents with the same token.
     """
 
     slug = "mixed-tokenizers"
@@ -209,12 +209,12 @@ class MixedTokenizers(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class TooLittleData(Problem):
-    """A sequence is `seq_len` tokens and the token after them. A corpus, or a source of a mixture,
-    must hold one at least.
+    """A sequence is `seq_len` tokens and the token after them. A corpus, and each source of a
+    mixture, must contain at least one.
     """
 
     slug = "too-little-data"
-    title: ClassVar[str] = "there is less text than one sequence needs"
+    title: ClassVar[str] = "there is not enough data for one sequence"
     label: ClassVar[str] = "{tokens:,} tokens, but one sequence needs {needed:,}"
 
     tokens: int
@@ -223,8 +223,8 @@ class TooLittleData(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class MissingLibrary(Problem):
-    """Some formats are read with packages that llamac does without otherwise. `llamac[data]` has
-    them all.
+    """Some formats need packages that llamac does not need otherwise. `llamac[data]` installs all
+    of them.
     """
 
     slug = "missing-library"

@@ -10,9 +10,9 @@ from dsl.diagnostics import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class WorldDoesNotFit(Problem):
-    """`run` starts every process of a plan on this machine, one a device, so the plan's cluster
-    must be one node of what this machine has. CPU processes may share cores, within reason: they
-    take turns, and beyond a few a core nothing is learnt sooner.
+    """`run` starts every process of a plan on this machine, one per device, so the plan's cluster
+    must be one node with no more devices than this machine has. CPU processes may share cores, up
+    to a few per core: they take turns, so more of them train no faster.
 
     Compile the plan and start it on its cluster instead, or run a plan for one node.
     """

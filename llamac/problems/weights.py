@@ -10,11 +10,11 @@ from dsl.diagnostics import Problem, Severity
 
 @dataclass(frozen=True, kw_only=True)
 class CannotImport(Problem):
-    """The config.json says something that a spec has no words for, so that a spec without it would
-    describe another model. Nothing is left out in silence: every such key is listed.
+    """The config.json has a setting that a spec cannot express, so a spec without it would describe
+    another model. Every such key is reported; none is dropped silently.
 
-    A key that only matters elsewhere (dropout in training, say, where you want none) may be left
-    out by name; the spec that is written says so.
+    `--ignore KEY` leaves out a key that does not matter to you (dropout in training, for example,
+    if you want none); a comment in the spec records it.
     """
 
     slug = "cannot-import"
@@ -43,9 +43,9 @@ class NotAConfig(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class NoArchitecture(Problem):
-    """The Hugging Face architectures that llamac knows (Llama, Mistral, Qwen3, Gemma 2) are fixed
-    in what they compute beside a few numbers, and none of them computes this model. The notes say
-    what the nearest one would do otherwise. A folder of it would load, and answer something else.
+    """The Hugging Face architectures that llamac can write (Llama, Mistral, Qwen3, Gemma 2) leave
+    only a few numbers open, and none of them computes this model. The notes list what the nearest
+    one would compute differently. An export in that form would load, and give wrong answers.
     """
 
     slug = "no-architecture"
@@ -61,14 +61,14 @@ class NoArchitecture(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class OtherWeights(Problem):
-    """The folder of `init_from` holds other tensors than the model has: other names, or other
-    shapes, as its config.json tells. The program would refuse it when it starts.
+    """According to its config.json, the folder of `init_from` does not hold the tensors of this
+    model: names or shapes differ. The program would refuse it when it starts.
 
-    `llamac import` makes a spec of the folder's own model.
+    `llamac import` prints the spec of the folder's own model.
     """
 
     slug = "other-weights"
-    title: ClassVar[str] = "the weights of {folder} are not those of this model"
+    title: ClassVar[str] = "the weights in {folder} do not fit this model"
     label: ClassVar[str] = "its config.json describes another model"
 
     folder: str
@@ -78,33 +78,35 @@ class OtherWeights(Problem):
         return self.rows
 
     def helps(self) -> tuple[str, ...]:
-        return (f"`llamac import {self.folder}` prints the model that they are of",)
+        return (f"`llamac import {self.folder}` prints the model that they belong to",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class OtherMeaning(OtherWeights):
-    """The folder's weights fit into the model, but they were trained in one that computes something
-    else with them. That may be what is wanted (a longer context by another RoPE, say): training
-    starts, from a loss that is higher than it need be.
+class WeightsOfAVariant(OtherWeights):
+    """The folder's weights fit the model, but they were trained in a model that computes something
+    else with them. That may be intended (another RoPE for a longer context, for example). Training
+    starts, at a higher loss than the weights had.
     """
 
     slug = "other-meaning"
     severity: ClassVar[Severity] = Severity.WARNING
-    title: ClassVar[str] = "the weights of {folder} were trained in a model that computes otherwise"
+    title: ClassVar[str] = (
+        "the weights in {folder} come from a model that computes something else"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class BrokenWeights(Problem):
-    """The folder of `init_from` contradicts itself, or the model: an index that names a shard which
-    is not there, a new model.safetensors beside the index of an older save, a tensor of another
-    shape than its config.json implies. The program would refuse it when it starts, on every rank.
+    """The folder of `init_from` contradicts itself or the model: its index names a shard that is
+    missing, a new model.safetensors lies beside the index of an older save, or a tensor has another
+    shape than config.json implies. The program would refuse it when it starts, on every rank.
 
-    Tools choose differently among files that contradict each other, in silence; so nothing is
-    chosen here. Remove the files of the older save, or save the weights again.
+    Tools silently choose different files in such a folder, so llamac chooses none. Remove the files
+    of the older save, or save the weights again.
     """
 
     slug = "broken-weights"
-    title: ClassVar[str] = "the weights of {folder} cannot be used"
+    title: ClassVar[str] = "the weights in {folder} cannot be used"
     label: ClassVar[str] = "{why}"
 
     folder: str
@@ -113,25 +115,25 @@ class BrokenWeights(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class OddWeights(BrokenWeights):
-    """The folder of `init_from` can be used, but holds files or figures that do not fit the rest,
-    as after a second save into the same folder. What is read is what its index names.
+    """The folder of `init_from` can be used, but some of its files or sizes do not fit the rest, as
+    after a second save into the same folder. llamac reads the files that its index names.
     """
 
     slug = "odd-weights"
     severity: ClassVar[Severity] = Severity.WARNING
-    title: ClassVar[str] = "the weights of {folder} may be of two saves"
+    title: ClassVar[str] = "the weights in {folder} may come from two saves"
 
 
 @dataclass(frozen=True, kw_only=True)
 class UncheckedWeights(Problem):
-    """The folder of `init_from` is here, but its config.json does not tell which model its weights
-    are of: it cannot be read, or says something that a spec cannot. So nothing is known of what the
-    weights were trained in; the program itself only holds their names and shapes against its own.
+    """The folder of `init_from` is on this machine, but its config.json does not tell which model
+    the weights belong to: it cannot be read, or a spec cannot express it. So only names and shapes
+    are checked, by the program when it starts, and not what the weights were trained to compute.
     """
 
     slug = "unchecked-weights"
     severity: ClassVar[Severity] = Severity.WARNING
-    title: ClassVar[str] = "cannot tell which model the weights of {folder} belong to"
+    title: ClassVar[str] = "cannot tell which model the weights in {folder} belong to"
     label: ClassVar[str] = "its config.json: {why}"
 
     folder: str

@@ -35,7 +35,7 @@ class Parts:
     place: Sequence[object]
 
 
-def cause(records: list[Record], parts: Parts, within: float) -> Cause:
+def find_cause(records: list[Record], parts: Parts, within: float) -> Cause:
     """within: largest absolute difference of equal values."""
     axes = list(dict.fromkeys(_disagreeing(records, parts, within)))
     if axes:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from llamac.verify.cause import NO_CAUSE, Cause, Parts, cause
+from llamac.verify.cause import NO_CAUSE, Cause, Parts, find_cause
 from llamac.verify.expected import Run
 from llamac.verify.observe import Record
 from llamac.verify.result import Difference, Observable
@@ -170,7 +170,7 @@ def _number(
             right=[torch.tensor([expected], dtype=torch.float64)] * len(got),
             place=[()] * len(got),
         )
-        found = cause(records, parts, bound * abs(expected))
+        found = find_cause(records, parts, bound * abs(expected))
     return Comparison(observable, tensor or observable, step, bound, errors, found)
 
 
@@ -251,7 +251,7 @@ def _compared(
             right=[want for _, want in both],
             place=[_place(record, observable, name) for record in records],
         )
-        found = cause(records, parts, bound * scale)
+        found = find_cause(records, parts, bound * scale)
     return Comparison(observable, name, step, bound, errors, found)
 
 
