@@ -148,13 +148,13 @@ def test_the_folder_is_held_against_the_model(llamac: Invoke, folder: Path) -> N
     assert (
         done.stdout
         == """\
-warning[other-meaning]: the weights of tiny-llama were trained in a model that computes otherwise
+warning[other-meaning]: the weights in tiny-llama come from a model that computes something else
  --> run.llama:8:15
   |
 8 |   init_from = "tiny-llama"
   |               ^^^^^^^^^^^^ its config.json describes another model
   = note: layer.attention.rope.theta is 500000.0 here, 10000.0 there
-  = help: `llamac import tiny-llama` prints the model that they are of
+  = help: `llamac import tiny-llama` prints the model that they belong to
 """
     )
     write_config(folder, intermediate_size=32, tie_word_embeddings=True)
@@ -163,14 +163,14 @@ warning[other-meaning]: the weights of tiny-llama were trained in a model that c
     assert (
         done.stderr
         == """\
-error[other-weights]: the weights of tiny-llama are not those of this model
+error[other-weights]: the weights in tiny-llama do not fit this model
  --> run.llama:8:15
   |
 8 |   init_from = "tiny-llama"
   |               ^^^^^^^^^^^^ its config.json describes another model
   = note: head.tied is false here, true there
   = note: layer.ffn.d_ff is 24 here, 32 there
-  = help: `llamac import tiny-llama` prints the model that they are of
+  = help: `llamac import tiny-llama` prints the model that they belong to
 """
     )
     (folder / "config.json").write_text("[]")
@@ -179,7 +179,7 @@ error[other-weights]: the weights of tiny-llama are not those of this model
     assert (
         done.stdout
         == """\
-warning[unchecked-weights]: cannot tell which model the weights of tiny-llama belong to
+warning[unchecked-weights]: cannot tell which model the weights in tiny-llama belong to
  --> run.llama:8:15
   |
 8 |   init_from = "tiny-llama"

@@ -148,7 +148,7 @@ def test_an_empty_folder_of_text_and_too_little_text(prepare: Prepare) -> None:
     assert "^ an empty folder" in said(prepare, data)
     Path("web.jsonl").write_bytes(b"\n \n")
     message = said(prepare, JSONL)
-    assert "error[too-little-data]: there is less text than one sequence needs" in message
+    assert "error[too-little-data]: there is not enough data for one sequence" in message
     assert "0 tokens, but one sequence needs 2" in message
     Path("web.jsonl").write_bytes(GOOD)
     result = prepare(JSONL, seq_len=5)
