@@ -90,9 +90,7 @@ class WeightsOfAVariant(OtherWeights):
 
     slug = "other-meaning"
     severity: ClassVar[Severity] = Severity.WARNING
-    title: ClassVar[str] = (
-        "the weights in {folder} come from a model that computes something else"
-    )
+    title: ClassVar[str] = "the weights in {folder} come from a model that computes something else"
 
 
 @dataclass(frozen=True, kw_only=True)
