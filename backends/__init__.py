@@ -1,9 +1,9 @@
-"""What reads a rank program or a Spec and makes something of it. Imports compiler and dsl.
+"""Everything that reads a rank program or a Spec. Imports compiler and dsl.
 
-`pytorch/` prints the program, `interpreter/` runs a rank program on simulated ranks, `reference/`
-is the model by hand, from the Spec alone; only those two import torch. A backend implements the
-protocol in `program.py`; `emit.py` adds the scripts of `launch/` to what it prints. To add one: a
-package here with such a class, what it shares with others in `python/`, and a golden program.
+`pytorch/` prints the program; `interpreter/` runs a rank program on simulated ranks; `reference/`
+is the model written by hand, from the Spec alone. Only the last two import torch. A backend
+implements the protocol in `program.py`, and `emit.py` adds the scripts of `launch/`. To add one,
+write a package with such a class and a golden program; what it shares belongs into `python/`.
 """
 
 LLAMAC_FLOOR = "llamac.backends"

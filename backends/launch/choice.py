@@ -1,4 +1,4 @@
-"""Which scripts a cluster gets. One node is started by hand, several by hand or by a scheduler."""
+"""Chooses the scripts for a cluster: one node starts by hand, several by hand or by a scheduler."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dsl.schema import Auto
 
 
 def slurm_of(cluster: ClusterSpec) -> SlurmLaunch | None:
-    """How jobs go to Slurm, None where they do not. Several nodes seldom come without a scheduler,
-    so left to us they get a script for one, with the site's own defaults."""
+    """How jobs are submitted to Slurm; None without Slurm. Several nodes rarely come without a
+    scheduler, so by default they get a Slurm script with the defaults of the site."""
     match cluster.launch:
         case SlurmLaunch():
             return cluster.launch
@@ -23,5 +23,5 @@ def slurm_of(cluster: ClusterSpec) -> SlurmLaunch | None:
 
 
 def has_preflight(cluster: ClusterSpec) -> bool:
-    """Whether nodes are tried before a run: where it may get others every time."""
+    """Whether nodes are tested before a run, because it may get other nodes each time."""
     return cluster.nodes > 1 or slurm_of(cluster) is not None

@@ -1,4 +1,4 @@
-"""The templates of a package of ours, rendered strictly: what is undefined is an error."""
+"""Renders the templates of a package strictly: an undefined name is an error."""
 
 from __future__ import annotations
 

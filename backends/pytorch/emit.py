@@ -31,7 +31,7 @@ from dsl.diagnostics import Problem
 from dsl.spec import Origins
 
 RUFF = f'line-length = {LINE_LENGTH}\ntarget-version = "py311"\n'
-"""So that ruff, run anywhere, judges the program as it was printed."""
+"""Settings with which ruff, run anywhere, finds the program formatted."""
 
 FORMATS: Mapping[str, object] = {
     "shards": SHARDS_FORMAT,
@@ -39,7 +39,7 @@ FORMATS: Mapping[str, object] = {
     "head": MEGATRON_HEAD,
     "dtypes": MEGATRON_DTYPES,
 }
-"""What `llamac prepare` and every program know of files alike."""
+"""Formats of data files, which `llamac prepare` and every program share."""
 
 MODULES = ("launcher", "failures", "parallel", "data", "model", "checkpoint", "metrics", "train")
 """In the order in which they may import each other: each from those before it."""
@@ -52,7 +52,7 @@ class PyTorch:
     torch: TorchVersion = NEWEST
 
     def refuses(self, compiled: Compiled) -> tuple[Problem, ...]:
-        """Nothing: it prints every plan that the planner accepts today. `check_printed` guards the
+        """Nothing: it prints every plan that the planner accepts today. `check_printed` refuses the
         parts of a rank program that no spec leads to yet."""
         return ()
 

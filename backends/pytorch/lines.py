@@ -110,7 +110,7 @@ def assignment(statement: Compute | Collective, scope: Scope, name: str = "") ->
 
 
 def _is_marked(statement: Compute | Collective, output: LocalValue) -> bool:
-    """Saved, and not the output of an operator that the policy knows by torch's own name."""
+    """Saved, and not by the policy, which knows some operators by torch's names."""
     match statement:
         case Collective():
             return False

@@ -1,7 +1,8 @@
-"""MEANING in config.py: what a run learns, by path, from the constants above it that hold it.
+"""MEANING in config.py: the settings that determine what a run learns, by their path in the spec.
 
-So an edit of a constant is seen on resuming, and what only the text of the program says (which
-mask, which pairs rotate) stands there by its value.
+A setting that a constant holds is written as that constant, so an edit of it is noticed on
+resuming. A setting that only the text of the program expresses (the mask, which pairs rotate) is
+written as its value.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ Value: TypeAlias = "int | float | str | bool | tuple[Value, ...]"
 
 
 class TwoValues(Exception):
-    """A name of config.py was given two values: a defect of the printer that chose the name."""
+    """One name of config.py has two values: a defect of the printer that chose the name."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,9 @@
-"""Parts of a rank program that no template prints yet. To print one: its text, then its case here
-goes away."""
+"""Parts of a rank program that the PyTorch backend cannot print yet, and refuses by name.
+
+The lowering can express more than any spec asks for today: losses of layers, several groups of
+parameters, collectives over axes without a process group. To print one of them, write its text and
+delete its case here.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,15 @@ from compiler.rank_program import BlockProgram, Collective, RankProgram, Region
 
 
 class NotPrinted(Exception):
-    """An internal error: the rank program is right, and this backend has no text for a part of it.
+    """An internal error: the rank program is right, but this backend has no text for a part of it.
 
-    Specs that lead here are to be refused before, with an error that names their line.
+    A spec that leads here should have been refused earlier, by an error that names its line.
     """
 
 
 def check_printed(program: RankProgram, axes: tuple[str, ...]) -> None:
-    """Raises NotPrinted on the first part that would be left out of the program, which has process
-    groups for `axes`."""
+    """Raises NotPrinted for the first part that the program would lack; it has process groups for
+    `axes`."""
     for block in program.blocks:
         for loss in block.losses:
             if block is not program.head or loss.normaliser != "valid tokens":

@@ -56,8 +56,8 @@ SAVED_BY_NAME: Mapping[str, tuple[str, ...]] = {
     "linear": LINEAR_SAVED,
     "attention": ATTENTION_SAVED,
 }
-"""Operators to torch's names of what makes their outputs: a selective checkpoint
-saves those. The outputs of all others are marked with `save(...)` where they are to be saved."""
+"""Operators to torch's names of what computes their outputs, by which a selective checkpoint saves
+them. The outputs of all others are marked with `save(...)` where they are to be saved."""
 
 
 def prepare(operator: Operator, call: Call, cuts_sequence: bool) -> Prepared | None:
