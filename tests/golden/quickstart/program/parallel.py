@@ -261,14 +261,15 @@ class Watchdog(threading.Thread):
         at = next(frame for frame in reversed(own) if frame.filename != __file__)
         line = f"{Path(at.filename).name}:{at.lineno}: {at.line}"
         waits = f"rank {rank} waits in {describe_pending()}, at {line}"
-        log.error(f"no progress for {config.PATIENCE:.0f} s: {waits}")
+        report = f"no progress for {config.PATIENCE:.0f} s: {waits}"
+        log.error(report)
         # Until all ranks have noticed; the others stay until ranks 0 and 1 have reported.
         time.sleep(5 if rank < 2 else 15)
         if rank < 2:  # rank 1 speaks for rank 0, which may be the one
             paths = [self.logs / f"rank-{r}.txt" for r in ranks]  # of one that never started, none
             last = [p.read_text().strip().rpartition("\n")[2] if p.exists() else "" for p in paths]
             silent = [r for r in ranks if not last[r].startswith("no progress")]
-            print(f"{last[rank]}; no response from ranks {silent} of {len(ranks)}", file=sys.stderr)
+            print(f"{report}; no response from ranks {silent} of {len(ranks)}", file=sys.stderr)
 
 
 def describe_pending() -> str:
