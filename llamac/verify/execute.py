@@ -54,7 +54,8 @@ def execute(
     try:
         _await(processes, task, (patience, grace))
         hanging = {rank: p for rank, p in enumerate(processes) if p.is_alive()}
-        places = _places(hanging, task)
+        died = any(process.exitcode for process in processes)  # then the rest wait for the dead
+        places = {} if died else _places(hanging, task)
     finally:
         for process in processes:
             if process.is_alive():
