@@ -35,7 +35,9 @@ Bounds = Mapping[str, float]
 """Observable -> largest error."""
 
 BOUNDS: Bounds = {
-    **dict.fromkeys(("initial", "adam_step", "tokens", "position", "skipped", "sample"), EXACT),
+    **dict.fromkeys(
+        ("initial", "adam_step", "tokens", "position", "skipped", "sample", "order"), EXACT
+    ),
     **dict.fromkeys(("loss", "val_loss", "gradient", "grad_norm", "lr", "schedule"), BOUND),
     **dict.fromkeys(("exp_avg", "exp_avg_sq", "parameter", "logits", "unchanged"), BOUND),
 }
@@ -131,6 +133,9 @@ def _all(records: list[Record], run: Run, bounds: Bounds) -> Iterator[Comparison
     for at, rate in enumerate(run.rates, start=1):
         rates = [r["rates"][at - 1] for r in records]
         yield number("schedule", at, rate, rates, f"learning_rate({at - 1})")
+    for n, order in run.orders.items():
+        errors = tuple(0.0 if r["orders"][n] == order else math.inf for r in records)
+        yield Comparison("order", f"shuffled(i, {n}, 1)", last, bounds["order"], errors, NO_CAUSE)
     yield from _sampled(records, run, bounds)
     yield number("skipped", last + 1, True, [r["not_finite"]["skipped"] for r in records])
     kept = [r["not_finite"]["parameters"] for r in records]

@@ -28,6 +28,9 @@ from compiler.schema.train import (
 )
 from compiler.twin.training import SEPARATOR
 
+ENDS = (0.15, 0.0, 0.4, 0.05)
+"""Shares of separators in the sequences, in turn: every corpus of two has documents that end."""
+
 LONGEST_DOCUMENT = 7
 """Tokens of a piece of a file that Megatron's index lists; pieces need not be documents."""
 
@@ -66,25 +69,32 @@ def steps_of(readings: Sequence[Reading]) -> Iterator[tuple[Reading, int]]:
             position += reading.global_batch * reading.seq_len
 
 
-def write_corpus(data: Data, readings: Sequence[Reading], folder: Path) -> None:
+def write_corpus(
+    data: Data, readings: Sequence[Reading], folder: Path, validation: bool = False
+) -> None:
     """Files under `folder` in the format that `data` names."""
     vocab = readings[0].vocab
+
+    def tokens(separator: int, values: int) -> list[int]:
+        found = _tokens(readings, separator, values)
+        return _without_last_target(found, readings) if validation else found
+
     match data:
         case TextData(tokenizer=None):
-            _write_text(_tokens(readings, 0, 256), folder)
+            _write_text(tokens(0, 256), folder)
         case TokenData(separator=separator, dtype=dtype):
             width = 2 if dtype == "uint16" else 4
-            first, second = _halves(_tokens(readings, separator, vocab))
+            first, second = _halves(tokens(separator, vocab))
             _write(folder / "first.bin", _words(first, width))
             _write(folder / "second.bin", _words(second, width))
         case MegatronData(separator=separator):
-            first, second = _halves(_tokens(readings, separator, vocab))
+            first, second = _halves(tokens(separator, vocab))
             _write_megatron(first, folder / "first", 8, 2)
             _write_megatron(second, folder / "second", 4, 4)
         case MixtureData():
             _write_shards(_mixed(data, readings), folder)
         case ShardData() | TextData() | JsonlData() | ParquetData() | HfData():
-            _write_shards({"": _tokens(readings, SEPARATOR, vocab)}, folder)
+            _write_shards({"": tokens(SEPARATOR, vocab)}, folder)
 
 
 def _halves(tokens: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
@@ -157,15 +167,24 @@ def _tokens(readings: Sequence[Reading], separator: int, values: int) -> list[in
     ordinary = [token for token in range(values) if token != separator]
     edges = [token for token in ordinary if token in _edges(readings[0])]
     tokens: list[int] = []
-    for start in range(0, blocks * block, seq_len):
-        often = 1.0 if start in empty else draw.choice((0.0, 0.05, 0.15, 0.4))
+    for index, start in enumerate(range(0, blocks * block, seq_len)):
+        often = 1.0 if start in empty else ENDS[index % len(ENDS)]
         tokens += [
             separator
             if draw.random() < often
             else draw.choice(edges if edges and draw.random() < 0.3 else ordinary)
             for _ in range(seq_len)
         ]
+        if often > min(ENDS):
+            tokens[start + seq_len // 3] = separator
     return [*tokens, separator]
+
+
+def _without_last_target(tokens: list[int], readings: Sequence[Reading]) -> list[int]:
+    """A whole number of sequences, of which the last lacks a target and does not count: one token
+    less than the training data, which lose a sequence if one more is taken off."""
+    two = 2 * max(reading.seq_len for reading in readings)
+    return [*tokens[:-2], tokens[-1]] if len(tokens) > two else tokens
 
 
 def _edges(reading: Reading) -> set[int]:

@@ -16,6 +16,7 @@ from backends.reference.data import (
     batch,
     evaluation_batch,
     read_corpus,
+    shuffled,
 )
 from backends.reference.parameters import parameters_of
 from backends.reference.sampling import Sampling, next_logits, repeated, sample
@@ -26,6 +27,7 @@ from compiler.schema.plan import PlanSpec
 from compiler.twin.training import UNREACHED
 from dsl.schema import Auto
 from llamac.verify.corpus import Reading, block_of, steps_of
+from llamac.verify.observe import ORDERED
 
 SAMPLE_TOKENS = 3
 SAMPLE_TEMPERATURE = 0.6
@@ -43,6 +45,7 @@ class Run:
     steps      those that are run
     positions  tokens of the run that come before each step, and those before the next
     rates      learning rate of every step of the schedule, run or not
+    orders     by number of blocks, where each block of the second epoch is read
     logits     [vocab] after each of `prefixes`, and of each token of the sample
     sample     the text; None where the program prints none
     endings    the text in which every draw is one token, for each of `FORCED`
@@ -52,13 +55,15 @@ class Run:
     steps: tuple[Step, ...]
     positions: tuple[int, ...]
     rates: tuple[float, ...]
+    orders: dict[int, list[int]]
     logits: tuple[Tensor, ...]
     sample: str | None
     endings: tuple[str, ...]
 
 
-def expected_run(twin: PlanSpec, folder: Path) -> Run:
-    """What the reference does with the corpus in `folder` and the same weights."""
+def expected_run(twin: PlanSpec, folder: Path, validation: Path) -> Run:
+    """What the reference does with the corpus in `folder`, that in `validation`, and the same
+    weights."""
     readings = readings_of(twin)
     total = total_steps(readings)
     corpus, block = read_corpus(twin.train, folder), block_of(readings)
@@ -67,7 +72,8 @@ def expected_run(twin: PlanSpec, folder: Path) -> Run:
     seq_len = readings[-1].seq_len
     evaluation = None
     if twin.train.eval is not None:
-        evaluation = evaluation_batch(corpus, seq_len, twin.train.eval.sequences)
+        evaluated = read_corpus(twin.train, validation)
+        evaluation = evaluation_batch(evaluated, seq_len, twin.train.eval.sequences)
     steps = train(twin.model, twin.train, total, start_weights(twin), batches, evaluation)
     peak, schedule = twin.train.optimizer.lr, twin.train.lr_schedule
     last, position = reads[-1]
@@ -79,6 +85,7 @@ def expected_run(twin: PlanSpec, folder: Path) -> Run:
         steps=steps,
         positions=(*(at for _, at in reads), position + last.global_batch * seq_len),
         rates=tuple(learning_rate(schedule, peak, total, t) for t in range(1, total + 1)),
+        orders={n: [shuffled(i, n, twin.train.seed, 1) for i in range(n)] for n in ORDERED},
         logits=logits,
         sample=text,
         endings=() if how is None else tuple(repeated(how, token) for token in forced_of(twin)),

@@ -17,6 +17,10 @@ from typing import TypedDict, cast
 import torch
 from torch import Tensor
 
+ORDERED = range(1, 18)
+"""Blocks of corpora whose order is compared: it is drawn among 4, 16, or 64 places, of which those
+past the last block are passed over."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -79,6 +83,7 @@ class Record(TypedDict):
     steps: list[StepRecord]
     position: int
     rates: list[float]
+    orders: dict[int, list[int]]
     logits: list[Tensor]
     sample: str | None
     endings: list[str]
@@ -151,6 +156,7 @@ def observe(modules: Mapping[str, ModuleType], task: Task) -> Record:
         steps=steps,
         position=position,
         rates=[float(train.learning_rate(step)) for step in range(task.schedule)],
+        orders={n: [int(data.shuffled(i, n, 1)) for i in range(n)] for n in ORDERED},
         logits=logits,
         sample=sample,
         endings=endings,

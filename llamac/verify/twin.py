@@ -49,7 +49,8 @@ class Prepared:
 
     @cached_property
     def run(self) -> Run:
-        return expected_run(self.twin, corpus_folder(self.folder))
+        folders = corpus_folder(self.folder), validation_folder(self.folder)
+        return expected_run(self.twin, *folders)
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def prepare_twin(twin: PlanSpec, folder: Path) -> Prepared:
     corpus = corpus_folder(folder)
     corpus.mkdir(parents=True, exist_ok=True)
     write_corpus(twin.train.data, readings_of(twin), corpus)
+    write_corpus(twin.train.data, readings_of(twin), validation_folder(folder), validation=True)
     if twin.train.init_from is not None:
         write_weights(twin, start_weights(twin), weights_folder(folder))
     return Prepared(twin, folder)
@@ -76,8 +78,9 @@ def run_twin(
     """Runs the program `files` (path -> text, the twin's config.py among them) in a folder
     `scratch` of the twin's.
 
-    `files` must read its data from `corpus_folder(folder)`, and the weights that it starts from,
-    if any, from `weights_folder(folder)`.
+    `files` must read its data from `corpus_folder(folder)`, what it evaluates on, if anything, from
+    `validation_folder(folder)`, and the weights that it starts from, if any, from
+    `weights_folder(folder)`.
     """
     started = time.monotonic()
     twin, folder = prepared.twin, prepared.folder / scratch
@@ -128,6 +131,10 @@ def run_twin(
 
 def corpus_folder(folder: Path) -> Path:
     return folder / "corpus"
+
+
+def validation_folder(folder: Path) -> Path:
+    return folder / "validation"
 
 
 def weights_folder(folder: Path) -> Path:

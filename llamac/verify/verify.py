@@ -29,6 +29,7 @@ from llamac.verify.twin import (
     corpus_folder,
     prepare_twin,
     run_twin,
+    validation_folder,
     weights_folder,
 )
 from llamac.verify.unexecuted import Unexecuted, unexecuted
@@ -139,7 +140,7 @@ def twin_config(
     chunk = shortest // twin.cp // LOSS_CHUNKS
     changed: dict[str, object] = {**dtypes, "LOSS_CHUNK": chunk, "TRAIN_DATA": corpus}
     optional: dict[str, object] = {
-        "VALIDATION_DATA": corpus,
+        "VALIDATION_DATA": str(validation_folder(folder)),
         "INIT_FROM": str(weights_folder(folder)),
         "SAMPLE_TOKENS": SAMPLE_TOKENS,
         "SAMPLE_TEMPERATURE": SAMPLE_TEMPERATURE,

@@ -16,6 +16,7 @@ FUNCTIONS: Mapping[str, tuple[str, str]] = {
     "grad_norm": ("parallel.py", "def clip_gradients("),
     "lr": ("train.py", "def learning_rate("),
     "schedule": ("train.py", "def learning_rate("),
+    "order": ("data.py", "def shuffled("),
     "tokens": ("train.py", "def train_step("),
     "position": ("data.py", "def next_position("),
     "skipped": ("train.py", "skipped = "),

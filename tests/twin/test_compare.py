@@ -11,7 +11,7 @@ from torch import Tensor
 from backends.reference.training import State, Step
 from llamac.verify.compare import BOUND, ROUNDING, compare
 from llamac.verify.expected import Run
-from llamac.verify.observe import NotFinite, Record, StepRecord
+from llamac.verify.observe import ORDERED, NotFinite, Record, StepRecord
 from llamac.verify.result import Difference
 
 LARGEST = 8.0
@@ -53,6 +53,7 @@ def differences(observable: str, expected: float, got: float) -> tuple[Differenc
         ],
         position=1,
         rates=[1.0],
+        orders={n: [*range(n)] for n in ORDERED},
         logits=[],
         sample=None,
         endings=[],
@@ -69,6 +70,7 @@ def differences(observable: str, expected: float, got: float) -> tuple[Differenc
         steps=(step,),
         positions=(0, 1),
         rates=(1.0,),
+        orders={n: [*range(n)] for n in ORDERED},
         logits=(),
         sample=None,
         endings=(),

@@ -21,6 +21,7 @@ OBSERVABLES = {
     "skipped",
     "unchanged",
     "schedule",
+    "order",
     "parameter",
     "exp_avg",
     "exp_avg_sq",
