@@ -111,6 +111,7 @@ EQUIVALENT: tuple[tuple[str, str, str], ...] = (
     ("cp3", r"'cp', .* -> .*'fsdp', |'cp'\)\] -> .*'fsdp'\)\]$|'fsdp'\).* -> .*'cp'\)", ONE_RING),
     ("pp3", r"parallel\.all_reduce_data\(.* -> ", ONE_DATA_RANK),
     ("tp2", r"parallel\.all_reduce_data\(.* -> ", ONE_DATA_RANK),
+    ("kv-copies", r"parallel\.all_reduce_data\(.* -> ", ONE_DATA_RANK),
     ("tp2", r"^parallel\.py clip_gradients: .*'fsdp'\).* -> norm = torch\.stack", ONE_DATA_RANK),
     ("tp2", r"set_gradient_divide_factor\(1\.0\) -> pass", ONE_DATA_RANK),
     ("tp2", r"^parallel\.py local_slices: first = min\(coordinate\('fsdp'\)", ONE_FSDP_RANK),
