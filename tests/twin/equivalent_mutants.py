@@ -61,7 +61,7 @@ EQUIVALENT: tuple[tuple[str, str, str], ...] = (
         r"^train\.py learning_rate: if t <= config\.WARMUP: -> if t < ",
         "the schedule is at its peak when it begins and when the warm-up ends",
     ),
-    ("", r"x\.split\(LOSS_CHUNK, dim=0\)", "the loss sums over all pieces, however they are cut"),
+    ("", r"\.split\(LOSS_CHUNK, dim=0\)", "the loss sums over all pieces, however they are cut"),
     (
         "",
         r"^parallel\.py connect: place = .*\)\[0\].* -> .*\)\[-1\]",
