@@ -2,8 +2,8 @@
 
 Shapes in comments are those on one rank; `seq / tp` is this rank's part of the sequence. The parts
 of a layer have their path in the spec, and what the spec chose there.
-Between blocks a tensor-parallel rank holds its part of the sequence; inside a block it has the whole
-sequence and its own heads or columns.
+Between blocks a tensor-parallel rank holds its part of the sequence; inside a block it has the
+whole sequence and its own heads or columns.
 """
 
 from collections.abc import Callable

@@ -231,8 +231,8 @@ def clip_gradients(model: nn.Module, layout: dict[str, Layout]) -> Tensor:
 
 
 class Watchdog(threading.Thread):
-    """Counts seconds without progress. At PATIENCE every rank logs where it waits, and rank 0 prints
-    which ranks do not respond; then the process ends. Torch's own timeouts name no rank."""
+    """Counts seconds without progress. At PATIENCE every rank logs where it waits, and rank 0
+    prints which ranks do not respond; then the process ends. Torch's own timeouts name no rank."""
 
     idle = 0  # seconds since the last progress
 
@@ -273,8 +273,8 @@ class Watchdog(threading.Thread):
 
 
 def describe_pending() -> str:
-    """Collectives that have begun and not ended, from torch's flight recorders; those of FSDP and of
-    the backward too. Every rank of a group gives them the same numbers."""
+    """Collectives that have begun and not ended, from torch's flight recorders; those of FSDP and
+    of the backward too. Every rank of a group gives them the same numbers."""
     axes = {group.group_name: axis for axis, group in GROUPS.items()}
     names = [
         f"{entry['profiling_name']} number {entry['collective_seq_id']} over "
