@@ -4,10 +4,10 @@
 #   make test         the test suite
 #   make test-long    the tests that are too slow for it
 #   make slurm-test   programs under a Slurm of two nodes on this machine; Slurm must be installed
-#   make survival-campaign   200 runs killed at any instant, 200 with spoilt checkpoints
+#   make survival-campaign   200 runs killed at any instant, 200 with corrupted checkpoints
 #   make mutation-campaign   300 small mistakes in each of 6 programs, into out/mutants; resumable
 #   make lint types   ruff; pyright in strict mode
-#   make docs         print again what docs/ and the README show of the code
+#   make docs         regenerate what docs/ and the README quote from the code
 #   make benchmarks   start-up, compile time, size of programs, time of a check, speed of reading
 #   make clean        remove all of the above
 
@@ -15,7 +15,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-# torch and every worker of pytest would otherwise each start a thread a core.
+# torch and every worker of pytest would otherwise each start a thread per core.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DELETE_ON_ERROR:
@@ -60,8 +60,8 @@ text: install
 install: $(VENV)/installed
 install-dev: $(VENV)/installed-dev
 
-# The lock goes in first and the project without its dependencies, so that nothing but the lock
-# decides a version, and torch is always asked for by its exact number.
+# The lock goes in first and the project without its dependencies, so that the lock
+# alone decides every version, and torch is always requested by its exact version.
 $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "llamac needs Python 3.11 or newer; say make PYTHON=python3.11")'
 	$(PYTHON) -m venv --clear $(VENV)

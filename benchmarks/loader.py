@@ -1,9 +1,9 @@
-"""Figures of reading: tokens a second of a program's loader alone, and seeking in a large corpus.
+"""Measure reading: tokens per second of a program's loader alone, and seeking in a large corpus.
 
     python benchmarks/loader.py [--seconds S]
 
-One process, no model: batches of one rank as `train.py` asks for them, from files that are in the
-page cache.
+One process, no model: the batches of one rank, as `train.py` requests them, from files in the page
+cache.
 """
 
 from __future__ import annotations

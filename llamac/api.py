@@ -41,7 +41,7 @@ class Planned:
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """Of the file, then of its plans; what several plans share stands once."""
+        """Those of the file, then those of its plans, each once even if several plans have it."""
         every = [*self.loaded.diagnostics]
         for result in self.results.values():
             every += result.diagnostics

@@ -1,8 +1,8 @@
 """Gathers real text without a download: the sources of Python's own standard library.
 
-Writes `data/python/train/` and `data/python/validation/`, a file a document, from whatever Python
-runs this. The choice is a function of names and contents only, so the same Python gathers the same
-text everywhere; calling it again changes nothing.
+Writes `data/python/train/` and `data/python/validation/`, one file per document, from the Python
+that runs this script. The choice depends on names and contents only, so the same Python gathers the
+same text everywhere; running it again changes nothing.
 
     python scripts/gather_text.py [FOLDER]
 """

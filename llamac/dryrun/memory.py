@@ -15,7 +15,7 @@ from llamac.dryrun.recorder import Recorder, storage_key
 CATEGORIES = tuple(MemoryJson.__annotations__)
 NOTHING = MemoryJson(parameters=0, gradients=0, optimizer=0, gathered=0, activations=0)
 GROWTH = 1.01
-"""The categories of the peak are taken anew when it has grown by this factor."""
+"""The categories of the peak are recorded again once it has grown by this factor."""
 
 
 class FsdpParameter(Protocol):

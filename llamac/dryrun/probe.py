@@ -2,9 +2,10 @@
 
 Run as a process of its own: `python -m llamac.dryrun.probe PROGRAM RANK WORLD MODE OUTPUT
 POSITION...`, the positions being tokens of the run at which steps begin: one in each phase.
-The program's text is as emitted; what differs is said here: no weights are drawn (numbers do
-not exist), layers are compiled for counting instead of speed, and attention is a kernel that
-keeps what CUDA's keeps (queries, keys, values, output, log-sum-exp), without a dense mask.
+The program's text is as emitted. This module changes how it runs: no weights are drawn (fake
+tensors hold no numbers), layers are compiled for counting instead of speed, and attention is a
+kernel that keeps what CUDA's keeps (queries, keys, values, output, log-sum-exp), without a dense
+mask.
 """
 
 from __future__ import annotations

@@ -67,14 +67,14 @@ def export_tokenizer(
         path, spelled = given or Path(source.tokenizer), source.separator
     number = separator_of(source) if spelled is None else None
     if number is None and spelled is None:
-        number = _prepared_separator(name, plan)
+        number = _read_prepared_separator(name, plan)
     if path is None:
         made = isinstance(source, TextData) and plan.model.vocab > max(_byte_vocab().values())
         return _of_bytes(longest) if made else ExportedTokenizer({}, Ends(eos=number))
     return _read(path, spelled, number, longest)
 
 
-def _prepared_separator(name: str, plan: PlanSpec) -> int | None:
+def _read_prepared_separator(name: str, plan: PlanSpec) -> int | None:
     """The one that the index of prepared shards has, if they are here."""
     try:
         found = read_index(Path(places_of(name, plan).train)).get("separator")

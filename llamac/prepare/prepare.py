@@ -118,7 +118,7 @@ class _Job:
         tasks = [task for source in sources for task in source.tasks]
         missing = [task for task in tasks if fresh(task, self.thorough) is None]
         if missing and (folder / INDEX).is_file():
-            (folder / INDEX).unlink()  # until all are made, it tells of others than are there
+            (folder / INDEX).unlink()  # it would list missing shards
         self.carry_out(split, missing)
         records = {source.name: self.records(source) for source in sources}
         for source in sources:

@@ -63,7 +63,7 @@ def read_source(name: str, corpus: Corpus, path: Path, origin: str, folder: Path
             tasks = _scans(name, [*pairs(path)], separator, origin, folder)
             return Source(name, origin, None, separator, None, tuple(tasks))
         case ShardData():
-            return _prepared(name, path, origin, folder)
+            return _read_prepared(name, path, origin, folder)
         case _:
             assert_never(corpus)
 
@@ -164,7 +164,7 @@ def pairs(path: Path) -> Iterator[tuple[Path, Dtype]]:
         yield tokens, dtype
 
 
-def _prepared(name: str, path: Path, origin: str, folder: Path) -> Source:
+def _read_prepared(name: str, path: Path, origin: str, folder: Path) -> Source:
     """A folder that was prepared for another spec: its shards stay where they are."""
     index = read_index(path)
     try:

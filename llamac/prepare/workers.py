@@ -47,7 +47,7 @@ class FailedTask(Exception):
 
 
 def run(tasks: Sequence[Task], processes: int, progress: Callable[[int], None]) -> None:
-    """Carry out all tasks; `progress` is told how many bytes of input have been read since."""
+    """Carry out all tasks; `progress` receives the bytes of input read since its last call."""
     if min(processes, len(tasks)) <= 1:
         for task in tasks:
             try:
@@ -99,8 +99,8 @@ def _run_in_processes(
 
 @contextmanager
 def _interrupts_held() -> Generator[None]:
-    """One that comes meanwhile is told afterwards. Processes that are started here are never told:
-    this one decides what an interrupt ends."""
+    """Delay an interrupt until the block ends. Processes started in it never receive one: this
+    process decides what an interrupt ends."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -110,7 +110,7 @@ def _interrupts_held() -> Generator[None]:
 
 def _outcome(worker: SpawnProcess, connection: Connection, tasks: Sequence[Task]) -> None:
     """Of a worker that has ended or is about to; an error of its task is raised here."""
-    with suppress(EOFError, OSError):  # nothing was said, or not to its end
+    with suppress(EOFError, OSError):  # it sent nothing, or only part of a message
         index, problem = cast(tuple[int, Problem], connection.recv())
         raise FailedTask(tasks[index], problem)
     worker.join()

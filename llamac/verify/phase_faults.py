@@ -43,7 +43,7 @@ PHASES = (
     ),
     Fault(
         "state-left-at-a-border",
-        "the optimizer starts anew with every phase",
+        "the first moment of the optimizer is reset at every phase",
         ("ramp",),
         "train.py",
         "        optimizer.step()\n",

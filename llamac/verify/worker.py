@@ -28,7 +28,7 @@ def log_path(output: Path, rank: int) -> Path:
 
 
 def place_path(output: Path, rank: int) -> Path:
-    """Where a rank that hangs says so, when it is asked."""
+    """The file in which a hanging rank writes where it is, on request."""
     return output / f"rank-{rank}.place"
 
 
