@@ -18,6 +18,10 @@ Nesting = dict[str, Dims]
 """Atoms that may cut a dimension, outermost first; others nest inside them, in mesh order."""
 
 
+class NoMoves(Exception):
+    """No legal order of moves leads from one layout to the other."""
+
+
 @dataclass(frozen=True)
 class Move:
     """The atoms of `axis`, which are those of a group of ranks, from one placement to another."""
@@ -29,11 +33,18 @@ class Move:
 
 
 def moves(mesh: Mesh, nesting: Nesting, have: Layout, want: Layout) -> Iterator[Move]:
-    """What turns `have` into `want`, in a legal order, innermost atoms first."""
-    while have != want:
-        move = _next(mesh, nesting, have, want)
+    """What turns `have` into `want`, in a legal order, innermost atoms first.
+
+    Each atom moves at most twice: it is gathered where it is in the way, and goes to its place.
+    Raises NoMoves where that does not suffice.
+    """
+    now, left = have, 2 * len(mesh.tensor_atoms)
+    while now != want:
+        move = _next(mesh, nesting, now, want) if left else None
+        if move is None:
+            raise NoMoves(f"no order of moves leads from {have} to {want}")
         yield move
-        have = moved(mesh, have, move)
+        now, left = moved(mesh, now, move), left - 1
 
 
 def moved(mesh: Mesh, have: Layout, move: Move) -> Layout:
@@ -52,21 +63,22 @@ def whole_cuts(mesh: Mesh, nesting: Nesting, have: Layout, want: Layout) -> Layo
     return layout(mesh, placements)
 
 
-def _next(mesh: Mesh, nesting: Nesting, have: Layout, want: Layout) -> Move:
+def _next(mesh: Mesh, nesting: Nesting, have: Layout, want: Layout) -> Move | None:
     differing = [atom for atom in reversed(mesh.tensor_atoms) if have.on(atom) != want.on(atom)]
     for atom in differing:
         for axis, atoms in _groups(mesh, atom, have, want):
             if _is_legal(mesh, nesting, atoms, have, want):
                 return Move(axis, atoms, have.on(atom), want.on(atom))
     # Something nested inside is in the way of every move: gather the innermost of it first.
-    inner = next(
+    in_the_way = (
         inner
         for atom in differing
         for dim in _dims(have.on(atom), want.on(atom))
         for inner in reversed(_inside(mesh, nesting, dim, atom))
         if have.on(inner) == Shard(dim)
     )
-    return Move(inner, (inner,), have.on(inner), R)
+    inner = next(in_the_way, None)
+    return Move(inner, (inner,), have.on(inner), R) if inner is not None else None
 
 
 def _groups(mesh: Mesh, atom: str, have: Layout, want: Layout) -> Iterator[tuple[str, Dims]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from compiler.graph import Block, Component, Value
 from compiler.internal_error import Defect, InternalError
-from compiler.lower.moves import Move, Nesting, moved, moves, whole_cuts
+from compiler.lower.moves import Move, Nesting, NoMoves, moved, moves, whole_cuts
 from compiler.lower.redistribute import NoCollective, Step, redistribution
 from compiler.mesh import Mesh
 from compiler.pairs import Pair
@@ -57,15 +57,15 @@ class Walk:
 
     def bring(self, name: str, want: Layout) -> str:
         """The value in the layout asked for, by as few collectives as its cuts allow."""
-        for move in moves(self.mesh, self.nesting, self.values[name].layout, want):
-            try:
-                steps = redistribution(move.have, move.want)
-            except NoCollective as error:
-                defect = Defect(str(error), self.block.name, "", name, self.origin)
-                raise InternalError(defect) from error
-            for step in steps:
-                name = self._move(name, move, step)
-        return name
+        now = name
+        try:
+            for move in moves(self.mesh, self.nesting, self.values[name].layout, want):
+                for step in redistribution(move.have, move.want):
+                    now = self._move(now, move, step)
+        except (NoCollective, NoMoves) as error:
+            defect = Defect(str(error), self.block.name, "", now, self.origin)
+            raise InternalError(defect) from error
+        return now
 
     def asked(self, name: str, want: Layout) -> Layout:
         """What to bring an input to: a cut that is in the way of a gather is gathered with it."""

@@ -1,0 +1,47 @@
+"""Moves between layouts end: at the layout asked for, or in a located internal error."""
+
+from __future__ import annotations
+
+import pytest
+
+from compiler.internal_error import InternalError
+from compiler.lower import moves as module
+from compiler.lower.moves import NoMoves, moves
+from compiler.mesh import Atom, Mesh
+from compiler.pipeline import compile_plan
+from compiler.placement import Placement, R, Shard, layout
+from tests.twin.layouts import LAYOUTS
+
+MESH = Mesh((Atom("a", 2), Atom("b", 3)), ())
+
+
+def never(*_: object) -> bool:
+    return False
+
+
+def test_an_atom_in_the_way_is_gathered_and_cut_again() -> None:
+    """`a` is outside of `b`, which must be gathered before `a` may stop to cut."""
+    have = layout(MESH, {"a": Shard("x"), "b": Shard("x")})
+    want = layout(MESH, {"a": R, "b": Shard("x")})
+    placements: list[tuple[str, Placement]] = [
+        (move.axis, move.want) for move in moves(MESH, {"x": ("a", "b")}, have, want)
+    ]
+    assert placements == [("b", R), ("a", R), ("b", Shard("x"))]
+
+
+def test_moves_that_lead_nowhere_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_is_legal", never)
+    have, want = layout(MESH, {"a": Shard("x")}), layout(MESH, {})
+    with pytest.raises(NoMoves, match="no order of moves leads from"):
+        list(moves(MESH, {}, have, want))
+
+
+def test_the_lowering_says_where_it_found_no_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_is_legal", never)
+    with pytest.raises(InternalError) as caught:
+        compile_plan("plan", LAYOUTS["tp2"])
+    defect = caught.value.defect
+    assert defect.what.startswith("no order of moves leads from")
+    assert defect.block
+    assert defect.value
+    assert defect.origin is not None
