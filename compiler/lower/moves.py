@@ -7,6 +7,7 @@ one collective.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -70,15 +71,17 @@ def _next(mesh: Mesh, nesting: Nesting, have: Layout, want: Layout) -> Move | No
             if _is_legal(mesh, nesting, atoms, have, want):
                 return Move(axis, atoms, have.on(atom), want.on(atom))
     # Something nested inside is in the way of every move: gather the innermost of it first.
-    in_the_way = (
+    inside = (
         inner
         for atom in differing
         for dim in _dims(have.on(atom), want.on(atom))
         for inner in reversed(_inside(mesh, nesting, dim, atom))
         if have.on(inner) == Shard(dim)
     )
-    inner = next(in_the_way, None)
-    return Move(inner, (inner,), have.on(inner), R) if inner is not None else None
+    # Or two atoms wait for each other, each to cut what the other has cut: gather one of them.
+    waiting = (atom for atom in differing if isinstance(have.on(atom), Shard))
+    first = next(itertools.chain(inside, waiting), None)
+    return Move(first, (first,), have.on(first), R) if first is not None else None
 
 
 def _groups(mesh: Mesh, atom: str, have: Layout, want: Layout) -> Iterator[tuple[str, Dims]]:

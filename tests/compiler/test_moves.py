@@ -29,9 +29,19 @@ def test_an_atom_in_the_way_is_gathered_and_cut_again() -> None:
     assert placements == [("b", R), ("a", R), ("b", Shard("x"))]
 
 
+def test_two_atoms_that_change_places_do_not_wait_for_each_other() -> None:
+    have = layout(MESH, {"a": Shard("x"), "b": Shard("y")})
+    want = layout(MESH, {"a": Shard("y"), "b": Shard("x")})
+    nesting = {"x": ("a", "b"), "y": ("b", "a")}
+    placements: list[tuple[str, Placement]] = [
+        (move.axis, move.want) for move in moves(MESH, nesting, have, want)
+    ]
+    assert placements == [("b", R), ("a", Shard("y")), ("b", Shard("x"))]
+
+
 def test_moves_that_lead_nowhere_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_is_legal", never)
-    have, want = layout(MESH, {"a": Shard("x")}), layout(MESH, {})
+    have, want = layout(MESH, {}), layout(MESH, {"a": Shard("x")})
     with pytest.raises(NoMoves, match="no order of moves leads from"):
         list(moves(MESH, {}, have, want))
 
