@@ -63,7 +63,7 @@ install-dev: $(VENV)/installed-dev
 # The lock goes in first and the project without its dependencies, so that the lock
 # alone decides every version, and torch is always requested by its exact version.
 $(VENV)/installed: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "llamac needs Python 3.11 or newer; say make PYTHON=python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "llamac needs Python 3.11 or newer; run make PYTHON=python3.11")'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install --quiet --requirement requirements.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .

@@ -69,7 +69,7 @@ class ScheduleTooLong(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class NoTimeToTrain(Problem):
-    """A job is told to save its checkpoint and leave `checkpoint_budget` before its limit of time,
+    """A job is asked to save its checkpoint and leave `checkpoint_budget` before its limit of time,
     and Slurm may be a minute early with that. What is left of `time` is all there is to train.
     """
 

@@ -99,7 +99,7 @@ class SlurmLaunch:
         minimum=60,
     )
     checkpoint_budget: float = row(
-        "how long before the limit the run is told to save and leave",
+        "how long before the limit the run is asked to save and leave",
         effect=OPERATION,
         dimension=Dimension.SECONDS,
         default=300.0,

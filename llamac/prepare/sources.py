@@ -160,7 +160,7 @@ def pairs(path: Path) -> Iterator[tuple[Path, Dtype]]:
         dtype, tokens = MEGATRON_DTYPES[code], bin_beside(index)
         told, found = address + length * WIDTHS[dtype], tokens.stat().st_size
         if told != found:
-            raise WrongData(tokens, "", f"{found:,} bytes, and its index tells of {told:,}")
+            raise WrongData(tokens, "", f"{found:,} bytes, and its index says {told:,}")
         yield tokens, dtype
 
 
@@ -192,7 +192,7 @@ def _listed(path: Path, shard: Mapping[str, object], folder: Path) -> Record:
     tokens = int(str(shard["tokens"]))
     told, found = tokens * WIDTHS[dtype], file.stat().st_size
     if told != found:
-        raise WrongData(file, "", f"{found:,} bytes, and its index tells of {told:,}")
+        raise WrongData(file, "", f"{found:,} bytes, and its index says {told:,}")
     return Record(
         file=os.path.relpath(file.resolve(), folder.resolve()),
         dtype=dtype,

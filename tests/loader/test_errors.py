@@ -109,7 +109,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "a pair with fewer tokens": (
         "megatron",
         cut("a.bin", 2),
-        r"a\.bin' is 160 bytes, and its index tells of 162",
+        r"a\.bin' is 160 bytes, and its index says 162",
     ),
     "a token too large": (
         "tokens",

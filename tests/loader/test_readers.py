@@ -225,10 +225,10 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "cut in its lengths": (GOOD[:38], "ends too early"),
     "cut in its documents": (GOOD[:-1], "ends too early"),
     "as many sequences as a number can say": (GOOD[:18] + b"\xff" * 8 + GOOD[26:], "too early"),
-    "a token less": (megatron_index([3, 4], [0, 2], 8), "its index tells of 14"),
-    "a token more": (megatron_index([3, 6], [0, 2], 8), "its index tells of 18"),
-    "less than nothing": (megatron_index([3, -5], [0, 2], 8), "its index tells of -4"),
-    "tokens of other width": (megatron_index([3, 5], [0, 2], 4), "its index tells of 32"),
+    "a token less": (megatron_index([3, 4], [0, 2], 8), "its index says 14"),
+    "a token more": (megatron_index([3, 6], [0, 2], 8), "its index says 18"),
+    "less than nothing": (megatron_index([3, -5], [0, 2], 8), "its index says -4"),
+    "tokens of other width": (megatron_index([3, 5], [0, 2], 4), "its index says 32"),
 }
 
 

@@ -243,8 +243,8 @@ PAIRS: list[tuple[str, Callable[[bytes], bytes], str, str]] = [
     ("pair.idx", lambda raw: b"X" + raw[1:], "pair.idx", "not an index that Megatron wrote"),
     ("pair.idx", lambda raw: raw[:9] + b"\2" + raw[10:], "pair.idx", "not an index that"),
     ("pair.idx", lambda raw: raw[:17] + b"\6" + raw[18:], "pair.idx", "numbers of code 6"),
-    ("pair.bin", lambda raw: raw[:-2], "pair.bin", "12 bytes, and its index tells of 14"),
-    ("pair.bin", lambda raw: raw + b"ab", "pair.bin", "16 bytes, and its index tells of 14"),
+    ("pair.bin", lambda raw: raw[:-2], "pair.bin", "12 bytes, and its index says 14"),
+    ("pair.bin", lambda raw: raw + b"ab", "pair.bin", "16 bytes, and its index says 14"),
 ]
 
 
@@ -284,7 +284,7 @@ def test_prepared_folders_that_are_none(prepare: Prepare) -> None:
     cut_off(Path("other/train/shard-00000.bin"), -1)
     message = said(prepare, shards)
     assert "`other/train/shard-00000.bin` cannot be used" in message
-    assert "^ 3 bytes, and its index tells of 4" in message
+    assert "^ 3 bytes, and its index says 4" in message
     Path("other/train/shard-00000.bin").unlink()
     assert "^ No such file or directory" in said(prepare, shards)
 
