@@ -61,10 +61,9 @@ def _check(
         case UnknownPath(path=path, span=span):
             if path.partition(".")[0] in NOT_BUILT:
                 return EstimateNotBuilt(span=span, path=path)
-            close = closest(path, known)
-            label = f"did you mean `{close}`?" if close else "see `llamac plan` for what there is"
-            choices = _renamed(constraint.expression, path, close)
-            return AssertUnknown(span=span, path=path, nearest=label, choices=choices)
+            near = closest(path, known)
+            choices = _renamed(constraint.expression, path, near)
+            return AssertUnknown(span=span, path=path, near=near, choices=choices)
         case _ if result.value is True:
             return None
         case _:

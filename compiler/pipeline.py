@@ -24,13 +24,11 @@ from compiler.problems.plans import UnknownPlan
 from compiler.rank_program import RankProgram
 from compiler.schema import BLOCKS, PlanSpec
 from compiler.well_formed import check
-from dsl.diagnostics import Diagnostic, Label, diagnose
+from dsl.diagnostics import Diagnostic, diagnose
 from dsl.frontend import Loaded, Lookup, load
 from dsl.source import Span
 from dsl.spec import Assert, Origins, Spec
 from dsl.suggest import closest
-
-MAXIMUM_LABELS = 8
 
 
 @dataclass(frozen=True)
@@ -132,22 +130,14 @@ def choose_plan(spec: Spec, path: str, name: str | None) -> str | Diagnostic:
         return name
     if name is None and len(names) == 1:
         return names[0]
-    what = f"the file has no plan `{name}`"
-    if not names:
-        span, remark = Span(path, 0, 0), "no `plan` block stands in it"
-        asks = "write `plan NAME { model = ..., cluster = ..., train = ... }`"
-        what = what if name else "the file has no plan"
-        return UnknownPlan(span=span, what=what, remark=remark, asks=asks).diagnostic()
     near = None if name is None else closest(name, names)
-    first = near or names[0]
+    first = near or next(iter(names), None)
+    ordered = sorted(names, key=lambda each: each != first)
+    spans = ((each, spec.origins.span(each, "")) for each in ordered)
     return UnknownPlan(
-        span=spec.origins.span(first, ""),
-        what=what if name else f"the file has {len(names)} plans, and none was named",
-        remark=f"did you mean `{near}`?" if near else f"plan `{first}`",
-        others=tuple(
-            Label(span, f"plan `{other}`")
-            for other in names
-            if other != first and (span := spec.origins.span(other, "")) is not None
-        )[:MAXIMUM_LABELS],
-        asks=f"name one of: {', '.join(names)}",
+        span=Span(path, 0, 0) if first is None else spec.origins.span(first, ""),
+        asked=name,
+        near=near,
+        names=names,
+        spans=tuple((each, span) for each, span in spans if span is not None),
     ).diagnostic()

@@ -85,18 +85,13 @@ def check_microbatches(context: Context, stages: Stages, microbatches: int, at_o
     pp = context.spec.pp
     if pp == 1 or _runs(stages.schedule, pp, microbatches):
         return
-    rounds = max(1, microbatches // pp)
-    if stages.schedule == "interleaved":
-        why = f"{microbatches} / {rounds} rounds of about pp {pp} = {microbatches / rounds:.4g}"
-    else:
-        why = f"one_f_one_b starts with a forward a stage: at least {pp}"
     legal = [n for n in range(1, 2 * microbatches + pp) if _runs(stages.schedule, pp, n)]
     context.problem(
         MicrobatchesAgainstStages(
             span=context.span("train.global_batch"),
             microbatches=microbatches,
             pp=pp,
-            why=why,
+            schedule="interleaved" if stages.schedule == "interleaved" else "one_f_one_b",
             choices=_run_choices(context, stages, nearest(microbatches, legal), at_once),
             pp_span=context.span("pp"),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, assert_never
 
 from compiler.problems.contradiction import Contradiction
 from dsl.diagnostics import Label, Problem
@@ -26,8 +26,20 @@ class MicrobatchesAgainstStages(Problem):
 
     microbatches: int
     pp: int
-    why: str
+    schedule: Literal["interleaved", "one_f_one_b"]
     pp_span: Span | None
+
+    @property
+    def why(self) -> str:
+        match self.schedule:
+            case "one_f_one_b":
+                return f"one_f_one_b starts with one forward per stage: at least {self.pp}"
+            case "interleaved":
+                rounds = max(1, self.microbatches // self.pp)
+                of_each = f"{self.microbatches / rounds:.4g}"
+                return f"{self.microbatches} / {rounds} rounds of about pp {self.pp} = {of_each}"
+            case _:
+                assert_never(self.schedule)
 
     def secondary(self) -> tuple[Label, ...]:
         return () if self.pp_span is None else (Label(self.pp_span, f"{self.pp} stages"),)

@@ -6,28 +6,49 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dsl.diagnostics import Label, Problem
+from dsl.source import Span
+
+MAXIMUM_LABELS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnknownPlan(Problem):
-    """A verb that makes a program needs a plan: the file has none, or none of the name given, or
-    several and none was named. `check` takes files without a plan, since others may import them.
+    """A command that makes a program needs a plan. The file has no plan, or none of this name, or
+    it has several and the command names none. `check` accepts files without a plan, because other
+    files may import them.
     """
 
     slug = "unknown-plan"
     title: ClassVar[str] = "{what}"
     label: ClassVar[str] = "{remark}"
 
-    what: str
-    remark: str
-    others: tuple[Label, ...] = ()
-    asks: str
+    asked: str | None
+    near: str | None  # the plan whose name is most like it
+    names: tuple[str, ...]
+    spans: tuple[tuple[str, Span], ...] = ()  # of the plans in the file, the labelled one first
+
+    @property
+    def what(self) -> str:
+        if self.asked:
+            return f"the file has no plan `{self.asked}`"
+        if self.names:
+            return f"the file has {len(self.names)} plans, and none was named"
+        return "the file has no plan"
+
+    @property
+    def remark(self) -> str:
+        if self.near:
+            return f"did you mean `{self.near}`?"
+        return f"plan `{self.names[0]}`" if self.names else "there is no `plan` block in it"
 
     def secondary(self) -> tuple[Label, ...]:
-        return self.others
+        others = tuple(Label(span, f"plan `{name}`") for name, span in self.spans[1:])
+        return others[:MAXIMUM_LABELS]
 
     def helps(self) -> tuple[str, ...]:
-        return (self.asks,)
+        if self.names:
+            return (f"name one of: {', '.join(self.names)}",)
+        return ("write `plan NAME { model = ..., cluster = ..., train = ... }`",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +78,13 @@ class AssertUnknown(Problem):
     label: ClassVar[str] = "{nearest}"
 
     path: str
-    nearest: str
+    near: str | None
+
+    @property
+    def nearest(self) -> str:
+        if self.near:
+            return f"did you mean `{self.near}`?"
+        return "see `llamac plan` for what there is"
 
 
 @dataclass(frozen=True, kw_only=True)
