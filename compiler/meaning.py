@@ -1,6 +1,6 @@
 """What a run learns, as rows: the values of a spec whose effect is `meaning`, by their paths.
 
-Runs whose rows are equal learn the same, however they are spread, watched or saved. A program
+Runs whose rows are equal learn the same, however they are parallelised, watched or saved. A program
 keeps them in its checkpoints, and goes on only from those in which they are its own.
 """
 

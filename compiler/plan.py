@@ -1,4 +1,4 @@
-"""Plan: how a run is spread, decided. `auto` cannot exist here.
+"""Plan: how a run is parallelised, decided. `auto` cannot exist here.
 
 A run is a list of phases; each phase has its own mesh, batch and cuts. Every derived value stands
 in a `Decision` with its reason, so `plan`, `explain` and comments in generated code print the same.

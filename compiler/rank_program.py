@@ -114,7 +114,7 @@ class LocalParameter:
     dims, shape     named dimensions and local sizes
     sides           how it is stored: dimensions of a vector, or of rows and columns of a matrix
     layout          placement on the tensor axes' atoms
-    gradient_sums   atoms over which its gradient is P after the backward: owed once a step
+    gradient_sums   atoms over which its gradient is P after the backward: owed once per step
     tied_to         full name of the parameter whose storage it is, or ''
     """
 
@@ -154,8 +154,8 @@ class LocalLoss:
 class BlockProgram:
     """One layer kind or model end. `dimensions` have full sizes; `local` are those of a rank.
 
-    `recompute` is said where pipeline ranks differ in it: a kind of layer is then one block program
-    for each way, which differ in what the backward finds.
+    `recompute` is given where pipeline ranks differ in it: a kind of layer is then one block
+    program for each way, which differ in what the backward finds.
     """
 
     name: str
@@ -249,7 +249,7 @@ class TiedSum:
 
 @dataclass(frozen=True)
 class GradientSum:
-    """Gradients P on `atoms`, summed once a step in one coalesced all-reduce."""
+    """Gradients P on `atoms`, summed once per step in one coalesced all-reduce."""
 
     axis: str
     atoms: tuple[str, ...]
@@ -290,7 +290,7 @@ class StepProgram:
 
 @dataclass(frozen=True)
 class RankProgram:
-    """embedding, kinds[layers[i]] for each layer, head; then what happens once a step.
+    """embedding, kinds[layers[i]] for each layer, head; then what happens once per step.
 
     Parameter names in the step program are `block/local name`: one entry for all layers of a kind.
     """

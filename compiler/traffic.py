@@ -46,7 +46,7 @@ REDUCED = bytes_of("accumulate", "fp32")
 COUNT = bytes_of("index", "fp32")
 """Bytes of the number of valid targets."""
 VOTE = 4
-"""Bytes by which neighbouring stages agree, once a step, that their shapes are as declared."""
+"""Bytes by which neighbouring stages agree, once per step, that their shapes are as declared."""
 
 
 @dataclass(frozen=True)

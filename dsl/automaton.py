@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol
 MAXIMUM_DEPTH: Final = 32
 """Operations inside operations; keeps every later walk of the tree within Python's own stack."""
 
-BODY: Final = "body"  # the rule inside which operations are counted anew; brackets bound these
+BODY: Final = "body"  # the rule inside which operations are counted from zero; brackets bound these
 
 
 class Lexeme(Protocol):

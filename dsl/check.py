@@ -286,7 +286,7 @@ def close(
             report(Limit(span=expression.span, what=what, limit=limit, instead=instead))
             return Hole(path.span)
         try:
-            let_value(path, home, Trail())  # an error in its value is told here, once
+            let_value(path, home, Trail())  # an error in its value is reported here, once
         except EvaluationFailed as failed:
             if failed.problem is not None:
                 report(failed.problem)

@@ -30,7 +30,7 @@ def pattern(frame: Owner, row: Field, entry: type, setting: Setting) -> object:
     count = frame.value(f"{row.name}s")
     broken = not isinstance(count, int)
     if not isinstance(count, int):
-        count = 1  # its error is told; check what the layers are made of all the same
+        count = 1  # its error is reported; check what the layers are made of all the same
     conditions = sum(size(v.predicate) for v in setting.variants if v.predicate is not None)
     trail = frame.context.trail
     trail.layers += count * (1 + conditions)

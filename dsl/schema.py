@@ -25,7 +25,7 @@ class Effect(Enum):
     """What changing a field changes; `diff` and resume read it."""
 
     MEANING = "meaning"  # what is learnt
-    MAPPING = "mapping"  # how it is spread
+    MAPPING = "mapping"  # how it is parallelised
     OPERATION = "operation"  # how it is run
 
 

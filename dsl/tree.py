@@ -124,7 +124,7 @@ class Component:
 
 @dataclass(frozen=True)
 class Hole:
-    """Where the text was wrong; whatever meets it keeps silent, for the error is told already."""
+    """Where the text was wrong. Its error is reported already: what meets it reports none."""
 
     span: Span
 

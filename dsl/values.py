@@ -134,7 +134,7 @@ def _items(value: object) -> tuple[object, ...]:
 
 
 def _nothing(value: Nothing, at: At) -> object:
-    """`none`: the word where a row has it, else nothing, which a later body starts anew."""
+    """`none`: the word where a row has it, else nothing, which a later body starts from."""
     if "none" in at.shape.words:
         return "none"
     if not at.shape.none:

@@ -1,8 +1,8 @@
-"""The face: the Python API and the command line. Imports everything below, and lazily.
+"""The user interface: the Python API and the command line. Imports everything below, and lazily.
 
-`api` has the verbs as functions, `cli/` one file a command, `files` reads specs, `output/` writes
-directories, `prepare/` makes tokens of text, `launch` starts a program here, `verify/` runs the
-twin. All input and output of the compiler is on this floor. A new verb is a function in `api` and a
+`api` has the commands as functions, `cli/` one file per command, `files` reads specs, `output/`
+writes directories, `prepare/` makes tokens of text, `launch` starts a program here, `verify/` runs
+the twin. All input and output of the compiler is here. A new command is a function in `api` and a
 file in `cli/` beside `check.py`.
 """
 
@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    """`llamac.load` and the other verbs, imported when asked for: `llamac --help` needs none."""
+    """`llamac.load` and the others, imported when they are used: `llamac --help` needs none."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from llamac.floors import shadowed
@@ -33,7 +33,7 @@ def __getattr__(name: str) -> object:
 
 
 class _Face(ModuleType):
-    """Keeps verbs apart from the packages that are called like them: importing `llamac.prepare`
+    """Keeps functions apart from the packages of the same name: importing `llamac.prepare`
     would otherwise put the package where the function is."""
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -1,4 +1,4 @@
-"""The verbs as functions: `import llamac; llamac.plan("run.llama").compiled("main")`.
+"""The commands as functions: `import llamac; llamac.plan("run.llama").compiled("main")`.
 
 Each takes the path of a spec and returns values or diagnostics, never prints, and raises only what
 the system raises (OSError). The command line is these functions and their printing.

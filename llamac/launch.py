@@ -63,7 +63,7 @@ def accelerators() -> int:
 def start(program: Path, arguments: Sequence[str]) -> int:
     """Run `launch/local.sh` in the current directory and return its exit code.
 
-    The script starts one process a device with this Python. What a signal means is the program's
+    The script starts one process per device with this Python. What a signal means is the program's
     to say (it checkpoints and leaves): it is passed on, an interrupt or a lost terminal as SIGTERM.
     Where those have reached every process of the group already, once more does no harm.
     """

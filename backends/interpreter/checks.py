@@ -14,7 +14,7 @@ from compiler.placement import Invariant, Layout, Placement, Replicate
 from compiler.rank_program import LocalValue
 
 NOISE = 1e-12
-"""Largest difference, against the largest element, of what is said to be the same: two ranks may
+"""Largest difference, against the largest element, of what should be the same: two ranks may
 add the same numbers up in another order."""
 
 

@@ -79,7 +79,7 @@ def _leaves(path: str, value: Json) -> Iterator[tuple[str, Scalar]]:
 def _unlike(
     own: Mapping[str, Scalar], other: Mapping[str, Scalar]
 ) -> Iterator[tuple[str, Scalar, Scalar]]:
-    """Rows of an entry that only one has are told by the entry's own name."""
+    """Rows of an entry that only one has are reported by the entry's own name."""
     for path in own:
         if path in other and not _same(own[path], other[path]):
             yield path, own[path], other[path]

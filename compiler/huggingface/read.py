@@ -71,7 +71,7 @@ class Reader:
             self.unsaid.append(Unsaid(key, value, why, key not in self.family.defaults))
 
     def integer(self, key: str, otherwise: int | None = None, least: int = 1) -> int:
-        """A count; `otherwise` stands for null. What is none is told, and `least` stands for it."""
+        """A count; `otherwise` replaces null. Anything else is reported; `least` replaces it."""
         value = self.values[key]
         if value is None and otherwise is not None:
             return otherwise
@@ -236,7 +236,7 @@ def _rope(reader: Reader) -> Rope:
     else:
         rest.pop("factor", None)  # which the type default does not read
     if rest:
-        reader.refuse(key, f"`{next(iter(rest))}` of it cannot be said")
+        reader.refuse(key, f"`{next(iter(rest))}` of it has no equivalent in a spec")
     return Rope(theta=theta, pairs="half", scaling=scaling)
 
 

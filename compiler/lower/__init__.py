@@ -2,7 +2,7 @@
 
 `redistribute` names the collectives between two placements, `moves` their order over the atoms of
 a value; `block` walks a block's operators and
-inserts them; `step` derives what happens once a step. Nothing here decides: cuts come from the
+inserts them; `step` derives what happens once per step. Nothing here decides: cuts come from the
 plan, rules from the operators. A new axis is a new entry in the plan's cuts, not a branch here.
 """
 

@@ -27,7 +27,7 @@ chunks as that allows."""
 
 @dataclass(frozen=True)
 class Run:
-    """What a phase trains on, however it is spread; batches in sequences."""
+    """What a phase trains on, in any layout; batches in sequences."""
 
     steps: int
     seq_len: int

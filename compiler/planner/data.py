@@ -1,4 +1,4 @@
-"""What is read fits the model, is told apart, and is there for all that is asked of it."""
+"""The data fits the model, its documents can be told apart, and nothing that is read is missing."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def _phase(
     stages = resolve_stages(context)
     check_heads(context)
     check_start(context)
-    if not context.has(MeshMismatch):  # a wrong tp or cp would be told again for all it divides
+    if not context.has(MeshMismatch):  # a wrong tp or cp would be reported again for all it divides
         check_cuts(context, graph, run.seq_len if run else None)
     _compile(context)
     recompute = resolve_recompute(context, graph)

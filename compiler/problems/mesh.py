@@ -76,7 +76,7 @@ class KvHeadsAgainstTp(Problem):
     """
 
     slug = "kv-heads-against-tp"
-    title: ClassVar[str] = "{kv_heads} key/value heads cannot be spread over tp = {tp}"
+    title: ClassVar[str] = "{kv_heads} key/value heads cannot be divided over tp = {tp}"
     label: ClassVar[str] = "{tp} does not divide {kv_heads}, and {kv_heads} does not divide {tp}"
 
     tp: int
@@ -111,7 +111,7 @@ class FsdpAgainstDp(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class TpAcrossNodes(Problem):
-    """Tensor parallelism exchanges activations four times a layer, so it belongs inside a node.
+    """Tensor parallelism exchanges activations four times per layer, so it belongs inside a node.
     This plan's tp is larger than a node, or does not divide it, so groups straddle nodes.
     """
 

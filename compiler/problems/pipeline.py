@@ -16,7 +16,7 @@ MOST_TERMS = 8
 @dataclass(frozen=True, kw_only=True)
 class MicrobatchesAgainstStages(Problem):
     """A pipeline schedule cannot run this number of microbatches. One-forward-one-backward starts
-    with one forward a stage, so it needs as many microbatches as stages; interleaved stages take
+    with one forward per stage, so it needs as many microbatches as stages; interleaved stages take
     theirs in equal rounds of about pp. GPipe runs any number.
     """
 

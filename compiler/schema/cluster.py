@@ -39,7 +39,7 @@ class GpuNode:
 class CpuNode:
     """Processes on CPU, gloo between them: laptops and tests."""
 
-    devices: int = row("processes a node", effect=MAPPING, default=1, minimum=1)
+    devices: int = row("processes per node", effect=MAPPING, default=1, minimum=1)
 
 
 Node = GpuNode | CpuNode

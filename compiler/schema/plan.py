@@ -1,4 +1,4 @@
-"""Rows of a `plan` block: which model on which cluster for which training, and how it is spread."""
+"""Rows of a `plan` block: a model, a cluster, a training run, and how it is parallelised."""
 
 from __future__ import annotations
 

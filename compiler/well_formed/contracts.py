@@ -1,4 +1,4 @@
-"""Each parameter has one owner, and one contract for each thing that happens to it once a step."""
+"""Each parameter has one owner, and one contract for each thing that is done to it per step."""
 
 from __future__ import annotations
 

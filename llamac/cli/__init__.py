@@ -1,7 +1,7 @@
 """The command line: one file per command. Results go to `stdout`, messages to `stderr`.
 
 The file of a command holds its click command, and imports what it works with when it runs, so
-`--help` loads little but click. To add one: a file like `check.py`, and its name in `VERBS`.
+`--help` loads little but click. To add one: a file like `check.py`, and its name in `COMMANDS`.
 Exit codes: 0 success; 1 the spec is wrong or something was found; 2 usage, or a bug in llamac.
 """
 

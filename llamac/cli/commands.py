@@ -21,7 +21,7 @@ from llamac.cli.verify import verify
 
 OUR_FAULT = "error: this is a bug in llamac, not in your spec; please report it"
 
-VERBS = (check, plan, explain, compile_, prepare, run, verify, dryrun, import_, export)
+COMMANDS = (check, plan, explain, compile_, prepare, run, verify, dryrun, import_, export)
 
 
 class InOrder(click.Group):
@@ -44,8 +44,8 @@ def cli() -> None:
     """Compile the spec of a training run to a readable PyTorch program, and verify it."""
 
 
-for verb in VERBS:
-    cli.add_command(verb)
+for command in COMMANDS:
+    cli.add_command(command)
 
 
 def run_command() -> None:

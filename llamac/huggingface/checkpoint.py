@@ -1,7 +1,7 @@
 """Checkpoints of a run, read without its processes: which there are, and rows of their tensors.
 
-A checkpoint is a folder of safetensors shards, one a rank; each says where in the whole tensor its
-part begins, so that the layout that saved it does not matter.
+A checkpoint is a folder of safetensors shards, one per rank. Each says where in the whole tensor
+its part begins, so the layout that saved it does not matter.
 """
 
 from __future__ import annotations

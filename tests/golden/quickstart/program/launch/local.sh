@@ -41,7 +41,7 @@ export OMP_NUM_THREADS
     }
     trap 'pass_on TERM' TERM INT
     trap 'pass_on USR2' USR2
-    trap '' HUP # for the processes: where a terminal is lost, they are told by TERM
+    trap '' HUP # for the processes: where a terminal is lost, TERM tells them
     trap 'kill -s KILL "${children[@]}" 2>/dev/null' EXIT
 
     for ((rank = 0; rank < world; rank++)); do
