@@ -1,6 +1,6 @@
 """Layer 0: what the rank program means on simulated ranks is what the graph means on one.
 
-Parts of about a hundred cases, so that several workers share them.
+Parts of a few hundred cases, so that several workers share them.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from tests.properties.cases import Case, cases
 from tests.properties.law import differences
 from tests.strategies import LARGEST_WORLD
 
-PARTS = 2
-CASES_OF_A_PART = 125
-ALL_PARTS = 16
+PARTS = 1
+CASES_OF_A_PART = 250
+ALL_PARTS = 8
 """Beyond `PARTS`, those of `make test-long`."""
 SHARE_WITH_THREE_ATOMS = 0.4
 SHARE_OF_EVERY_FEATURE = 0.05
