@@ -5,7 +5,7 @@ It asks whether the parts of a program fit each other, not whether it computes t
 that is what the lowering law and the twin are for. A file for each idea: `values` (names, sizes,
 placements), `kept` (what the backward finds), `contracts` (who reduces, counts and updates each
 parameter), `model` (blocks, stages, ways to recompute). To add a check: yield a `Defect` in the
-file of its idea, and a mutation in `tests/compiler/test_well_formed.py` that it alone catches.
+file of its idea, and a mutation in `tests/properties/test_well_formed.py` that it alone catches.
 """
 
 from __future__ import annotations

@@ -39,6 +39,15 @@ def test_two_atoms_that_change_places_do_not_wait_for_each_other() -> None:
     assert placements == [("b", R), ("a", Shard("y")), ("b", Shard("x"))]
 
 
+def test_an_axis_that_nests_the_other_way_round_moves_atom_by_atom() -> None:
+    """One collective would join the pieces in mesh order, `a` outside; here `b` is outside."""
+    mesh = Mesh(MESH.atoms, (("ab", ("a", "b")),))
+    cut = layout(mesh, {"a": Shard("x"), "b": Shard("x")})
+    whole = layout(mesh, {})
+    assert [move.axis for move in moves(mesh, {"x": ("a", "b")}, cut, whole)] == ["ab"]
+    assert [move.axis for move in moves(mesh, {"x": ("b", "a")}, cut, whole)] == ["a", "b"]
+
+
 def test_moves_that_lead_nowhere_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_is_legal", never)
     have, want = layout(MESH, {}), layout(MESH, {"a": Shard("x")})
