@@ -91,7 +91,7 @@ def check_microbatches(context: Context, stages: Stages, microbatches: int, at_o
             span=context.span("train.global_batch"),
             microbatches=microbatches,
             pp=pp,
-            schedule="interleaved" if stages.schedule == "interleaved" else "one_f_one_b",
+            schedule=stages.schedule,
             choices=_run_choices(context, stages, nearest(microbatches, legal), at_once),
             pp_span=context.span("pp"),
         )

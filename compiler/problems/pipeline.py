@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, assert_never
+from typing import ClassVar
 
 from compiler.problems.contradiction import Contradiction
+from compiler.schedules import ScheduleKind
 from dsl.diagnostics import Label, Problem
 from dsl.source import Span
 
@@ -26,20 +27,16 @@ class MicrobatchesAgainstStages(Problem):
 
     microbatches: int
     pp: int
-    schedule: Literal["interleaved", "one_f_one_b"]
+    schedule: ScheduleKind
     pp_span: Span | None
 
     @property
     def why(self) -> str:
-        match self.schedule:
-            case "one_f_one_b":
-                return f"one_f_one_b starts with one forward per stage: at least {self.pp}"
-            case "interleaved":
-                rounds = max(1, self.microbatches // self.pp)
-                of_each = f"{self.microbatches / rounds:.4g}"
-                return f"{self.microbatches} / {rounds} rounds of about pp {self.pp} = {of_each}"
-            case _:
-                assert_never(self.schedule)
+        if self.schedule != "interleaved":
+            return f"{self.schedule} starts with one forward per stage: at least {self.pp}"
+        rounds = max(1, self.microbatches // self.pp)
+        of_each = f"{self.microbatches / rounds:.4g}"
+        return f"{self.microbatches} / {rounds} rounds of about pp {self.pp} = {of_each}"
 
     def secondary(self) -> tuple[Label, ...]:
         return () if self.pp_span is None else (Label(self.pp_span, f"{self.pp} stages"),)

@@ -192,7 +192,7 @@ def test_its_weights_are_matrices_of_a_hugging_face_folder(
 
 
 def test_what_is_kept_of_it_is_marked(mixed: Callable[[str], Planned]) -> None:
-    """The policy of a checkpoint knows no torch operator of it, so its line says `keep`."""
+    """The policy of a checkpoint knows no torch operator of it, so its line says `save`."""
     _, forward = printed_layer(mixed("").program())
     marked = {line.split(" = ")[0] for line in forward if "save(mix(" in line}
     assert marked == {"v", "gate", "up"}

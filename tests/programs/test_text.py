@@ -16,6 +16,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from backends.emit import emit
+from backends.python.wrapping import LINE_LENGTH
 from backends.pytorch.config import literal
 from backends.pytorch.emit import MODULES
 from compiler.pipeline import Compiled, compile_plan
@@ -66,6 +67,13 @@ def test_random_programs_are_formatted(tmp_path: Path) -> None:
         write(emit(plan), tmp_path / str(index))
     assert tool(tmp_path, "-m", "ruff", "format", "--check", "--no-cache", ".") == ""
     assert tool(tmp_path, "-m", "ruff", "check", "--no-cache", ".") == ""
+
+
+@pytest.mark.parametrize("plan", VARIANTS.values(), ids=VARIANTS)
+def test_lines_fit(plan: Compiled) -> None:
+    """Those of strings too, which the formatter leaves alone; not the comments of config.py."""
+    texts = [text for name, text in modules(plan).items() if name != "config.py"]
+    assert [line for text in texts for line in text.splitlines() if len(line) > LINE_LENGTH] == []
 
 
 def test_compiles_without_a_warning(folder: Path) -> None:

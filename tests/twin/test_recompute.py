@@ -18,6 +18,11 @@ def test_recomputation(recompute: tuple[str, ...] | str) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("recompute", [("linear",), ("attention", "rope", "add"), ("swiglu",)])
 def test_more_lists(recompute: tuple[str, ...]) -> None:
-    holds(replace(LAYOUTS["dp2 x tp3, accumulation"], recompute=recompute))
     holds(replace(LAYOUTS["tp4 > kv heads"], recompute=recompute))
     holds(replace(LAYOUTS["dp2"], recompute=recompute))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("recompute", [("swiglu", "rms_norm"), "full"])
+def test_recomputation_with_accumulation(recompute: tuple[str, ...] | str) -> None:
+    holds(replace(LAYOUTS["dp2 x tp3, accumulation"], recompute=recompute))

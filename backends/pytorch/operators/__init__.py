@@ -4,7 +4,7 @@
 of `config.py` it uses, by name only: no size reaches the text. To add one: a function in a file
 named after the operator in `compiler/operators`, its case here, its helper in `helpers.py.j2`.
 `prepare` is for what its lines read that is made once per forward, `SAVED_BY_NAME` for outputs that
-a selective checkpoint can keep because torch knows them by a name of their own.
+a selective checkpoint can save because torch knows them by a name of their own.
 """
 
 from __future__ import annotations

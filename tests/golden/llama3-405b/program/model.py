@@ -1,7 +1,7 @@
 """The model, as each rank computes it.
 
-Shapes in comments are those on one rank; `seq / tp` is this rank's part of the sequence. The parts
-of a layer have their path in the spec, and what the spec chose there.
+Shapes in comments are those on one rank; `seq / tp` is this rank's part of the sequence. A layer's
+docstring names its parts: their paths in the spec, and the kinds chosen there.
 Between blocks a tensor-parallel rank holds its part of the sequence; inside a block it has the
 whole sequence and its own heads or columns.
 """
@@ -69,7 +69,7 @@ class ParameterGroup(nn.Module):
 class Block(nn.Module):
     """One layer.
 
-    model.layer.attention (gqa), model.layer.ffn (swiglu)
+    From model.layer.attention (gqa), model.layer.ffn (swiglu).
     """
 
     def __init__(self) -> None:
@@ -284,7 +284,7 @@ def save(x: Tensor) -> Tensor:
 
 
 SAVED = (
-    torch.ops.aten.neg.default,  # of `save`
+    torch.ops.aten.neg.default,  # what `save` inserts
     torch.ops.aten.mm.default,
     torch.ops.aten.bmm.default,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,

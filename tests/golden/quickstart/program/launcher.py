@@ -11,7 +11,6 @@ WORLD = config.FSDP * config.TP
 # Exit codes beside 0: trained to the end, and 1: failed in another way.
 NOT_FINITE = 65  # gradients were not finite for several steps in a row
 HUNG = 69  # no progress for too long
-UNFIT = 71  # of launch/preflight.py: a node is not fit for the run
 NOT_SAVED = 74  # the last checkpoint could not be written
 STOPPED = 75  # saved after a signal: start again to continue
 WRONG = 78  # the configuration or the data: starting again will not help

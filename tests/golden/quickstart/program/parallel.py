@@ -123,7 +123,7 @@ def all_reduce_data(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Layout:
-    """How one parameter is laid out: FSDP cuts dimension 0 of what `cuts` leaves."""
+    """Layout of one parameter: FSDP cuts dimension 0 of what `cuts` leaves."""
 
     shape: tuple[int, ...]  # of the whole parameter
     cuts: dict[str, int]  # axis -> the dimension it cuts

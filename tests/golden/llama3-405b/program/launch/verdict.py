@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 from torch.distributed import Store  # pyright: ignore[reportPrivateImportUsage]
 
-from launcher import UNFIT
-
+UNFIT = 71  # exit code: a node is not fit for the run
 RANK, WORLD = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 
 
